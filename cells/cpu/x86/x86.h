@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x86.h - the x86-64 instructions that C has no words for.
+ *
+ * Why: ports, control registers, descriptor tables and the TLB are reached by single instructions.
+ * Each gets one inline function here, so that no other cell needs inline assembly for them.
+ *
+ * Rules: privileged; ring 0 only. Nothing here has state or can fail by itself; wrong operands raise
+ * the exception that the manual names. Names are those of the instruction or register. Every
+ * function that changes what memory means is a compiler barrier.
+ */
+#pragma once
+
+#include "cell.h"
+
+#define CR0_WP (1ull << 16)
+
+#define MSR_EFER 0xc0000080u
+#define EFER_NXE (1ull << 11)
+
+static inline uint8_t in8(uint16_t port)
+{
+    uint8_t value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline uint16_t in16(uint16_t port)
+{
+    uint16_t value;
+    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline uint32_t in32(uint16_t port)
+{
+    uint32_t value;
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline void out8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void out16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void out32(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint64_t read_cr0(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr0, %0" : "=r"(value));
+    return value;
+}
+
+/* The address of the last page fault. */
+static inline uint64_t read_cr2(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr2, %0" : "=r"(value));
+    return value;
+}
+
+static inline uint64_t read_cr3(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr3, %0" : "=r"(value) : : "memory");
+    return value;
+}
+
+/* Switches to other page tables and drops every TLB entry that is not global. */
+static inline void write_cr3(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory");
+}
+
+static inline uint64_t read_cr4(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr4, %0" : "=r"(value));
+    return value;
+}
+
+static inline uint64_t read_msr(uint32_t msr)
+{
+    uint32_t low;
+    uint32_t high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void write_msr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+}
+
+/* Forgets the translation of the page that holds `address`, on this CPU. */
+static inline void invlpg(uint64_t address)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+/* Time stamp counter; not ordered against the instructions around it. */
+static inline uint64_t read_tsc(void)
+{
+    uint32_t low;
+    uint32_t high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+/* The operand of lgdt and lidt. */
+struct PACKED x86_table_pointer {
+    uint16_t limit; /* size in bytes - 1 */
+    uint64_t base;
+};
+static_assert(sizeof(struct x86_table_pointer) == 10, "the CPU reads ten bytes");
+
+static inline void load_gdt(const struct x86_table_pointer *table)
+{
+    __asm__ volatile("lgdt %0" : : "m"(*table) : "memory");
+}
+
+static inline void load_idt(const struct x86_table_pointer *table)
+{
+    __asm__ volatile("lidt %0" : : "m"(*table) : "memory");
+}
+
+static inline void load_task_register(uint16_t selector)
+{
+    __asm__ volatile("ltr %0" : : "r"(selector) : "memory");
+}
+
+static inline void disable_interrupts(void)
+{
+    __asm__ volatile("cli" : : : "memory");
+}
+
+static inline void enable_interrupts(void)
+{
+    __asm__ volatile("sti" : : : "memory");
+}
+
+/* Stops until the next interrupt; for good if interrupts are disabled. */
+static inline void halt(void)
+{
+    __asm__ volatile("hlt" : : : "memory");
+}
+
+static inline void cpu_relax(void)
+{
+    __asm__ volatile("pause" : : : "memory");
+}
