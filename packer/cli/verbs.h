@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verbs.h - the table of verbs, in the order in which `cellpack help` shows them.
+ *
+ * A new verb: one file verb_<name>.c that defines `const struct verb verb_<name>`, one line here,
+ * one manual page man/cellpack-<name>.1.scd.
+ */
+#pragma once
+
+#include "cli.h"
+
+/* X(name) */
+#define VERB_TABLE(X) X(help)
+
+#define VERB_DECLARE_(name) extern const struct verb verb_##name;
+VERB_TABLE(VERB_DECLARE_)
+#undef VERB_DECLARE_
