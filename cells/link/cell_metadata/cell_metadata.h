@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cell_metadata.h - what the system knows about a loaded cell: sections, symbols, dependencies.
+ *
+ * Why: a cell keeps its bounds at run time (ARCHITECTURE: "Cell metadata"). Every relocation leaves
+ * one `struct dependency`, which its source section finds in an array and its target section in a
+ * list, so that the questions "what does this need?" and "who needs this?" cost the same.
+ *
+ * Rules: these structures are written by the loader only, all at once when a load commits;
+ * everybody else reads. Strings point into the pristine object, which outlives the cell. An object
+ * of type `struct cell` is owned by the namespace that it was loaded into.
+ */
+#pragma once
+
+#include "elf_object.h"
+#include "symbol_map.h"
+
+struct cell;
+struct cell_namespace;
+struct section;
+
+/* A cell's sections lie in at most three regions, one for each kind of protection. */
+enum region_kind {
+    REGION_TEXT,   /* execute and read */
+    REGION_RODATA, /* read; .eh_frame too */
+    REGION_DATA,   /* read and write; initialised sections first, then those without bytes */
+    REGION_COUNT,
+    REGION_NONE = REGION_COUNT /* not loaded */
+};
+
+struct region {
+    uint64_t address; /* page-aligned; 0 where the region is empty */
+    uint64_t size;    /* bytes */
+};
+
+/* One relocation: `source` at `offset` refers to `target` at `target_offset`. */
+struct dependency {
+    struct section *source;
+    struct section *target; /* NULL: absolute value, undefined weak symbol, or R_X86_64_NONE */
+    struct dependency *next_incoming;
+    uint32_t offset;       /* of the relocated field in `source` */
+    int32_t target_offset; /* S + A in `target`; RIP-relative operands count from the field's end */
+    uint32_t symbol;       /* index in the source cell's pristine symbol table */
+    uint16_t type;         /* R_X86_64_* */
+    uint16_t via_entry;    /* 1: the address of a function was taken and its entry was written */
+};
+
+struct section {
+    struct cell *cell;
+    const char *name;
+    uint64_t address; /* 0 where the section is not loaded */
+    uint64_t size;
+    struct dependency *outgoing; /* outgoing_count, in the order of the relocations */
+    struct dependency *incoming; /* a list through next_incoming, of any cell's sections */
+    uint32_t outgoing_count;
+    uint32_t index;  /* in the pristine section table */
+    uint32_t flags;  /* SHF_* */
+    uint32_t region; /* enum region_kind */
+};
+
+/* An exported symbol, as namespaces know it. */
+struct symbol {
+    struct symbol_key key;
+    uint8_t type;            /* STT_* */
+    uint8_t binding;         /* STB_GLOBAL or STB_WEAK */
+    struct section *section; /* NULL: absolute */
+    uint64_t address;
+    uint64_t entry; /* the stable address of a function; 0 for anything else */
+};
+
+/* A function that has, or may get, an entry. Sorted by section, then offset. */
+struct function {
+    uint32_t section; /* index */
+    uint32_t offset;
+    uint32_t
+        slot; /* entry = cell->entries + slot * ENTRY_SIZE; FUNCTION_NO_SLOT: address not taken */
+};
+
+#define FUNCTION_NO_SLOT UINT32_MAX
+#define ENTRY_SIZE       8u /* jmp rel32 and padding: retargeted by one aligned store */
+
+struct cell {
+    const char *name;
+    const char *version;
+    const char *kind;
+    const char *summary;
+    const char *interface; /* NULL when it implements none but its own */
+    struct cell_namespace *namespace;
+    struct cell *next; /* in the order of loading */
+    struct elf_object object;
+    struct section *sections; /* object.section_count, by index in the pristine table */
+    struct symbol *symbols;
+    struct dependency *dependencies;
+    struct function *functions;
+    uint32_t *by_address; /* section indices, grouped by region, sorted by address */
+    uint32_t region_first[REGION_COUNT + 1]; /* where each region starts in by_address */
+    uint32_t symbol_count;
+    uint32_t dependency_count;
+    uint32_t function_count;
+    uint32_t entry_count;
+    uint64_t entries; /* address of slot 0 */
+    struct region regions[REGION_COUNT];
+    size_t metadata_size; /* bytes of heap that describe this cell */
+    bool is_static;       /* came with the nano_core and was adopted */
+};

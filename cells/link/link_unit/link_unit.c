@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Slots of entries: a function that is exported gets one when it is planned, for any later cell may
+ * take its address; a local function gets one when a relocation of its own object takes its address
+ * (relocation.c). The numbering depends on nothing but the object, so the static image that
+ * cellpack links and the metadata that the kernel builds for it agree without a table.
+ *
+ * Functions are sorted by a heap sort on (section, offset): in place, O(n log n) for any input, no
+ * recursion. GCC emits them nearly sorted, but hand-made objects need not.
+ */
+#include "link_unit.h"
+#include "diag.h"
+
+CELL(library, "1.0.0");
+
+static bool is_function(const struct elf_object *object, const struct elf64_sym *symbol)
+{
+    return elf_symbol_type(symbol) == STT_FUNC && symbol->st_shndx != SHN_UNDEF &&
+           symbol->st_shndx < object->section_count &&
+           (object->sections[symbol->st_shndx].sh_flags & SHF_EXECINSTR) &&
+           elf_object_section_is_loaded(object, symbol->st_shndx);
+}
+
+/* Exported from this object: visible, and in a place that exists at run time. */
+static bool is_export(const struct elf_object *object, const struct elf64_sym *symbol)
+{
+    return elf_symbol_is_export(symbol) &&
+           (symbol->st_shndx == SHN_ABS ||
+            (symbol->st_shndx < object->section_count &&
+             elf_object_section_is_loaded(object, symbol->st_shndx)));
+}
+
+void link_unit_sizes(const struct elf_object *object, struct link_sizes *out_sizes)
+{
+    struct link_sizes sizes = {
+        .sections = object->section_count,
+        .symbols = object->symbol_count,
+        .dependencies = (uint32_t)object->relocation_count,
+    };
+    for (uint32_t i = 0; i < object->symbol_count; i++) {
+        sizes.functions += is_function(object, &object->symbols[i]);
+        sizes.exports += is_export(object, &object->symbols[i]);
+    }
+    *out_sizes = sizes;
+}
+
+static bool comes_before(const struct function *a, const struct function *b)
+{
+    return a->section != b->section ? a->section < b->section : a->offset < b->offset;
+}
+
+static void sift_down(struct function *heap, uint32_t root, uint32_t count)
+{
+    struct function moving = heap[root];
+    for (uint32_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count && comes_before(&heap[child], &heap[child + 1])) {
+            child++;
+        }
+        if (!comes_before(&moving, &heap[child])) {
+            break;
+        }
+        heap[root] = heap[child];
+        root = child;
+    }
+    heap[root] = moving;
+}
+
+static bool is_sorted(const struct function *functions, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        if (comes_before(&functions[i], &functions[i - 1])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void sort_functions(struct function *functions, uint32_t count)
+{
+    if (is_sorted(functions, count)) {
+        return;
+    }
+    for (uint32_t i = count / 2; i > 0; i--) {
+        sift_down(functions, i - 1, count);
+    }
+    for (uint32_t end = count - 1; end > 0; end--) {
+        struct function last = functions[end];
+        functions[end] = functions[0];
+        functions[0] = last;
+        sift_down(functions, 0, end);
+    }
+}
+
+/* Collects the functions, sorted, each once however many names it has. */
+static void plan_functions(struct cell *cell)
+{
+    const struct elf_object *object = &cell->object;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < object->symbol_count; i++) {
+        const struct elf64_sym *symbol = &object->symbols[i];
+        if (is_function(object, symbol)) {
+            cell->functions[count++] = (struct function){
+                .section = symbol->st_shndx,
+                .offset = (uint32_t)symbol->st_value,
+                .slot = FUNCTION_NO_SLOT,
+            };
+        }
+    }
+    sort_functions(cell->functions, count);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (kept == 0 || comes_before(&cell->functions[kept - 1], &cell->functions[i])) {
+            cell->functions[kept++] = cell->functions[i];
+        }
+    }
+    cell->function_count = kept;
+}
+
+static struct function *function_of(const struct cell *cell, const struct elf64_sym *symbol)
+{
+    return relocation_find_function(cell->functions, cell->function_count, symbol->st_shndx,
+                                    (uint32_t)symbol->st_value);
+}
+
+static void plan_exports(struct cell *cell)
+{
+    const struct elf_object *object = &cell->object;
+    for (uint32_t i = object->first_global; i < object->symbol_count; i++) {
+        const struct elf64_sym *symbol = &object->symbols[i];
+        if (!is_export(object, symbol)) {
+            continue;
+        }
+        const char *name = elf_object_symbol_name(object, i);
+        cell->symbols[cell->symbol_count++] = (struct symbol){
+            .key = {.name = name, .hash = symbol_map_hash(name)},
+            .type = elf_symbol_type(symbol),
+            .binding = elf_symbol_binding(symbol),
+            .section = symbol->st_shndx == SHN_ABS ? NULL : &cell->sections[symbol->st_shndx],
+            .address = symbol->st_value, /* of its section's start, until it is placed */
+        };
+        if (is_function(object, symbol)) {
+            struct function *function = function_of(cell, symbol);
+            if (function->slot == FUNCTION_NO_SLOT) {
+                function->slot = cell->entry_count++;
+            }
+        }
+    }
+}
+
+static void plan_sections(struct link_unit *unit)
+{
+    struct cell *cell = unit->cell;
+    const struct elf_object *object = &cell->object;
+    for (uint32_t i = 0; i < object->section_count; i++) {
+        const struct elf64_shdr *header = &object->sections[i];
+        cell->sections[i] = (struct section){
+            .cell = cell,
+            .name = elf_object_section_name(object, i),
+            .size = header->sh_size,
+            .index = i,
+            .flags = (uint32_t)header->sh_flags,
+            .region = unit->places[i].region,
+        };
+    }
+    for (uint32_t i = 0; i <= REGION_COUNT; i++) {
+        cell->region_first[i] = unit->layout.region_first[i];
+    }
+}
+
+enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
+                           const struct elf_object *object, const struct link_memory *memory,
+                           struct diag *diag)
+{
+    if (object->relocation_count > UINT32_MAX) {
+        return diag_set(
+            diag, DIAG_ELF_LIMIT,
+            &(struct diag_site){.expected = UINT32_MAX, .found = object->relocation_count});
+    }
+    *unit = (struct link_unit){
+        .cell = cell,
+        .places = memory->places,
+        .resolved = memory->resolved,
+    };
+    cell->object = *object;
+    cell->sections = memory->sections;
+    cell->by_address = memory->by_address;
+    cell->symbols = memory->symbols;
+    cell->functions = memory->functions;
+    cell->dependencies = memory->dependencies;
+    enum status status = layout_plan(object, unit->places, cell->by_address, &unit->layout, diag);
+    if (status != OK) {
+        return status;
+    }
+    plan_sections(unit);
+    plan_functions(cell);
+    plan_exports(cell);
+    return OK;
+}
+
+void link_unit_place(struct link_unit *unit, const uint64_t addresses[REGION_COUNT],
+                     uint8_t *const bytes[REGION_COUNT], uint64_t entries)
+{
+    struct cell *cell = unit->cell;
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        uint64_t size = unit->layout.sizes[r];
+        cell->regions[r] = (struct region){.address = size ? addresses[r] : 0, .size = size};
+        unit->bytes[r] = bytes[r];
+    }
+    for (uint32_t i = 0; i < cell->object.section_count; i++) {
+        const struct section_place *place = &unit->places[i];
+        if (place->region != REGION_NONE) {
+            cell->sections[i].address = addresses[place->region] + place->offset;
+        }
+    }
+    cell->entries = entries;
+    for (uint32_t i = 0; i < cell->symbol_count; i++) {
+        struct symbol *symbol = &cell->symbols[i];
+        if (!symbol->section) {
+            continue;
+        }
+        struct function *function =
+            relocation_find_function(cell->functions, cell->function_count, symbol->section->index,
+                                     (uint32_t)symbol->address);
+        if (symbol->type == STT_FUNC && (symbol->section->flags & SHF_EXECINSTR)) {
+            symbol->entry = entries + (uint64_t)function->slot * ENTRY_SIZE;
+        }
+        symbol->address += symbol->section->address;
+    }
+}
+
+void link_unit_copy(struct link_unit *unit)
+{
+    const struct cell *cell = unit->cell;
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        uint64_t end = 0;
+        for (uint32_t k = cell->region_first[r]; k < cell->region_first[r + 1]; k++) {
+            uint32_t i = cell->by_address[k];
+            struct span from = elf_object_section_bytes(&cell->object, i);
+            uint64_t offset = unit->places[i].offset;
+            if (from.size == 0) {
+                continue;
+            }
+            __builtin_memset(unit->bytes[r] + end, 0, offset - end);
+            __builtin_memcpy(unit->bytes[r] + offset, from.base, from.size);
+            end = offset + from.size;
+        }
+        if (unit->layout.sizes[r] > end) {
+            __builtin_memset(unit->bytes[r] + end, 0, unit->layout.sizes[r] - end);
+        }
+    }
+}
+
+static struct link_symbol resolve_own(const struct link_unit *unit, const struct elf64_sym *symbol)
+{
+    struct cell *cell = unit->cell;
+    if (symbol->st_shndx == SHN_ABS) {
+        return (struct link_symbol){.value = symbol->st_value};
+    }
+    struct section *section = &cell->sections[symbol->st_shndx];
+    if (section->region == REGION_NONE) {
+        return (struct link_symbol){.kind = LINK_SYMBOL_NOT_LOADED};
+    }
+    struct link_symbol resolved = {
+        .value = section->address + symbol->st_value,
+        .section = section,
+        .offset = (uint32_t)symbol->st_value,
+        .kind = section->flags & SHF_EXECINSTR ? LINK_SYMBOL_CODE : LINK_SYMBOL_DATA,
+    };
+    return resolved;
+}
+
+static struct link_symbol resolve_other(const struct symbol *symbol)
+{
+    const struct section *section = symbol->section;
+    bool is_code = section && (section->flags & SHF_EXECINSTR);
+    return (struct link_symbol){
+        .value = symbol->address,
+        .section = symbol->section,
+        .entry = symbol->entry,
+        .offset = section ? (uint32_t)(symbol->address - section->address) : 0,
+        .kind = is_code ? LINK_SYMBOL_CODE : LINK_SYMBOL_DATA,
+    };
+}
+
+static enum status resolve_global(struct link_unit *unit, uint32_t i, link_lookup lookup,
+                                  void *context, struct diag *diag)
+{
+    const struct elf_object *object = &unit->cell->object;
+    const struct elf64_sym *symbol = &object->symbols[i];
+    bool is_defined = symbol->st_shndx != SHN_UNDEF;
+    bool is_weak = elf_symbol_binding(symbol) == STB_WEAK;
+    if (is_defined && !(is_weak && is_export(object, symbol))) {
+        unit->resolved[i] = resolve_own(unit, symbol);
+        return OK;
+    }
+    const char *name = elf_object_symbol_name(object, i);
+    const struct symbol *found = lookup(context, name, symbol_map_hash(name));
+    if (found) {
+        unit->resolved[i] = resolve_other(found);
+    } else if (is_defined) {
+        unit->resolved[i] = resolve_own(unit, symbol);
+    } else if (is_weak) {
+        unit->resolved[i] = (struct link_symbol){.kind = LINK_SYMBOL_DATA};
+    } else {
+        return diag_set(diag, DIAG_LINK_MISSING_SYMBOL, &(struct diag_site){.symbol = name});
+    }
+    return OK;
+}
+
+enum status link_unit_resolve(struct link_unit *unit, link_lookup lookup, void *context,
+                              struct diag *diag)
+{
+    const struct elf_object *object = &unit->cell->object;
+    for (uint32_t i = 0; i < object->symbol_count; i++) {
+        const struct elf64_sym *symbol = &object->symbols[i];
+        if (i >= object->first_global) {
+            enum status status = resolve_global(unit, i, lookup, context, diag);
+            if (status != OK) {
+                return status;
+            }
+        } else if (symbol->st_shndx != SHN_UNDEF) {
+            unit->resolved[i] = resolve_own(unit, symbol);
+        }
+    }
+    return OK;
+}
+
+enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
+{
+    struct cell *cell = unit->cell;
+    const struct elf_object *object = &cell->object;
+    uint64_t done = 0;
+    for (uint32_t i = 0; i < object->section_count; i++) {
+        if (!elf_object_is_relocation(object, i)) {
+            continue;
+        }
+        uint32_t target = object->sections[i].sh_info;
+        struct section *source = &cell->sections[target];
+        const struct section_place *place = &unit->places[target];
+        uint64_t count;
+        elf_object_relocations(object, i, &count);
+        struct relocation_batch batch = {
+            .object = object,
+            .section = target,
+            .relocation_section = i,
+            .symbols = unit->resolved,
+            .bytes = unit->bytes[place->region] + place->offset,
+            .address = source->address,
+            .source = source,
+            .records = cell->dependencies ? cell->dependencies + done : NULL,
+            .sections = cell->sections,
+            .functions = cell->functions,
+            .function_count = cell->function_count,
+            .entry_count = &cell->entry_count,
+            .entries = cell->entries,
+        };
+        enum status status = relocation_apply(&batch, diag);
+        if (status != OK) {
+            return status;
+        }
+        if (!source->outgoing) {
+            source->outgoing = batch.records;
+        }
+        source->outgoing_count += (uint32_t)count;
+        done += count;
+    }
+    cell->dependency_count = (uint32_t)done;
+    return OK;
+}
+
+void link_unit_write_entries(const struct link_unit *unit, uint8_t *bytes)
+{
+    const struct cell *cell = unit->cell;
+    for (uint32_t i = 0; i < cell->function_count; i++) {
+        const struct function *function = &cell->functions[i];
+        if (function->slot == FUNCTION_NO_SLOT) {
+            continue;
+        }
+        uint64_t at = (uint64_t)function->slot * ENTRY_SIZE;
+        uint64_t target = cell->sections[function->section].address + function->offset;
+        uint64_t distance = target - (cell->entries + at + 5);
+        uint64_t jump = 0xcccccc00000000e9 | (distance & 0xffffffff) << 8;
+        __builtin_memcpy(bytes + at, &jump, ENTRY_SIZE);
+    }
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * link_unit.h - links one object: plan, place, copy, resolve, relocate.
+ *
+ * Why: the kernel's loader, `cellpack link` (which makes the static nano_core) and the host tests
+ * link with this very code; they differ only in where the memory comes from and how a name is
+ * looked up.
+ *
+ * Rules: pure; every array is the caller's, and link_unit_sizes() says how long they must be. The
+ * steps are called in the order in which they stand here. O(n log n) in sections + symbols +
+ * relocations. After a failure the unit's bytes and records are unusable; nothing else was touched.
+ * Any context.
+ */
+#pragma once
+
+#include "cell_metadata.h"
+#include "layout.h"
+#include "relocation.h"
+
+struct diag;
+
+/* How much an object needs, in elements. */
+struct link_sizes {
+    uint32_t sections;     /* places, sections, by_address */
+    uint32_t symbols;      /* link symbols: the whole symbol table */
+    uint32_t exports;      /* struct symbol */
+    uint32_t functions;    /* at most; also the most slots that it can need */
+    uint32_t dependencies; /* one a relocation */
+};
+
+struct link_unit {
+    struct cell *cell; /* the caller's, zeroed; receives sections, symbols, dependencies, ... */
+    struct layout layout;
+    struct section_place *places; /* scratch: sizes.sections */
+    struct link_symbol *resolved; /* scratch: sizes.symbols */
+    uint8_t *bytes[REGION_COUNT]; /* where the regions are built; see link_unit_place() */
+};
+
+/* The caller's arrays, each as long as link_unit_sizes() says; all zeroed. */
+struct link_memory {
+    struct section *sections;
+    uint32_t *by_address;
+    struct symbol *symbols;
+    struct function *functions;
+    struct dependency *dependencies;
+    struct section_place *places;
+    struct link_symbol *resolved;
+};
+
+CELL_API void link_unit_sizes(const struct elf_object *object, struct link_sizes *out_sizes);
+
+/*
+ * Plans `object`: layout, section records, the list of functions; slots are given to exported
+ * functions. `cell` is zeroed but for what the caller knows (name and so on).
+ */
+CELL_API MUST_CHECK enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
+                                               const struct elf_object *object,
+                                               const struct link_memory *memory, struct diag *diag);
+
+/*
+ * Says where the cell will run (page-aligned, 0 for empty regions), where each region is built
+ * (`bytes`, as long as the region; may be the same memory), and the address of its first entry.
+ * Fills in the addresses of sections and exported symbols.
+ */
+CELL_API void link_unit_place(struct link_unit *unit, const uint64_t addresses[REGION_COUNT],
+                              uint8_t *const bytes[REGION_COUNT], uint64_t entries);
+
+/* Copies the sections' bytes into their places and clears the gaps and what has no bytes. */
+CELL_API void link_unit_copy(struct link_unit *unit);
+
+/* Finds the definition of a name outside of the object, or NULL. */
+typedef const struct symbol *(*link_lookup)(void *context, const char *name, uint32_t hash);
+
+/*
+ * Resolves every symbol. A global symbol that the object defines itself binds to itself, except
+ * that a weak definition yields to one that `lookup` finds. An undefined weak symbol that nobody
+ * defines is 0; any other is refused as missing.
+ */
+CELL_API MUST_CHECK enum status link_unit_resolve(struct link_unit *unit, link_lookup lookup,
+                                                  void *context, struct diag *diag);
+
+/* Applies all relocations and completes the dependency records of the cell's sections. */
+CELL_API MUST_CHECK enum status link_unit_relocate(struct link_unit *unit, struct diag *diag);
+
+/*
+ * Writes the cell's entries, cell->entry_count of ENTRY_SIZE bytes, for slot 0 at cell->entries,
+ * into `bytes`. Each jumps to its function.
+ */
+CELL_API void link_unit_write_entries(const struct link_unit *unit, uint8_t *bytes);

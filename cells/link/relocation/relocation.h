@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * relocation.h - applies the relocations of one section, and records what they depend on.
+ *
+ * Why: this is the inner loop of every load. One pass checks, computes, writes and records; nothing
+ * else in the system writes addresses into cells.
+ *
+ * Rules: pure; writes only to the given bytes and records. O(count), and O(log functions) for the
+ * few references that take the address of a function. Any context.
+ *
+ * Which value a relocation gets (x86-64 psABI, "Relocation Types"; S symbol, A addend, P place):
+ *  - R_X86_64_64 S + A; _32 and _32S the same, refused unless it zero- or sign-extends to itself;
+ *  - R_X86_64_PC32, _PLT32 and _PC64 S + A - P, the 32-bit ones refused unless sign-extended; there
+ * is no PLT: a call to a function in the top 2 GiB always reaches it;
+ *  - R_X86_64_NONE is recorded without a target; every other kind is refused by name.
+ *
+ * Which S: *direct calls are direct, an address that is taken is stable.* A PC-relative field
+ * behind the opcode E8, E9 or 0F 8x is a branch and binds to the function itself. Any other
+ * reference to the start of a function takes its address and binds to the function's entry. A
+ * reference into the middle of a function (jump tables, computed goto) binds to the place itself,
+ * and so does .eh_frame, which describes the function's bytes.
+ */
+#pragma once
+
+#include "cell_metadata.h"
+
+struct diag;
+
+/* A symbol of the object's table, resolved. */
+struct link_symbol {
+    uint64_t value;          /* S */
+    struct section *section; /* NULL: absolute, or undefined and weak */
+    uint64_t entry;          /* of the function that starts at S, or 0 */
+    uint32_t offset;         /* S as an offset in `section` */
+    uint32_t kind;           /* enum link_symbol_kind */
+};
+
+enum link_symbol_kind {
+    LINK_SYMBOL_DATA,       /* nothing special about it */
+    LINK_SYMBOL_CODE,       /* lies in an executable section: entries have to be considered */
+    LINK_SYMBOL_NOT_LOADED, /* lies in a section that is not loaded: must not be referred to */
+};
+
+struct relocation_batch {
+    const struct elf_object *object;
+    uint32_t section;            /* the index of the relocated section */
+    uint32_t relocation_section; /* the index of the section with its relocations */
+    struct link_symbol *symbols; /* object->symbol_count */
+    uint8_t *bytes;              /* where the section is built; its size is that of the header */
+    uint64_t address;            /* where it will run */
+    struct section *source;      /* for the records */
+    struct dependency *records;  /* one a relocation, or NULL when nobody wants them */
+    struct section *sections;    /* of this object, to tell its own functions from others' */
+    struct function *functions;  /* of this object, sorted; slots are given out here, see below */
+    uint32_t function_count;
+    uint32_t *entry_count; /* slots in use; a function whose address is first taken gets the next */
+    uint64_t entries;      /* address of slot 0 */
+};
+
+/*
+ * Applies all of them. On failure the bytes are unusable and `diag` names section, offset, symbol
+ * or kind, and both values. Records are complete only on success.
+ */
+CELL_API MUST_CHECK enum status relocation_apply(const struct relocation_batch *batch,
+                                                 struct diag *diag);
+
+/* The psABI's name of a relocation kind; "R_X86_64_?" for a number that it does not define. */
+CELL_API const char *relocation_name(uint32_t type);
+
+/* Is the 32-bit PC-relative field at `offset` of executable bytes the operand of a direct branch?
+ */
+static inline bool relocation_is_branch(const uint8_t *bytes, uint64_t offset)
+{
+    if (offset >= 1 && (bytes[offset - 1] & 0xfe) == 0xe8) {
+        return true; /* E8 call, E9 jmp */
+    }
+    return offset >= 2 && bytes[offset - 2] == 0x0f && (bytes[offset - 1] & 0xf0) == 0x80; /* jcc */
+}
+
+/* The function of this object that starts at `offset` of section `section`, or NULL. O(log count).
+ */
+CELL_API struct function *relocation_find_function(struct function *functions, uint32_t count,
+                                                   uint32_t section, uint32_t offset);
