@@ -5,8 +5,8 @@
  * Why: ports, control registers, descriptor tables and the TLB are reached by single instructions.
  * Each gets one inline function here, so that no other cell needs inline assembly for them.
  *
- * Rules: privileged; ring 0 only. Nothing here has state or can fail by itself; wrong operands raise
- * the exception that the manual names. Names are those of the instruction or register. Every
+ * Rules: privileged; ring 0 only. Nothing here has state or can fail by itself; wrong operands
+ * raise the exception that the manual names. Names are those of the instruction or register. Every
  * function that changes what memory means is a compiler barrier.
  */
 #pragma once

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sorted array. Taking from the low end of a range, which is what nearly every call does, moves no
- * other element. A tree would make the rest O(log n); at the few hundred ranges that a firmware's
- * memory map has, moving 16-byte elements is faster, and this code allocates nothing.
+ * A sorted array. Taking from the low end of a range, which is what nearly every call does, moves
+ * no other element. A tree would make the rest O(log n); at the few hundred ranges that a
+ * firmware's memory map has, moving 16-byte elements is faster, and this code allocates nothing.
  */
 #include "range_set.h"
 
