@@ -114,7 +114,8 @@ static enum status check_header(struct span file, struct diag *diag)
         return refuse_header(diag, DIAG_ELF_HEADER_SIZE, HEADER_FIELD(e_shentsize),
                              sizeof(struct elf64_shdr), header->e_shentsize);
     }
-    if (header->e_shnum == 0 || header->e_shstrndx == SHN_XINDEX) {
+    if (header->e_shnum == 0 || header->e_shnum >= SHN_LORESERVE ||
+        header->e_shstrndx == SHN_XINDEX) {
         return refuse_header(diag, DIAG_ELF_EXTENDED_INDEX, HEADER_FIELD(e_shnum),
                              SHN_LORESERVE - 1, header->e_shnum);
     }

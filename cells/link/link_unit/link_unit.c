@@ -339,6 +339,11 @@ enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
         const struct section_place *place = &unit->places[target];
         uint64_t count;
         elf_object_relocations(object, i, &count);
+        if (source->outgoing_count) { /* one array a section: a second table would tear it apart */
+            return diag_set(diag, DIAG_ELF_SECTION_LINK,
+                            &(struct diag_site){.section = elf_object_section_name(object, i),
+                                                .found = target});
+        }
         struct relocation_batch batch = {
             .object = object,
             .section = target,
@@ -358,10 +363,8 @@ enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
         if (status != OK) {
             return status;
         }
-        if (!source->outgoing) {
-            source->outgoing = batch.records;
-        }
-        source->outgoing_count += (uint32_t)count;
+        source->outgoing = batch.records;
+        source->outgoing_count = (uint32_t)count;
         done += count;
     }
     cell->dependency_count = (uint32_t)done;
