@@ -13,7 +13,7 @@
 #include "status.h"
 
 #define FW_CFG_NAME_SIZE 56   /* the specification's, terminator included */
-#define FW_CFG_FILE_MAX  4096 /* directory entries that are looked at; QEMU itself has under 50 */
+#define FW_CFG_FILE_MAX  4096 /* directory entries; QEMU itself has under 50 */
 
 struct fw_cfg_file {
     uint32_t size; /* bytes */
@@ -21,12 +21,15 @@ struct fw_cfg_file {
     char name[FW_CFG_NAME_SIZE]; /* terminated */
 };
 
-/* Visits the directory until `visit` returns false. ERR_NO_DEVICE outside QEMU. */
+/*
+ * Visits the directory until `visit` returns false; `visit` must not use the device. ERR_NO_DEVICE
+ * outside QEMU, ERR_LIMIT when the directory claims more than FW_CFG_FILE_MAX files.
+ */
 CELL_API MUST_CHECK enum status fw_cfg_list(bool (*visit)(const struct fw_cfg_file *file,
                                                           void *context),
                                             void *context);
 
-/* ERR_NOT_FOUND when there is no such file, ERR_NO_DEVICE outside QEMU. */
+/* ERR_NOT_FOUND when there is no such file; else as fw_cfg_list(). */
 CELL_API MUST_CHECK enum status fw_cfg_find(const char *name, struct fw_cfg_file *out);
 
 /* Reads the first `size` bytes of a file; ERR_OUT_OF_BOUNDS, and nothing read, if it is shorter. */
