@@ -38,7 +38,8 @@ function(generate_host_library name)
     cell_include_folders(folders ${name} ${DEPENDS})
     list(TRANSFORM folders PREPEND -iquote)
     target_compile_options(host_${name} PRIVATE ${folders})
-    target_compile_definitions(host_${name} PRIVATE CELL_NAME="${name}" CELL_SUMMARY="${SUMMARY}")
+    string(REPLACE ";" "$<SEMICOLON>" summary "${SUMMARY}")
+    target_compile_definitions(host_${name} PRIVATE CELL_NAME="${name}" CELL_SUMMARY="${summary}")
     if(INTERFACE)
       target_compile_definitions(host_${name} PRIVATE CELL_INTERFACE="${INTERFACE}")
     endif()
@@ -84,7 +85,7 @@ function(generate_cell name)
   add_custom_command(
     OUTPUT ${stem}.cell
     BYPRODUCTS ${stem}.debug
-    COMMAND cellpack compile --name ${name} --summary ${SUMMARY} ${interface}
+    COMMAND cellpack compile --name ${name} --summary "${SUMMARY}" ${interface}
             --profile ${THEORIS_PROFILE} -o ${stem}.cell --debug ${stem}.debug
             --depfile ${stem}.d ${includes} ${SOURCES}
     DEPENDS cellpack ${SOURCES}

@@ -6,9 +6,6 @@
 
 include_guard(GLOBAL)
 
-# Where tests put what they make.
-set(TEST_SCRATCH ${CMAKE_BINARY_DIR}/scratch)
-
 # add_unit_test(<name> SOURCES <file>... [DEPENDS <cell>...] [STUBS <cell>...] [LIBRARIES <target>...]
 #               [DEFINITIONS <definition>...] [ARGUMENTS <argument>...] [LABELS <label>...]
 #               [TIMEOUT <seconds>])
@@ -79,4 +76,54 @@ function(generate_unit_test name)
   add_test(NAME unit.${name} COMMAND ${target} ${ARGUMENTS})
   set_tests_properties(unit.${name} PROPERTIES LABELS "unit;${LABELS}" TIMEOUT ${TIMEOUT}
                        ENVIRONMENT "UBSAN_OPTIONS=print_stacktrace=1")
+endfunction()
+
+# add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [APP <application and arguments>...]
+#               [ARCHIVE <file> | ARCHIVE_BY <script> <argument>... | NO_ARCHIVE]
+#               [EXPECT <regex>...] [FORBID <regex>...] [STATUS <n>] [TIMEOUT <seconds>])
+#
+# Boots the ISO in QEMU as boot.<name>, when THEORIS_BOOT_TESTS is on. The system must end with STATUS
+# (default 0) within TIMEOUT (default 120). Each EXPECT, an extended regular expression, must match a
+# line of the serial log; no FORBID may. ARCHIVE boots an ISO with this cells.a instead of ours,
+# NO_ARCHIVE one without any; ARCHIVE_BY one that the script makes when the test runs. The script is
+# called with the build folder, the file to write, and the arguments.
+# Regular expressions must not hold a semicolon.
+function(add_boot_test name)
+  if(NOT THEORIS_BOOT_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(PARSE_ARGV 1 arg "UEFI;NO_ARCHIVE" "SMP;MEMORY;ARCHIVE;STATUS;TIMEOUT"
+                        "APP;ARCHIVE_BY;EXPECT;FORBID")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "boot test ${name}: unknown argument: ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  set(options --timeout ${arg_TIMEOUT})
+  foreach(flag UEFI NO_ARCHIVE)
+    if(arg_${flag})
+      string(TOLOWER "--${flag}" option)
+      string(REPLACE "_" "-" option ${option})
+      list(APPEND options ${option})
+    endif()
+  endforeach()
+  foreach(field SMP MEMORY ARCHIVE STATUS APP EXPECT FORBID)
+    string(TOLOWER "--${field}" option)
+    foreach(value IN LISTS arg_${field})
+      list(APPEND options ${option} "${value}")
+    endforeach()
+  endforeach()
+  if(arg_ARCHIVE_BY)
+    list(APPEND options --archive-by ${arg_ARCHIVE_BY})
+  endif()
+  add_test(NAME boot.${name}
+           COMMAND ${CMAKE_SOURCE_DIR}/test/boot/run-boot-test --build ${CMAKE_BINARY_DIR}
+                   --cellpack $<TARGET_FILE:cellpack> --scratch ${CMAKE_BINARY_DIR}/boot/${name}
+                   ${options})
+  math(EXPR limit "${arg_TIMEOUT} + 30")
+  set_tests_properties(boot.${name} PROPERTIES LABELS boot TIMEOUT ${limit})
+  if(arg_SMP)
+    set_tests_properties(boot.${name} PROPERTIES PROCESSORS ${arg_SMP})
+  endif()
 endfunction()

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include "anchor.h"
+
+int main(void)
+{
+    return anchor() - 1;
+}
