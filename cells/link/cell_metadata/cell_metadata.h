@@ -80,6 +80,7 @@ struct function {
 #define ENTRY_SIZE       8u /* jmp rel32 and padding: retargeted by one aligned store */
 
 struct cell {
+    struct symbol_key key; /* its name, for the namespace's map of cells */
     const char *name;
     const char *version;
     const char *kind;

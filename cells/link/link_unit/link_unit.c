@@ -4,12 +4,10 @@
  * take its address; a local function gets one when a relocation of its own object takes its address
  * (relocation.c). The numbering depends on nothing but the object, so the static image that
  * cellpack links and the metadata that the kernel builds for it agree without a table.
- *
- * Functions are sorted by a heap sort on (section, offset): in place, O(n log n) for any input, no
- * recursion. GCC emits them nearly sorted, but hand-made objects need not.
  */
 #include "link_unit.h"
 #include "diag.h"
+#include "sort.h"
 
 CELL(library, "1.0.0");
 
@@ -44,51 +42,11 @@ void link_unit_sizes(const struct elf_object *object, struct link_sizes *out_siz
     *out_sizes = sizes;
 }
 
-static bool comes_before(const struct function *a, const struct function *b)
+static bool comes_before(const void *a, const void *b)
 {
-    return a->section != b->section ? a->section < b->section : a->offset < b->offset;
-}
-
-static void sift_down(struct function *heap, uint32_t root, uint32_t count)
-{
-    struct function moving = heap[root];
-    for (uint32_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
-        if (child + 1 < count && comes_before(&heap[child], &heap[child + 1])) {
-            child++;
-        }
-        if (!comes_before(&moving, &heap[child])) {
-            break;
-        }
-        heap[root] = heap[child];
-        root = child;
-    }
-    heap[root] = moving;
-}
-
-static bool is_sorted(const struct function *functions, uint32_t count)
-{
-    for (uint32_t i = 1; i < count; i++) {
-        if (comes_before(&functions[i], &functions[i - 1])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void sort_functions(struct function *functions, uint32_t count)
-{
-    if (is_sorted(functions, count)) {
-        return;
-    }
-    for (uint32_t i = count / 2; i > 0; i--) {
-        sift_down(functions, i - 1, count);
-    }
-    for (uint32_t end = count - 1; end > 0; end--) {
-        struct function last = functions[end];
-        functions[end] = functions[0];
-        functions[0] = last;
-        sift_down(functions, 0, end);
-    }
+    const struct function *x = a;
+    const struct function *y = b;
+    return x->section != y->section ? x->section < y->section : x->offset < y->offset;
 }
 
 /* Collects the functions, sorted, each once however many names it has. */
@@ -106,7 +64,7 @@ static void plan_functions(struct cell *cell)
             };
         }
     }
-    sort_functions(cell->functions, count);
+    sort_array(cell->functions, count, sizeof(cell->functions[0]), comes_before);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (kept == 0 || comes_before(&cell->functions[kept - 1], &cell->functions[i])) {

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#include "sort.h"
+
+CELL(library, "1.0.0");
+
+struct heap {
+    uint8_t *base;
+    size_t size;
+    bool (*comes_before)(const void *a, const void *b);
+};
+
+static uint8_t *element(const struct heap *heap, size_t index)
+{
+    return heap->base + index * heap->size;
+}
+
+/* Moves the element at `root` down until none of its children, below `count`, belongs behind it. */
+static void sift_down(const struct heap *heap, size_t root, size_t count)
+{
+    uint8_t moving[SORT_MAX_ELEMENT];
+    __builtin_memcpy(moving, element(heap, root), heap->size);
+    for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count &&
+            heap->comes_before(element(heap, child), element(heap, child + 1))) {
+            child++;
+        }
+        if (!heap->comes_before(moving, element(heap, child))) {
+            break;
+        }
+        __builtin_memcpy(element(heap, root), element(heap, child), heap->size);
+        root = child;
+    }
+    __builtin_memcpy(element(heap, root), moving, heap->size);
+}
+
+static bool is_sorted(const struct heap *heap, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (heap->comes_before(element(heap, i), element(heap, i - 1))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void sort_array(void *array, size_t count, size_t size,
+                bool (*comes_before)(const void *a, const void *b))
+{
+    const struct heap heap = {.base = array, .size = size, .comes_before = comes_before};
+    if (is_sorted(&heap, count)) {
+        return;
+    }
+    for (size_t i = count / 2; i > 0; i--) {
+        sift_down(&heap, i - 1, count);
+    }
+    for (size_t end = count - 1; end > 0; end--) {
+        uint8_t last[SORT_MAX_ELEMENT];
+        __builtin_memcpy(last, element(&heap, end), size);
+        __builtin_memcpy(element(&heap, end), element(&heap, 0), size);
+        __builtin_memcpy(element(&heap, 0), last, size);
+        sift_down(&heap, 0, end);
+    }
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sort.h - sorts arrays in place.
+ *
+ * Why: tables that are searched by bisection must be sorted first, in code that may neither
+ * allocate nor recurse.
+ *
+ * Rules: heap sort, so O(n log n) for every input, and not stable. An array that is sorted already
+ * costs one pass. `comes_before(a, b)` is a strict order and touches nothing else. Any context.
+ */
+#pragma once
+
+#include "cell.h"
+
+#define SORT_MAX_ELEMENT 64 /* bytes: one element is held on the stack */
+
+/* Sorts `count` elements of `size` bytes, 1 to SORT_MAX_ELEMENT. */
+CELL_API void sort_array(void *array, size_t count, size_t size,
+                         bool (*comes_before)(const void *a, const void *b));

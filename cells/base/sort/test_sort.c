@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "sort.h"
+
+struct item {
+    uint32_t key;
+    uint32_t payload; /* always ~key: shows torn elements */
+    uint32_t more[3];
+};
+
+static bool by_key(const void *a, const void *b)
+{
+    return ((const struct item *)a)->key < ((const struct item *)b)->key;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    uint32_t x = ((const struct item *)a)->key;
+    uint32_t y = ((const struct item *)b)->key;
+    return (x > y) - (x < y);
+}
+
+static void check_against_qsort(size_t count, uint32_t range)
+{
+    struct item *items = calloc(count + 1, sizeof(*items));
+    struct item *expected = calloc(count + 1, sizeof(*expected));
+    for (size_t i = 0; i < count; i++) {
+        uint32_t key = (uint32_t)rand() % range;
+        items[i] = expected[i] = (struct item){.key = key, .payload = ~key, .more = {key, key, 1}};
+    }
+    sort_array(items, count, sizeof(*items), by_key);
+    qsort(expected, count, sizeof(*expected), compare_keys);
+    assert_memory_equal(items, expected, count * sizeof(*items));
+    free(items);
+    free(expected);
+}
+
+static void test_sort_random_equals_qsort(void **state)
+{
+    (void)state;
+    srand(1);
+    for (size_t count = 0; count < 70; count++) {
+        check_against_qsort(count, 1000);
+        check_against_qsort(count, 3); /* many equal keys */
+    }
+    check_against_qsort(5000, UINT32_MAX);
+}
+
+static size_t comparisons;
+
+static bool counting_by_key(const void *a, const void *b)
+{
+    comparisons++;
+    return by_key(a, b);
+}
+
+static void test_sort_sorted_input_costs_one_pass(void **state)
+{
+    (void)state;
+    struct item items[100] = {0};
+    for (uint32_t i = 0; i < 100; i++) {
+        items[i].key = i / 2;
+    }
+    comparisons = 0;
+    sort_array(items, 100, sizeof(items[0]), counting_by_key);
+    assert_int_equal(comparisons, 99);
+}
+
+static void test_sort_reverse_input_stays_n_log_n(void **state)
+{
+    (void)state;
+    enum { COUNT = 1024 };
+    struct item items[COUNT] = {0};
+    for (uint32_t i = 0; i < COUNT; i++) {
+        items[i].key = COUNT - i;
+    }
+    comparisons = 0;
+    sort_array(items, COUNT, sizeof(items[0]), counting_by_key);
+    assert_true(comparisons < 2 * COUNT * 11);
+    assert_int_equal(items[0].key, 1);
+    assert_int_equal(items[COUNT - 1].key, COUNT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sort_random_equals_qsort),
+        cmocka_unit_test(test_sort_sorted_input_costs_one_pass),
+        cmocka_unit_test(test_sort_reverse_input_stays_n_log_n),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

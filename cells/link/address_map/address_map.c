@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table has one row a region, not one a section: a load then copies three rows a cell, and the
+ * second bisection runs over the cell's own `by_address`, which its layout has sorted already.
+ */
+#include "address_map.h"
+#include "heap.h"
+#include "sort.h"
+
+CELL(library, "1.0.0");
+
+struct row {
+    uint64_t start;
+    uint64_t end;
+    const struct cell *cell;
+    uint64_t region;
+};
+
+struct address_table {
+    size_t count;
+    struct row rows[];
+};
+
+static struct address_table *published; /* NULL: empty. Stored with release, loaded with acquire */
+static struct address_table *retired;   /* the one before it; freed at the next publication */
+
+/* The last section that starts at or before `address`; sections of one region do not overlap. */
+static const struct section *find_section(const struct row *row, uint64_t address)
+{
+    const struct cell *cell = row->cell;
+    uint32_t low = cell->region_first[row->region];
+    uint32_t high = cell->region_first[row->region + 1];
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (cell->sections[cell->by_address[middle]].address <= address) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    /* Empty sections may share the address of the one that holds it: they stand before it. */
+    const struct section *section = &cell->sections[cell->by_address[low]];
+    return address - section->address < section->size ? section : NULL;
+}
+
+const struct section *address_map_find(uint64_t address)
+{
+    const struct address_table *table = __atomic_load_n(&published, __ATOMIC_ACQUIRE);
+    size_t low = 0;
+    size_t high = table ? table->count : 0;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct row *row = &table->rows[middle];
+        if (address < row->start) {
+            high = middle;
+        } else if (address >= row->end) {
+            low = middle + 1;
+        } else {
+            return find_section(row, address);
+        }
+    }
+    return NULL;
+}
+
+static bool comes_before(const void *a, const void *b)
+{
+    return ((const struct row *)a)->start < ((const struct row *)b)->start;
+}
+
+static void add_rows(struct address_table *table, const struct cell *cell)
+{
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        const struct region *region = &cell->regions[r];
+        if (region->size > 0) {
+            table->rows[table->count++] = (struct row){
+                .start = region->address,
+                .end = region->address + region->size,
+                .cell = cell,
+                .region = r,
+            };
+        }
+    }
+}
+
+enum status address_map_prepare(struct cell *const *cells, uint32_t count,
+                                const struct cell *without, struct address_table **out_table)
+{
+    size_t old_count = published ? published->count : 0;
+    size_t capacity = old_count + (size_t)count * REGION_COUNT;
+    struct address_table *table = heap_allocate(sizeof(*table) + capacity * sizeof(struct row));
+    if (!table) {
+        return ERR_NO_MEMORY;
+    }
+    table->count = 0;
+    for (size_t i = 0; i < old_count; i++) {
+        if (published->rows[i].cell != without) {
+            table->rows[table->count++] = published->rows[i];
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        add_rows(table, cells[i]);
+    }
+    sort_array(table->rows, table->count, sizeof(table->rows[0]), comes_before);
+    *out_table = table;
+    return OK;
+}
+
+void address_map_publish(struct address_table *table)
+{
+    struct address_table *old = published;
+    __atomic_store_n(&published, table, __ATOMIC_RELEASE); /* pairs with address_map_find() */
+    heap_free(retired);
+    retired = old;
+}
+
+void address_map_discard(struct address_table *table)
+{
+    heap_free(table);
+}

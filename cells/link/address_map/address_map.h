@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * address_map.h - which cell and section an address belongs to.
+ *
+ * Why: fault reports, backtraces and the unwinder ask this, from any context, also while cells are
+ * being loaded.
+ *
+ * Rules: lookups take no lock and allocate nothing: they bisect an immutable table that is
+ * published by one pointer store, then the sections of one region. A change builds a new table
+ * aside (address_map_prepare, may fail) and publishes it (cannot fail). The table that was replaced
+ * stays until the next publication, so that a lookup that it interrupted may end. Changes are
+ * serialised by the loader.
+ */
+#pragma once
+
+#include "cell_metadata.h"
+
+struct address_table;
+
+/*
+ * The section that holds `address`, or NULL. Addresses in the padding between sections belong to
+ * none. O(log cells + log sections). Any context.
+ */
+CELL_API const struct section *address_map_find(uint64_t address);
+
+/*
+ * Builds the table that has the `count` cells more, and lacks `without` (or NULL). ERR_NO_MEMORY.
+ * The result is given to address_map_publish() or to address_map_discard(), before the next
+ * preparation.
+ */
+CELL_API MUST_CHECK enum status address_map_prepare(struct cell *const *cells, uint32_t count,
+                                                    const struct cell *without,
+                                                    struct address_table **out_table);
+CELL_API void address_map_publish(struct address_table *table);
+CELL_API void address_map_discard(struct address_table *table);
