@@ -19,7 +19,7 @@ static const struct option common[] = {
     {.name = "format",
      .type = OPTION_TEXT,
      .value = "FORMAT",
-     .choices = "table|json|dot|svg|html",
+     .choices = "table|json|dot|svg|html|edges",
      .help = "how to print the result"},
     {.name = "json", .type = OPTION_FLAG, .help = "short for --format=json"},
     {.name = "color",
@@ -217,8 +217,11 @@ static enum output_format format_of(const char *name)
     static const struct {
         const char *name;
         enum output_format format;
-    } names[] = {
-        {"json", FORMAT_JSON}, {"dot", FORMAT_DOT}, {"svg", FORMAT_SVG}, {"html", FORMAT_HTML}};
+    } names[] = {{"json", FORMAT_JSON},
+                 {"dot", FORMAT_DOT},
+                 {"svg", FORMAT_SVG},
+                 {"html", FORMAT_HTML},
+                 {"edges", FORMAT_EDGES}};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (strcmp(name, names[i].name) == 0) {
             return names[i].format;

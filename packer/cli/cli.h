@@ -36,6 +36,7 @@ enum output_format {
     FORMAT_DOT = 4,
     FORMAT_SVG = 8,
     FORMAT_HTML = 16,
+    FORMAT_EDGES = 32, /* one line a relocation, as the kernel prints its own */
 };
 
 enum option_type {
