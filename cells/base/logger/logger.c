@@ -23,11 +23,11 @@ struct header {
     uint32_t size; /* header, strings and padding */
     uint16_t text_length;
     uint8_t cell_length;
-    uint8_t level : 3; /* LEVEL_FILLER in a filler */
-    uint8_t cut : 1;
+    uint8_t level; /* LEVEL_FILLER in a filler; LEVEL_CUT is added where the text was cut */
 };
 
-#define LEVEL_FILLER 7
+#define LEVEL_FILLER 0x7f
+#define LEVEL_CUT    0x80
 
 static_assert(sizeof(struct header) == 16, "a filler of one header fits wherever a record can end");
 static_assert(LOGGER_RING_SIZE % RECORD_ALIGN == 0, "records tile the ring");
@@ -93,32 +93,29 @@ static void store(const struct header *header, const char *cell, const char *tex
     statistics.written++;
 }
 
-static void keep(struct header *header, const char *cell, const char *text)
+static void keep(const struct logger_record *record)
 {
-    size_t strings = (size_t)header->cell_length + header->text_length;
-    size_t size = sizeof(*header) + strings;
-    header->size = (uint32_t)((size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN);
+    struct header header = {
+        .ticks = record->ticks,
+        .text_length = (uint16_t)strlen(record->text),
+        .cell_length = (uint8_t)strlen(record->cell),
+        .level = (uint8_t)(record->level | (record->cut ? LEVEL_CUT : 0)),
+    };
+    size_t size = sizeof(header) + header.cell_length + header.text_length;
+    header.size = (uint32_t)((size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN);
     if (__atomic_exchange_n(&ring.busy, true, __ATOMIC_ACQUIRE)) {
         __atomic_fetch_add(&statistics.not_kept, 1, __ATOMIC_RELAXED);
         return;
     }
-    store(header, cell, text);
+    store(&header, record->cell, record->text);
     __atomic_store_n(&ring.busy, false, __ATOMIC_RELEASE); /* pairs with the exchange above */
 }
 
-static void print(const struct header *header, const char *cell, const char *text)
+static void join_lines(char *text)
 {
-    uint64_t thousands = header->ticks / 1000;
-    console_print("[%6lu.%03lu] %-7s %s: %s%s\n", (unsigned long)(thousands / 1000),
-                  (unsigned long)(thousands % 1000), level_names[header->level], cell, text,
-                  header->cut ? "...[cut]" : "");
-}
-
-static void join_lines(char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == '\n' || text[i] == '\r') {
-            text[i] = ' ';
+    for (; *text; text++) {
+        if (*text == '\n' || *text == '\r') {
+            *text = ' ';
         }
     }
 }
@@ -128,29 +125,32 @@ void logger_write(enum log_level level, const char *cell, const char *format, ..
     if (level > LOG_DEBUG || (level > kept_level && level > printed_level)) {
         return;
     }
-    char bytes[LOGGER_TEXT_MAX + 1];
-    struct format_buffer text = format_buffer_of(bytes, sizeof(bytes));
+    struct logger_record record;
+    record.ticks = ticks_now();
+    record.level = level;
+    format_into(record.cell, sizeof(record.cell), "%s", cell);
+    struct format_buffer text = format_buffer_of(record.text, sizeof(record.text));
     va_list list;
     va_start(list, format);
     format_append_list(&text, format, list);
     va_end(list);
-    size_t length = format_held(&text);
-    join_lines(bytes, length);
+    record.cut = format_was_cut(&text);
+    join_lines(record.text);
 
-    size_t cell_length = strlen(cell);
-    struct header header = {
-        .ticks = ticks_now(),
-        .text_length = (uint16_t)length,
-        .cell_length = (uint8_t)(cell_length < LOGGER_CELL_MAX ? cell_length : LOGGER_CELL_MAX),
-        .level = (uint8_t)level & 7,
-        .cut = format_was_cut(&text),
-    };
     if (level <= kept_level) {
-        keep(&header, cell, bytes);
+        keep(&record);
     }
     if (level <= printed_level) {
-        print(&header, cell, bytes);
+        logger_print(&record);
     }
+}
+
+void logger_print(const struct logger_record *record)
+{
+    uint64_t thousands = record->ticks / 1000;
+    console_print("[%6lu.%03lu] %-7s %s: %s%s\n", (unsigned long)(thousands / 1000),
+                  (unsigned long)(thousands % 1000), logger_level_name(record->level), record->cell,
+                  record->text, record->cut ? " ...[cut]" : "");
 }
 
 void logger_set_levels(enum log_level kept, enum log_level printed)
@@ -172,8 +172,8 @@ bool logger_next(struct logger_cursor *cursor, struct logger_record *out)
     const struct header *header = header_at(place);
     const char *strings = (const char *)(header + 1);
     out->ticks = header->ticks;
-    out->level = header->level;
-    out->cut = header->cut;
+    out->level = header->level & ~LEVEL_CUT;
+    out->cut = header->level & LEVEL_CUT;
     memcpy(out->cell, strings, header->cell_length);
     out->cell[header->cell_length] = '\0';
     memcpy(out->text, strings + header->cell_length, header->text_length);

@@ -36,7 +36,7 @@ CELL_API void logger_write(enum log_level level, const char *cell, const char *f
  * LOG_INFO. */
 CELL_API void logger_set_levels(enum log_level kept, enum log_level printed);
 
-/* A copy of one kept message. */
+/* One message, as a reader gets it. */
 struct logger_record {
     uint64_t ticks; /* of the time stamp counter, since the first message */
     enum log_level level;
@@ -44,6 +44,9 @@ struct logger_record {
     char cell[LOGGER_CELL_MAX + 1]; /* terminated */
     char text[LOGGER_TEXT_MAX + 1]; /* terminated */
 };
+
+/* Prints a message as a line: millions of ticks, level, cell, text. */
+CELL_API void logger_print(const struct logger_record *record);
 
 /* A reader's place in the ring; all zero is the oldest message. */
 struct logger_cursor {

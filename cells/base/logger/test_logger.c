@@ -160,6 +160,7 @@ static void test_logger_overtaken_reader_goes_on_with_the_oldest(void **state)
     assert_true(logger_next(&slow, &of_slow));
     assert_true(logger_next(&fresh, &of_fresh));
     assert_string_equal(of_slow.text, of_fresh.text);
+    assert_int_equal(of_slow.level, LOG_INFO);
     assert_string_not_equal(of_slow.text, "the first");
 }
 
