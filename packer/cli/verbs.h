@@ -10,7 +10,10 @@
 #include "cli.h"
 
 /* X(name) */
-#define VERB_TABLE(X) X(help)
+#define VERB_TABLE(X) \
+    X(compile)        \
+    X(pack)           \
+    X(help)
 
 #define VERB_DECLARE_(name) extern const struct verb verb_##name;
 VERB_TABLE(VERB_DECLARE_)

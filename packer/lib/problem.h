@@ -27,6 +27,7 @@
     X(OBJECT_SECTION, 411, ERR_UNSUPPORTED, "a cell cannot contain such a section")                \
     X(UNWIND_FRAME, 412, ERR_BAD_FORMAT, "the unwind table (.eh_frame) is malformed")              \
     X(UNWIND_TARGET, 413, ERR_BAD_FORMAT, "an unwind entry does not point into a section of code") \
+    X(OBJECT_HIDDEN, 414, ERR_MISSING_SYMBOL, "a hidden symbol is not defined in its own cell")    \
     X(CELL_NOTE_COUNT, 420, ERR_BAD_FORMAT, "a cell needs exactly one CELL() line")                \
     X(CELL_NOTE_FIELD, 421, ERR_BAD_FORMAT, "the CELL() note is malformed")                        \
     X(CELL_NOTE_NAME, 422, ERR_MISMATCH, "the CELL() note names another cell")                     \

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+#include "pack.h"
+
+static const struct option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .type = OPTION_TEXT,
+     .value = "FILE",
+     .words = WORDS_FILE,
+     .help = "the archive (needed)"},
+    {.name = NULL},
+};
+
+static int run(const struct arguments *arguments)
+{
+    struct pack_request request = {
+        .output = argument_text(arguments, "output"),
+        .cells = arguments->nouns,
+    };
+    if (!request.output) {
+        return report_usage(arguments->verb, "pack needs --output");
+    }
+    struct pack_result result;
+    struct problem problem = {0};
+    if (pack_cells(&request, &result, &problem) != OK) {
+        return report(&problem);
+    }
+    if (arguments->format == FORMAT_JSON) {
+        json_t *root = json_root("pack", 1);
+        json_object_set_new(root, "output", json_string(request.output));
+        json_object_set_new(root, "cell_count", json_integer((json_int_t)result.cell_count));
+        json_object_set_new(root, "symbol_count", json_integer((json_int_t)result.symbol_count));
+        json_object_set_new(root, "size", json_integer((json_int_t)result.size));
+        return json_print(root);
+    }
+    return EXIT_DONE;
+}
+
+const struct verb verb_pack = {
+    .name = "pack",
+    .summary = "cells to one archive, cells.a, with a symbol index",
+    .synopsis = "-o FILE CELL..",
+    .examples = {"cellpack pack -o cells.a *.cell",
+                 "cellpack pack -o cells.a --json heap.cell vfs.cell"},
+    .options = options,
+    .least_nouns = 1,
+    .most_nouns = NOUNS_UNLIMITED,
+    .words = WORDS_FILE,
+    .run = run,
+};
