@@ -2,8 +2,9 @@
 /*
  * x86.h - the x86-64 instructions that C has no words for.
  *
- * Why: ports, control registers, descriptor tables and the TLB are reached by single instructions.
- * Each gets one inline function here, so that no other cell needs inline assembly for them.
+ * Why: control registers, descriptor tables and the TLB are reached by single instructions. Each
+ * gets one inline function here, so that no other cell needs inline assembly for them. (Ports have
+ * a folder of their own, port_io: drivers need nothing else of this.)
  *
  * Rules: privileged; ring 0 only. Nothing here has state or can fail by itself; wrong operands
  * raise the exception that the manual names. Names are those of the instruction or register. Every
@@ -17,42 +18,6 @@
 
 #define MSR_EFER 0xc0000080u
 #define EFER_NXE (1ull << 11)
-
-static inline uint8_t in8(uint16_t port)
-{
-    uint8_t value;
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline uint16_t in16(uint16_t port)
-{
-    uint16_t value;
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline uint32_t in32(uint16_t port)
-{
-    uint32_t value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline void out8(uint16_t port, uint8_t value)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline void out16(uint16_t port, uint16_t value)
-{
-    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline void out32(uint16_t port, uint32_t value)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
-}
 
 static inline uint64_t read_cr0(void)
 {
