@@ -278,6 +278,8 @@ enum status link_unit_resolve(struct link_unit *unit, link_lookup lookup, void *
             }
         } else if (symbol->st_shndx != SHN_UNDEF) {
             unit->resolved[i] = resolve_own(unit, symbol);
+        } else {
+            unit->resolved[i] = (struct link_symbol){.kind = LINK_SYMBOL_DATA}; /* symbol 0 */
         }
     }
     return OK;

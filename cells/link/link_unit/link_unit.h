@@ -36,7 +36,7 @@ struct link_unit {
     uint8_t *bytes[REGION_COUNT]; /* where the regions are built; see link_unit_place() */
 };
 
-/* The caller's arrays, each as long as link_unit_sizes() says; all zeroed. */
+/* The caller's arrays, each as long as link_unit_sizes() says; they need not be zeroed. */
 struct link_memory {
     struct section *sections;
     uint32_t *by_address;

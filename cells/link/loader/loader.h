@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loader.h - loads cells from the archive and links them, all or nothing.
+ *
+ * Why: this is how everything but the nano_core comes into the system. A symbol that is asked for
+ * and not there is looked up in the archive's index, and the cell that defines it is loaded
+ * together with all cells that it needs in turn.
+ *
+ * Rules: a load is one transaction. The cells are validated, planned, placed into fresh pages that
+ * nobody knows, resolved and relocated; memory for everything is taken before the commit; the
+ * commit cannot fail. After a failure nothing is left: no page, no entry, no symbol. `diag` says
+ * why. The archive must stay mapped: cells keep pointing into it. No recursion; at most
+ * LOADER_MAX_CELLS cells in one load. One CPU, no preemption: docs/locking.md.
+ */
+#pragma once
+
+#include "cell_metadata.h"
+#include "span.h"
+
+struct cell_namespace;
+struct diag;
+struct nano_core_image;
+
+#define LOADER_MAX_CELLS 512 /* in one transaction: bounds time and memory of a hostile archive */
+
+/*
+ * Makes the archive known. Members behind a damaged one cannot be found: they are counted out, and
+ * `diag` names the damaged one, but what precedes it is usable and the result is OK. An error means
+ * that there is no usable archive.
+ */
+CELL_API MUST_CHECK enum status loader_init(struct span archive, struct diag *diag);
+
+/*
+ * Gives the cells of the static image their metadata, as if they had been loaded to where they are.
+ * Refused with C0211 where the image's text, rodata or entries are not what linking the archive's
+ * cells yields: then archive and image come from different builds.
+ */
+CELL_API MUST_CHECK enum status loader_adopt(struct cell_namespace *namespace,
+                                             const struct nano_core_image *image,
+                                             struct diag *diag);
+
+/* Loads the cell of that name, and what it needs. It is no error when it is there already. */
+CELL_API MUST_CHECK enum status loader_load(struct cell_namespace *namespace, const char *cell,
+                                            struct cell **out_cell, struct diag *diag);
+
+/*
+ * The address of a symbol, loading the cell that defines it if need be. For a function this is its
+ * entry: the caller may keep it.
+ */
+CELL_API MUST_CHECK enum status loader_demand(struct cell_namespace *namespace, const char *symbol,
+                                              uint64_t *out_address, struct diag *diag);
+
+/*
+ * Unloads a cell. ERR_BUSY while another cell refers to it, ERR_PERMISSION for cells of the static
+ * image. The caller makes sure that nothing runs in it. Its entries trap from now on.
+ */
+CELL_API MUST_CHECK enum status loader_unload(struct cell *cell);
+
+/* The next member of the archive: start with *cursor = 0. NULL at the end. In archive order. */
+CELL_API const char *loader_next_member(uint64_t *cursor);
+
+/*
+ * Does nothing. It is called with each cell that a commit has just made part of the system; a
+ * debugger sets its breakpoint here and adds the cell's symbols.
+ */
+CELL_API NOINLINE void loader_announce(const struct cell *cell);
+
+/* Sums since the start. Ticks are those of the time stamp counter. */
+struct loader_statistics {
+    uint64_t loads; /* transactions that were committed, adoption not counted */
+    uint64_t failed_loads;
+    uint64_t cells;       /* now in the system */
+    uint64_t sections;    /* of them that are loaded */
+    uint64_t relocations; /* applied, adoption included */
+    uint64_t load_ticks;  /* from request to commit, without adoption */
+    uint64_t adopt_ticks;
+    uint64_t relocation_ticks; /* within link_unit_relocate() */
+    uint64_t metadata_bytes;   /* heap that describes the cells */
+    uint64_t region_bytes;     /* pages of loaded cells, static ones not counted */
+};
+
+CELL_API struct loader_statistics loader_statistics(void);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Adoption of the static image is the transaction of loader.c, where only `place` differs: the
+ * addresses are those of the image, and the bytes are built in scratch memory to be compared with
+ * what runs. Text, rodata and entries must be equal to the byte; data may have changed, for the
+ * cells are running.
+ */
+#include "cell_namespace.h"
+#include "diag.h"
+#include "heap.h"
+#include "loader.h"
+#include "loader_priv.h"
+#include "nano_core_image.h"
+
+static struct symbol image_symbol; /* nano_core_image, which no cell defines */
+
+/* The image's row must describe what the archive's cell needs, or they are not from one build. */
+static enum status check_row(const struct staged_cell *staged,
+                             const struct nano_core_image_cell *row, struct diag *diag)
+{
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        if (staged->unit.layout.sizes[r] != row->sizes[r]) {
+            return diag_set(diag, DIAG_LINK_IMAGE,
+                            &(struct diag_site){
+                                .cell = staged->name,
+                                .expected = staged->unit.layout.sizes[r],
+                                .found = row->sizes[r],
+                            });
+        }
+    }
+    return OK;
+}
+
+/* Builds the cell's regions in scratch memory, for the addresses that it runs at. */
+static enum status place_adopted(struct staged_cell *staged, const struct nano_core_image_cell *row,
+                                 struct diag *diag)
+{
+    uint8_t *bytes[REGION_COUNT] = {NULL};
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        uint64_t size = staged->unit.layout.sizes[r];
+        bytes[r] = size ? heap_allocate(size) : NULL;
+        staged->unit.bytes[r] = bytes[r]; /* released with the transaction, see drop_scratch() */
+        if (size && !bytes[r]) {
+            return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, size, diag);
+        }
+    }
+    link_unit_place(&staged->unit, row->addresses, bytes, row->entries);
+    staged->loaded->cell.is_static = true;
+    staged->loaded->entry_capacity = 0; /* the entries are the image's */
+    return OK;
+}
+
+static void drop_scratch(struct staged_cell *staged)
+{
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        heap_free(staged->unit.bytes[r]);
+        staged->unit.bytes[r] = NULL;
+    }
+}
+
+/* Names the section of the first byte that differs. */
+static enum status refuse_image(const struct staged_cell *staged, uint32_t region, uint64_t at,
+                                uint8_t expected, uint8_t found, struct diag *diag)
+{
+    const struct cell *cell = &staged->loaded->cell;
+    struct diag_site site = {.cell = staged->name, .expected = expected, .found = found};
+    for (uint32_t k = cell->region_first[region]; k < cell->region_first[region + 1]; k++) {
+        const struct section *section = &cell->sections[cell->by_address[k]];
+        uint64_t start = section->address - cell->regions[region].address;
+        if (at - start < section->size) {
+            site.section = section->name;
+            site.offset = at - start;
+        }
+    }
+    return diag_set(diag, DIAG_LINK_IMAGE, &site);
+}
+
+static enum status compare_region(const struct staged_cell *staged, uint32_t region,
+                                  struct diag *diag)
+{
+    const struct region *running = &staged->loaded->cell.regions[region];
+    const uint8_t *expected = staged->unit.bytes[region];
+    const uint8_t *found = (const uint8_t *)running->address;
+    if (running->size == 0 || __builtin_memcmp(expected, found, running->size) == 0) {
+        return OK;
+    }
+    uint64_t at = 0;
+    while (expected[at] == found[at]) {
+        at++;
+    }
+    return refuse_image(staged, region, at, expected[at], found[at], diag);
+}
+
+static enum status compare_entries(const struct staged_cell *staged,
+                                   const struct nano_core_image_cell *row, struct diag *diag)
+{
+    const struct cell *cell = &staged->loaded->cell;
+    size_t size = (size_t)cell->entry_count * ENTRY_SIZE;
+    if (row->entry_count != cell->entry_count) {
+        return refuse_memory(staged, DIAG_LINK_IMAGE, "entries", row->entry_count, diag);
+    }
+    if (size == 0) {
+        return OK;
+    }
+    uint8_t *expected = heap_allocate(size);
+    if (!expected) {
+        return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, size, diag);
+    }
+    link_unit_write_entries(&staged->unit, expected);
+    bool is_equal = __builtin_memcmp(expected, (const void *)cell->entries, size) == 0;
+    heap_free(expected);
+    return is_equal ? OK : refuse_memory(staged, DIAG_LINK_IMAGE, "entries", size, diag);
+}
+
+/* Text and rodata are what linking yields; data may have changed, for the cells have been running.
+ */
+static enum status adopt_cell(struct transaction *transaction, struct staged_cell *staged,
+                              const struct nano_core_image_cell *row, struct diag *diag)
+{
+    enum status status = link_cell(transaction, staged, diag);
+    if (status == OK) {
+        status = compare_region(staged, REGION_TEXT, diag);
+    }
+    if (status == OK) {
+        status = compare_region(staged, REGION_RODATA, diag);
+    }
+    if (status == OK) {
+        status = compare_entries(staged, row, diag);
+    }
+    return status;
+}
+
+static enum status stage_image(struct transaction *transaction, const struct nano_core_image *image,
+                               struct diag *diag)
+{
+    for (uint64_t i = 0; i < image->cell_count; i++) {
+        const struct nano_core_image_cell *row = &image->cells[i];
+        uint64_t member;
+        if (!catalog_find_cell(row->name, &member)) {
+            return diag_set(diag, DIAG_LINK_CELL, &(struct diag_site){.cell = row->name});
+        }
+        enum status status = transaction_stage(transaction, member, diag);
+        if (status == OK && transaction->count != i + 1) { /* the table names a cell twice */
+            status =
+                diag_set(diag, DIAG_LINK_DUPLICATE_CELL, &(struct diag_site){.cell = row->name});
+        }
+        if (status == OK) {
+            status = check_row(&transaction->staged[i], row, diag);
+        }
+        if (status == OK) {
+            status = place_adopted(&transaction->staged[i], row, diag);
+        }
+        if (status != OK) {
+            return status;
+        }
+    }
+    return OK;
+}
+
+static enum status adopt_all(struct transaction *transaction, const struct nano_core_image *image,
+                             struct diag *diag)
+{
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
+        status = adopt_cell(transaction, &transaction->staged[i], &image->cells[i], diag);
+    }
+    struct address_table *table;
+    if (status == OK) {
+        status = prepare_commit(transaction, &table, diag);
+    }
+    if (status == OK) {
+        commit(transaction, table);
+    }
+    return status;
+}
+
+/* The image's table is the one symbol that no cell defines; the namespace gets it first. */
+static enum status publish_image_symbol(struct cell_namespace *namespace,
+                                        const struct nano_core_image *image, struct diag *diag)
+{
+    static const char name[] = "nano_core_image";
+    if (cell_namespace_reserve(namespace, 0, 1) != OK) {
+        return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
+    }
+    image_symbol = (struct symbol){
+        .key = {.name = name, .hash = symbol_map_hash(name)},
+        .type = STT_OBJECT,
+        .binding = STB_GLOBAL,
+        .address = (uint64_t)image,
+    };
+    cell_namespace_publish_symbol(namespace, &image_symbol);
+    return OK;
+}
+
+enum status loader_adopt(struct cell_namespace *namespace, const struct nano_core_image *image,
+                         struct diag *diag)
+{
+    uint64_t start = loader_ticks();
+    if (image->magic != NANO_CORE_IMAGE_MAGIC || image->cell_count > LOADER_MAX_CELLS) {
+        return diag_set(diag, DIAG_LINK_IMAGE,
+                        &(struct diag_site){
+                            .expected = NANO_CORE_IMAGE_MAGIC,
+                            .found = image->magic,
+                        });
+    }
+    enum status status = publish_image_symbol(namespace, image, diag);
+    if (status != OK) {
+        return status;
+    }
+    struct transaction transaction;
+    status = transaction_begin(&transaction, namespace, diag);
+    if (status == OK) {
+        status = stage_image(&transaction, image, diag);
+    }
+    if (status == OK) {
+        status = adopt_all(&transaction, image, diag);
+    }
+    for (uint32_t i = 0; i < transaction.count; i++) {
+        drop_scratch(&transaction.staged[i]);
+    }
+    transaction_end(&transaction, status == OK);
+    count_adoption(loader_ticks() - start);
+    return status;
+}

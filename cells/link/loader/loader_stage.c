@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Staging: a work list instead of recursion. transaction_close() walks the staged cells in order;
+ * for each name that neither the namespace nor a staged cell defines it appends the member that
+ * does. The list ends because every member is staged once at most, and has LOADER_MAX_CELLS places.
+ */
+#include "cell_info.h"
+#include "cell_namespace.h"
+#include "diag.h"
+#include "entry_pool.h"
+#include "format.h"
+#include "heap.h"
+#include "loader.h"
+#include "loader_priv.h"
+
+#define BLOCK_ALIGNMENT 16u
+#define FIRST_CAPACITY  8u /* staged cells; most loads need fewer */
+
+/* Makes room for one more staged cell. */
+static enum status reserve_staged(struct transaction *transaction, struct diag *diag)
+{
+    if (transaction->count < transaction->capacity) {
+        return OK;
+    }
+    uint32_t capacity = transaction->capacity ? 2 * transaction->capacity : FIRST_CAPACITY;
+    struct staged_cell *staged = heap_allocate(capacity * sizeof(*staged));
+    if (!staged) {
+        return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
+    }
+    if (transaction->count > 0) {
+        __builtin_memcpy(staged, transaction->staged, transaction->count * sizeof(*staged));
+    }
+    heap_free(transaction->staged);
+    transaction->staged = staged;
+    transaction->capacity = capacity;
+    return OK;
+}
+
+enum status transaction_begin(struct transaction *transaction, struct cell_namespace *namespace,
+                              struct diag *diag)
+{
+    *transaction = (struct transaction){.namespace = namespace};
+    return reserve_staged(transaction, diag);
+}
+
+/* Gives `count` elements of a block that is being divided; only adds up while `*base` is NULL. */
+static void *divide(uint8_t *block, size_t *used, size_t count, size_t size)
+{
+    size_t start = (*used + BLOCK_ALIGNMENT - 1) & ~(size_t)(BLOCK_ALIGNMENT - 1);
+    *used = start + count * size;
+    return block ? block + start : NULL;
+}
+
+static void divide_metadata(uint8_t *block, size_t *used, const struct link_sizes *sizes,
+                            struct link_memory *memory)
+{
+    *used = sizeof(struct loaded_cell);
+    memory->sections = divide(block, used, sizes->sections, sizeof(struct section));
+    memory->symbols = divide(block, used, sizes->exports, sizeof(struct symbol));
+    memory->functions = divide(block, used, sizes->functions, sizeof(struct function));
+    memory->by_address = divide(block, used, sizes->sections, sizeof(uint32_t));
+    memory->dependencies = divide(block, used, sizes->dependencies, sizeof(struct dependency));
+}
+
+static void divide_scratch(uint8_t *block, size_t *used, const struct link_sizes *sizes,
+                           struct link_memory *memory)
+{
+    *used = 0;
+    memory->places = divide(block, used, sizes->sections, sizeof(struct section_place));
+    memory->resolved = divide(block, used, sizes->symbols, sizeof(struct link_symbol));
+}
+
+/* Allocates the cell's block and the scratch block, and plans the cell into them. */
+static enum status plan_cell(struct staged_cell *staged, const struct elf_object *object,
+                             const struct cell_info *info, struct diag *diag)
+{
+    struct link_sizes sizes;
+    link_unit_sizes(object, &sizes);
+    struct link_memory memory;
+    size_t metadata_size;
+    size_t scratch_size;
+    divide_metadata(NULL, &metadata_size, &sizes, &memory);
+    divide_scratch(NULL, &scratch_size, &sizes, &memory);
+    staged->loaded = heap_allocate(metadata_size);
+    staged->scratch = heap_allocate(scratch_size);
+    if (!staged->loaded || !staged->scratch) {
+        return diag_set(diag, DIAG_LINK_MEMORY,
+                        &(struct diag_site){.expected = metadata_size + scratch_size});
+    }
+    divide_metadata((uint8_t *)staged->loaded, &metadata_size, &sizes, &memory);
+    divide_scratch(staged->scratch, &scratch_size, &sizes, &memory);
+    __builtin_memset(staged->loaded, 0, sizeof(*staged->loaded));
+    staged->loaded->cell = (struct cell){
+        .key = {.name = info->name, .hash = symbol_map_hash(info->name)},
+        .name = info->name,
+        .version = info->version,
+        .kind = info->kind,
+        .summary = info->summary,
+        .interface = info->interface,
+        .metadata_size = metadata_size,
+    };
+    staged->loaded->entry_capacity = sizes.functions;
+    return link_unit_plan(&staged->unit, &staged->loaded->cell, object, &memory, diag);
+}
+
+static struct symbol *symbol_of(const struct symbol_key *key)
+{
+    return CONTAINER_OF(key, struct symbol, key);
+}
+
+static enum status refuse_duplicate(const struct cell *cell, const struct symbol *symbol,
+                                    const struct symbol *other, struct diag *diag)
+{
+    char what[DIAG_SYMBOL_SIZE];
+    format_into(what, sizeof(what), "%s, also in %s", symbol->key.name,
+                other->section ? other->section->cell->name : "the static image");
+    return diag_set(diag, DIAG_LINK_DUPLICATE_SYMBOL,
+                    &(struct diag_site){
+                        .cell = cell->name,
+                        .section = symbol->section ? symbol->section->name : NULL,
+                        .symbol = what,
+                        .offset = symbol->address,
+                    });
+}
+
+/*
+ * Enters the exports of a staged cell. Strong beats weak, the first of two weak ones wins, two
+ * strong ones are refused; so is one that the namespace itself has already, for what is bound stays
+ * bound.
+ */
+static enum status enter_exports(struct transaction *transaction, struct cell *cell,
+                                 struct diag *diag)
+{
+    for (uint32_t i = 0; i < cell->symbol_count; i++) {
+        struct symbol *symbol = &cell->symbols[i];
+        bool is_weak = symbol->binding == STB_WEAK;
+        const struct symbol *other =
+            cell_namespace_find_own(transaction->namespace, symbol->key.name, symbol->key.hash);
+        if (!other) {
+            const struct symbol_key *key = symbol_map_insert(&transaction->exports, &symbol->key);
+            if (!key) {
+                continue;
+            }
+            other = symbol_of(key);
+            if (other->binding == STB_WEAK && !is_weak) {
+                symbol_map_remove(&transaction->exports, key);
+                symbol_map_insert(&transaction->exports, &symbol->key);
+                continue;
+            }
+        }
+        if (!is_weak) {
+            return refuse_duplicate(cell, symbol, other, diag);
+        }
+    }
+    return OK;
+}
+
+static enum status reserve_exports(struct transaction *transaction, uint32_t count)
+{
+    struct symbol_map *map = &transaction->exports;
+    if (symbol_map_has_room(map, count)) {
+        return OK;
+    }
+    uint32_t capacity = symbol_map_capacity(map->count + count);
+    const struct symbol_key **slots = heap_allocate(capacity * sizeof(*slots));
+    if (!slots) {
+        return ERR_NO_MEMORY;
+    }
+    __builtin_memset(slots, 0, capacity * sizeof(*slots));
+    struct symbol_map old = *map;
+    symbol_map_init(map, slots, capacity, &old);
+    heap_free((void *)old.slots);
+    return OK;
+}
+
+/* Reads and checks what is in the member; the cell's own name counts, and must be the member's. */
+static enum status read_cell(struct staged_cell *staged, const struct archive_member *member,
+                             struct elf_object *object, struct cell_info *info, struct diag *diag)
+{
+    enum status status = elf_object_open(member->data, object, diag);
+    if (status == OK) {
+        status = cell_info_read(object, info, diag);
+    }
+    if (status == OK && __builtin_strcmp(info->name, staged->name) != 0) {
+        status = diag_set(diag, DIAG_CELL_NAME,
+                          &(struct diag_site){.section = ".cell.info", .symbol = info->name});
+    }
+    return status;
+}
+
+static enum status open_staged(struct transaction *transaction, struct staged_cell *staged,
+                               const struct archive_member *member, struct diag *diag)
+{
+    struct elf_object object;
+    struct cell_info info;
+    enum status status = read_cell(staged, member, &object, &info, diag);
+    if (status == OK && cell_namespace_find_cell(transaction->namespace, info.name)) {
+        status = diag_set(diag, DIAG_LINK_DUPLICATE_CELL, &(struct diag_site){0});
+    }
+    if (status == OK) {
+        status = plan_cell(staged, &object, &info, diag);
+    }
+    if (status == OK && reserve_exports(transaction, staged->loaded->cell.symbol_count) != OK) {
+        status = diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
+    }
+    if (status == OK) {
+        status = enter_exports(transaction, &staged->loaded->cell, diag);
+    }
+    return status;
+}
+
+static void name_staged(struct staged_cell *staged, const char *member)
+{
+    size_t length = __builtin_strlen(member);
+    __builtin_memcpy(staged->name, member, length + 1);
+    if (length > 5 && __builtin_strcmp(member + length - 5, ".cell") == 0) {
+        staged->name[length - 5] = '\0';
+    }
+}
+
+enum status transaction_stage(struct transaction *transaction, uint64_t offset, struct diag *diag)
+{
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        if (transaction->staged[i].member == offset) {
+            return OK;
+        }
+    }
+    struct archive_member member;
+    enum status status = archive_member_at(catalog_archive(), offset, &member, diag);
+    if (status != OK) {
+        return status == ERR_NOT_FOUND
+                   ? diag_set(diag, DIAG_ARCHIVE_INDEX, &(struct diag_site){.offset = offset})
+                   : status;
+    }
+    if (transaction->count == LOADER_MAX_CELLS) {
+        return diag_set(diag, DIAG_LINK_DEPTH,
+                        &(struct diag_site){
+                            .cell = member.name,
+                            .expected = LOADER_MAX_CELLS,
+                            .found = (uint64_t)LOADER_MAX_CELLS + 1,
+                        });
+    }
+    status = reserve_staged(transaction, diag);
+    if (status != OK) {
+        return status;
+    }
+    struct staged_cell *staged = &transaction->staged[transaction->count];
+    *staged = (struct staged_cell){.member = offset};
+    name_staged(staged, member.name);
+    transaction->count++; /* from here on transaction_end() releases it */
+    status = open_staged(transaction, staged, &member, diag);
+    if (status != OK) {
+        diag_name_cell(diag, staged->name);
+    }
+    return status;
+}
+
+const struct symbol *transaction_lookup(void *context, const char *name, uint32_t hash)
+{
+    const struct transaction *transaction = context;
+    const struct symbol_key *key = symbol_map_find(&transaction->exports, name, hash);
+    const struct symbol *staged = key ? symbol_of(key) : NULL;
+    if (staged && staged->binding != STB_WEAK) {
+        return staged;
+    }
+    const struct symbol *present = cell_namespace_find(transaction->namespace, name, hash);
+    return present ? present : staged;
+}
+
+/* Stages what defines the undefined symbols of one cell. A weak one loads nothing, as in ELF gABI.
+ */
+static enum status close_cell(struct transaction *transaction, uint32_t index, struct diag *diag)
+{
+    const struct elf_object *object = &transaction->staged[index].loaded->cell.object;
+    for (uint32_t i = object->first_global; i < object->symbol_count; i++) {
+        const struct elf64_sym *symbol = &object->symbols[i];
+        if (symbol->st_shndx != SHN_UNDEF || elf_symbol_binding(symbol) == STB_WEAK) {
+            continue;
+        }
+        const char *name = elf_object_symbol_name(object, i);
+        uint32_t hash = symbol_map_hash(name);
+        if (transaction_lookup(transaction, name, hash)) {
+            continue;
+        }
+        uint64_t member;
+        if (!catalog_find_symbol(name, hash, &member)) {
+            return diag_set(diag, DIAG_LINK_MISSING_SYMBOL,
+                            &(struct diag_site){
+                                .cell = transaction->staged[index].name,
+                                .section = ".symtab",
+                                .symbol = name,
+                                .offset = (uint64_t)i * sizeof(*symbol),
+                            });
+        }
+        enum status status = transaction_stage(transaction, member, diag);
+        if (status != OK) {
+            return status;
+        }
+        if (!transaction_lookup(transaction, name, hash)) { /* the index promised too much */
+            return diag_set(diag, DIAG_LINK_MISSING_SYMBOL,
+                            &(struct diag_site){
+                                .cell = transaction->staged[index].name,
+                                .section = ".symtab",
+                                .symbol = name,
+                                .offset = (uint64_t)i * sizeof(*symbol),
+                            });
+        }
+    }
+    return OK;
+}
+
+enum status transaction_close(struct transaction *transaction, struct diag *diag)
+{
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
+        status = close_cell(transaction, i, diag);
+    }
+    return status;
+}
+
+void release_cell(struct loaded_cell *loaded)
+{
+    if (!loaded) {
+        return;
+    }
+    entry_pool_give_back(loaded->cell.entries, loaded->entry_capacity);
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        mapped_pages_fini(&loaded->pages[r]);
+    }
+    heap_free(loaded);
+}
+
+void transaction_end(struct transaction *transaction, bool keep_cells)
+{
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        heap_free(transaction->staged[i].scratch);
+        if (!keep_cells) {
+            release_cell(transaction->staged[i].loaded);
+        }
+    }
+    heap_free((void *)transaction->exports.slots);
+    heap_free(transaction->staged);
+}
