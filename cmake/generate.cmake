@@ -6,7 +6,7 @@
 
 include_guard(GLOBAL)
 
-# cells_finalize(): checks the graph, then makes the native libraries and unit tests and, where there
+# cells_finalize(): checks the graph, then makes the native libraries and tests and, where there
 # is a packer, cells and images. The last call of the top CMakeLists.txt.
 function(cells_finalize)
   cells_check(order)
@@ -15,6 +15,7 @@ function(cells_finalize)
     note_cell_test(${cell})
   endforeach()
   generate_unit_tests()
+  generate_fuzz_tests()
   generate_header_check(${order})
   if(TARGET cellpack)
     foreach(cell IN LISTS order)
