@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything that is printed comes from the frame and the control registers; nothing is allocated
+ * and no lock is taken. `depth` counts how many reports are under way: whatever breaks the report
+ * itself must not start it again.
+ */
+#include "exceptions_priv.h"
+#include "address_map.h"
+#include "console.h"
+#include "format.h"
+#include "x86.h"
+
+#define LOCATION_SIZE    160 /* names of a cell and a section, both at most 64 bytes in practice */
+#define DESCRIPTION_SIZE 128
+
+#define VECTOR_PAGE_FAULT 14
+
+/* Error code of a page fault. */
+#define FAULT_PRESENT  (1u << 0)
+#define FAULT_WRITE    (1u << 1)
+#define FAULT_RESERVED (1u << 3)
+#define FAULT_FETCH    (1u << 4)
+
+/* Error code of the exceptions that concern a segment selector. */
+#define SELECTOR_EXTERNAL (1u << 0)
+#define SELECTOR_TABLE(e) (((e) >> 1) & 3)
+#define SELECTOR_INDEX(e) (((e) >> 3) & 0x1fff)
+
+static exceptions_last_action_t last_action;
+static unsigned depth;
+
+static const char *const names[EXCEPTION_COUNT] = {
+    [0] = "divide error (#DE)",
+    [1] = "debug exception (#DB)",
+    [2] = "non-maskable interrupt",
+    [3] = "breakpoint (#BP)",
+    [4] = "overflow (#OF)",
+    [5] = "bound range exceeded (#BR)",
+    [6] = "invalid opcode (#UD)",
+    [7] = "device not available (#NM)",
+    [8] = "double fault (#DF)",
+    [10] = "invalid task state segment (#TS)",
+    [11] = "segment not present (#NP)",
+    [12] = "stack segment fault (#SS)",
+    [13] = "general protection (#GP)",
+    [14] = "page fault (#PF)",
+    [16] = "x87 floating point error (#MF)",
+    [17] = "alignment check (#AC)",
+    [18] = "machine check (#MC)",
+    [19] = "SIMD floating point error (#XM)",
+    [20] = "virtualization exception (#VE)",
+    [21] = "control protection (#CP)",
+    [28] = "hypervisor injection (#HV)",
+    [29] = "VMM communication (#VC)",
+    [30] = "security exception (#SX)",
+};
+
+const char *exceptions_name(uint64_t vector)
+{
+    return vector < EXCEPTION_COUNT && names[vector] ? names[vector] : "reserved";
+}
+
+static void describe_page_fault(struct format_buffer *text, uint64_t error, uint64_t cr2)
+{
+    const char *access = error & FAULT_FETCH   ? "executed"
+                         : error & FAULT_WRITE ? "wrote to"
+                                               : "read from";
+    const char *reason = error & FAULT_RESERVED     ? "whose page table entry is malformed"
+                         : !(error & FAULT_PRESENT) ? "which is not mapped"
+                         : error & FAULT_FETCH      ? "which is not executable"
+                         : error & FAULT_WRITE      ? "which is not writable"
+                                                    : "which is not accessible";
+    format_append(text, "%s %#llx, %s", access, (unsigned long long)cr2, reason);
+}
+
+static void describe_selector(struct format_buffer *text, uint64_t error)
+{
+    static const char *const tables[] = {"GDT", "IDT", "LDT", "IDT"};
+    if (error == 0) {
+        format_append(text, "not about a segment: a wrong address or operand, most likely");
+        return;
+    }
+    format_append(text, "%s entry %u%s", tables[SELECTOR_TABLE(error)],
+                  (unsigned)SELECTOR_INDEX(error),
+                  error & SELECTOR_EXTERNAL ? ", from outside of the program" : "");
+}
+
+size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, char *buffer,
+                           size_t size)
+{
+    struct format_buffer text = format_buffer_of(buffer, size);
+    switch (frame->vector) {
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+        describe_selector(&text, frame->error_code);
+        break;
+    case VECTOR_PAGE_FAULT:
+        describe_page_fault(&text, frame->error_code, cr2);
+        break;
+    default:
+        break;
+    }
+    return text.length;
+}
+
+size_t exceptions_locate(uint64_t address, char *buffer, size_t size)
+{
+    const struct section *section = address_map_find(address);
+    if (!section) {
+        return format_into(buffer, size, "no cell");
+    }
+    return format_into(buffer, size, "%s:%s+%#llx", section->cell->name, section->name,
+                       (unsigned long long)(address - section->address));
+}
+
+void exceptions_set_last_action(exceptions_last_action_t action)
+{
+    last_action = action;
+}
+
+static void print_registers(const struct exception_frame *f)
+{
+#define ROW         "  %s %016llx  %s %016llx  %s %016llx  %s %016llx\n"
+#define WORD(value) (unsigned long long)(value)
+    console_print(ROW, "rax", WORD(f->rax), "rbx", WORD(f->rbx), "rcx", WORD(f->rcx), "rdx",
+                  WORD(f->rdx));
+    console_print(ROW, "rsi", WORD(f->rsi), "rdi", WORD(f->rdi), "rbp", WORD(f->rbp), "rsp",
+                  WORD(f->rsp));
+    console_print(ROW, "r8 ", WORD(f->r8), "r9 ", WORD(f->r9), "r10", WORD(f->r10), "r11",
+                  WORD(f->r11));
+    console_print(ROW, "r12", WORD(f->r12), "r13", WORD(f->r13), "r14", WORD(f->r14), "r15",
+                  WORD(f->r15));
+    console_print(ROW, "rfl", WORD(f->rflags), "cr0", WORD(read_cr0()), "cr3", WORD(read_cr3()),
+                  "cr4", WORD(read_cr4()));
+    console_print("  cs %04llx  ss %04llx\n", WORD(f->cs), WORD(f->ss));
+}
+
+static void print_report(const struct exception_frame *frame)
+{
+    char text[LOCATION_SIZE];
+    uint64_t cr2 = read_cr2();
+
+    console_print("\nCPU exception %llu: %s, error code %#llx\n", WORD(frame->vector),
+                  exceptions_name(frame->vector), WORD(frame->error_code));
+    if (exceptions_describe(frame, cr2, text, DESCRIPTION_SIZE)) {
+        console_print("  because: %s\n", text);
+    }
+    exceptions_locate(frame->rip, text, sizeof(text));
+    console_print("  rip %016llx  %s\n", WORD(frame->rip), text);
+    exceptions_locate(cr2, text, sizeof(text));
+    console_print("  cr2 %016llx  %s\n", WORD(cr2), text);
+    print_registers(frame);
+}
+
+void exceptions_handle(const struct exception_frame *frame)
+{
+    depth++;
+    if (depth == 1) {
+        print_report(frame);
+    } else if (depth == 2) {
+        console_print("\nCPU exception %llu within the report, rip %#llx\n", WORD(frame->vector),
+                      WORD(frame->rip));
+    }
+    if (depth <= 2 && last_action) {
+        last_action();
+    }
+    for (;;) {
+        disable_interrupts();
+        halt();
+    }
+}

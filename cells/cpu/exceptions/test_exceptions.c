@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* What is said about an exception; that it is said at all is seen in the boot tests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "address_map.h"
+#include "console.h"
+#include "exceptions.h"
+#include "exceptions_priv.h"
+
+const uint64_t exceptions_stubs[EXCEPTION_COUNT];
+
+static struct cell cell = {.name = "heap"};
+static struct section section = {
+    .cell = &cell, .name = ".text.heap_free", .address = 0xffffffff90001000, .size = 0x100};
+
+const struct section *address_map_find(uint64_t address)
+{
+    bool inside = address >= section.address && address - section.address < section.size;
+    return inside ? &section : NULL;
+}
+
+void console_print(const char *format, ...)
+{
+    (void)format;
+}
+
+static void assert_described(uint64_t vector, uint64_t error, uint64_t cr2, const char *expected)
+{
+    char text[128] = "";
+    struct exception_frame frame = {.vector = vector, .error_code = error};
+    size_t length = exceptions_describe(&frame, cr2, text, sizeof(text));
+    assert_string_equal(text, expected);
+    assert_int_equal(length, strlen(expected));
+}
+
+static void test_describe_page_fault_says_what_was_tried(void **state)
+{
+    (void)state;
+    assert_described(14, 0x0, 0x18, "read from 0x18, which is not mapped");
+    assert_described(14, 0x2, 0x18, "wrote to 0x18, which is not mapped");
+    assert_described(14, 0x3, 0xffff800000000000,
+                     "wrote to 0xffff800000000000, which is not writable");
+    assert_described(14, 0x11, 0x5000, "executed 0x5000, which is not executable");
+    assert_described(14, 0x10, 0x5000, "executed 0x5000, which is not mapped");
+    assert_described(14, 0x9, 0x5000, "read from 0x5000, whose page table entry is malformed");
+    assert_described(14, 0x5, 0x5000, "read from 0x5000, which is not accessible");
+}
+
+static void test_describe_selector_names_table_and_entry(void **state)
+{
+    (void)state;
+    assert_described(13, 0x0, 0, "not about a segment: a wrong address or operand, most likely");
+    assert_described(13, 0x18, 0, "GDT entry 3");
+    assert_described(13, 0x10b, 0, "IDT entry 33, from outside of the program");
+    assert_described(11, 0x3c, 0, "LDT entry 7");
+}
+
+static void test_describe_without_error_code_is_empty(void **state)
+{
+    (void)state;
+    assert_described(0, 0, 0x18, "");
+    assert_described(6, 0, 0x18, "");
+    assert_described(8, 0, 0x18, "");
+}
+
+static void test_describe_cuts_but_counts(void **state)
+{
+    (void)state;
+    char text[8];
+    struct exception_frame frame = {.vector = 14};
+    assert_int_equal(exceptions_describe(&frame, 0x18, text, sizeof(text)), 35);
+    assert_string_equal(text, "read fr");
+}
+
+static void test_names_of_all_numbers_are_there(void **state)
+{
+    (void)state;
+    assert_string_equal(exceptions_name(14), "page fault (#PF)");
+    assert_string_equal(exceptions_name(9), "reserved");
+    assert_string_equal(exceptions_name(31), "reserved");
+    assert_string_equal(exceptions_name(32), "reserved");
+    assert_string_equal(exceptions_name(UINT64_MAX), "reserved");
+}
+
+static void test_locate_names_cell_section_and_offset(void **state)
+{
+    (void)state;
+    char text[64];
+    exceptions_locate(0xffffffff9000101c, text, sizeof(text));
+    assert_string_equal(text, "heap:.text.heap_free+0x1c");
+    exceptions_locate(0xffffffff90001100, text, sizeof(text));
+    assert_string_equal(text, "no cell");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_describe_page_fault_says_what_was_tried),
+        cmocka_unit_test(test_describe_selector_names_table_and_entry),
+        cmocka_unit_test(test_describe_without_error_code_is_empty),
+        cmocka_unit_test(test_describe_cuts_but_counts),
+        cmocka_unit_test(test_names_of_all_numbers_are_there),
+        cmocka_unit_test(test_locate_names_cell_section_and_offset),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
