@@ -13,6 +13,11 @@
 #define VERB_TABLE(X) \
     X(compile)        \
     X(pack)           \
+    X(ls)             \
+    X(info)           \
+    X(sym)            \
+    X(tree)           \
+    X(why)            \
     X(help)
 
 #define VERB_DECLARE_(name) extern const struct verb verb_##name;
