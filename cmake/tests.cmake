@@ -63,7 +63,7 @@ function(generate_unit_test name)
   cell_closure(closure STUBS ${STUBS} OF ${DEPENDS})
   foreach(cell IN LISTS closure)
     get_target_property(type host_${cell} TYPE)
-    if(type STREQUAL STATIC_LIBRARY)
+    if(type STREQUAL "STATIC_LIBRARY")
       # The file, not the target: a target would bring its own dependencies, stubbed ones included.
       target_link_libraries(${target} PRIVATE $<TARGET_FILE:host_${cell}>)
       add_dependencies(${target} host_${cell})
