@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "application.h"
+#include "cell_metadata.h"
+#include "cell_namespace.h"
+#include "console.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+APPLICATION(cells);
+
+static struct section app_section = {.name = ".text.main"};
+static struct section lib_section = {.name = ".text.lib"};
+static struct dependency dependencies[] = {
+    {.source = &app_section, .target = &lib_section},
+    {.source = &app_section, .target = &app_section},
+    {.source = &app_section, .target = NULL},
+};
+static struct cell lib = {
+    .name = "lib",
+    .version = "1.2.3",
+    .kind = "library",
+    .sections = &lib_section,
+    .object.section_count = 1,
+    .regions = {{.size = 4000}, {.size = 300}, {.size = 65600}},
+    .metadata_size = 1000,
+};
+static struct cell app = {
+    .name = "app",
+    .version = "0.1.0",
+    .kind = "application",
+    .sections = &app_section,
+    .object.section_count = 1,
+    .dependencies = dependencies,
+    .dependency_count = 3,
+    .regions = {{.size = 50}},
+    .metadata_size = 234,
+    .next = &lib,
+};
+static struct cell_namespace namespace = {.name = "test", .first = &app, .cell_count = 2};
+
+struct cell_namespace *cell_namespace_initial(void)
+{
+    return &namespace;
+}
+
+static char said[4096];
+static size_t said_length;
+
+static void hear(struct console_sink *sink, const char *bytes, size_t length)
+{
+    (void)sink;
+    assert_in_range(said_length + length, 0, sizeof(said) - 1);
+    memcpy(said + said_length, bytes, length);
+    said_length += length;
+    said[said_length] = '\0';
+}
+
+static void test_cells_lists_sizes_and_crossing_relocations(void **state)
+{
+    (void)state;
+    assert_int_equal(cells_main(NULL), OK);
+    assert_string_equal(
+        said,
+        "CELL               VERSION  KIND            TEXT   RODATA     DATA  RELOCS    OUT     IN\n"
+        "app                0.1.0    application       50        0        0       3      1      0\n"
+        "lib                1.2.3    library         4000      300    65600       0      0      1\n"
+        "total                                       4050      300    65600       3      1      1\n"
+        "2 cells, 1234 bytes of metadata\n");
+}
+
+int main(void)
+{
+    struct console_sink sink = {.name = "test", .write = hear};
+    assert_int_equal(console_register(&sink), OK);
+    app_section.cell = &app;
+    lib_section.cell = &lib;
+    app_section.incoming = &dependencies[1];
+    lib_section.incoming = &dependencies[0];
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cells_lists_sizes_and_crossing_relocations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
