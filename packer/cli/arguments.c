@@ -364,7 +364,7 @@ const char *find_cells(const struct arguments *arguments, struct problem *proble
     if (named) {
         return named;
     }
-    static const char *const usual[] = {"cells.a", "build/cells.a"};
+    static const char *const usual[] = {"cells.a", "image/cells.a", "build/image/cells.a"};
     for (size_t i = 0; i < ARRAY_COUNT(usual); i++) {
         if (access(usual[i], R_OK) == 0) {
             return usual[i];
@@ -372,13 +372,13 @@ const char *find_cells(const struct arguments *arguments, struct problem *proble
     }
     glob_t found = {0};
     const char *newest = NULL;
-    if (glob("build/*/cells.a", 0, NULL, &found) == 0) {
+    if (glob("build/*/image/cells.a", 0, NULL, &found) == 0) {
         newest = newest_of(&found);
     }
     globfree(&found);
     if (!newest) {
         problem_set(problem, PROBLEM_NO_CELLS, "no archive of cells was found");
-        problem_because(problem, "there is no cells.a here, in build/ or in build/*/");
+        problem_because(problem, "there is no cells.a here, in image/ or in build/*/image/");
         problem_help(problem, "name it: --cells FILE, or set CELLPACK_CELLS");
     }
     return newest;

@@ -65,17 +65,20 @@ static const char *cell_in(const struct model *model, const char *file)
     return is_archive ? NULL : name;
 }
 
+/* Nouns that are no files; if there are none, the cells of the object files. */
 static void list_words(const struct arguments *arguments, struct subject *subject)
 {
     subject->words = allocate((arguments->noun_count + 1) * sizeof(*subject->words));
     for (size_t i = 0; i < arguments->noun_count; i++) {
-        const char *word = arguments->nouns[i];
-        if (is_file(word)) {
-            subject->has_files = true;
-            word = cell_in(subject->model, word);
+        if (!is_file(arguments->nouns[i])) {
+            subject->words[subject->word_count++] = arguments->nouns[i];
         }
-        if (word) {
-            subject->words[subject->word_count++] = word;
+    }
+    subject->has_words = subject->word_count > 0;
+    for (size_t i = 0; i < arguments->noun_count && !subject->has_words; i++) {
+        const char *cell = cell_in(subject->model, arguments->nouns[i]);
+        if (cell) {
+            subject->words[subject->word_count++] = cell;
         }
     }
 }

@@ -20,7 +20,7 @@ struct subject {
     char *input;        /* the archive's path, or "3 objects" */
     const char **words; /* the nouns that name something in the bundle */
     size_t word_count;
-    bool has_files; /* an archive or object was named among the nouns */
+    bool has_words; /* there are nouns that are no files */
 };
 
 /* Loads the bundle. Returns EXIT_DONE, or the exit code after having reported. */

@@ -216,21 +216,8 @@ static int run(const struct arguments *arguments)
     if (code) {
         return code;
     }
-    /* With object files the first noun that is not one is the symbol; their cells are words too. */
-    const char *symbol = NULL;
-    for (size_t i = 0; i < subject.word_count; i++) {
-        for (size_t k = 0; k < arguments->noun_count; k++) {
-            if (subject.words[i] == arguments->nouns[k]) {
-                symbol = subject.words[i];
-            }
-        }
-    }
-    if (symbol) {
-        subject.words[0] = symbol;
-        code = answer(arguments, &subject);
-    } else {
-        code = report_usage(arguments->verb, "sym: which symbol?");
-    }
+    code = subject.has_words ? answer(arguments, &subject)
+                             : report_usage(arguments->verb, "sym: which symbol?");
     subject_close(&subject);
     return code;
 }

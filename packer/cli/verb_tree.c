@@ -209,7 +209,8 @@ static void print_sections_of(const struct walk *walk, uint32_t cell)
             walk->direction == MODEL_NEEDS
                 ? section->edge_count > 0
                 : walk->incoming[c->first_section + i] != walk->incoming[c->first_section + i + 1];
-        if (section->kind != MODEL_NOT_LOADED && section->kind != MODEL_UNWIND && has_edges) {
+        if (section->kind != MODEL_NOT_LOADED && section->kind != MODEL_UNWIND && has_edges &&
+            !walk->expanded[c->first_section + i]) {
             print_tree(walk, c->first_section + i);
         }
     }

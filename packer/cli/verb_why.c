@@ -92,7 +92,9 @@ static void add_link_row(const struct asking *asking, struct table *table, uint3
     } else {
         table_cell(table, "%s", "");
     }
-    table_cell(table, "%s", line ? line : asking->lines ? "?" : "");
+    if (asking->lines) {
+        table_cell(table, "%s", line ? line : "?");
+    }
     free(line);
     free(target);
     free(place);
@@ -106,7 +108,9 @@ static void print_chain(const struct asking *asking, const uint32_t *chain, uint
     table_column(table, "  from", ALIGN_LEFT);
     table_column(table, "to", ALIGN_LEFT);
     table_column(table, "more", ALIGN_RIGHT);
-    table_column(table, asking->lines ? "source" : "", ALIGN_LEFT);
+    if (asking->lines) {
+        table_column(table, "source", ALIGN_LEFT);
+    }
     for (uint32_t i = 0; i + 1 < length; i++) {
         add_link_row(asking, table, chain[i], chain[i + 1]);
     }

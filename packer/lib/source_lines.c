@@ -149,6 +149,7 @@ char *source_lines_find(struct source_lines *lines, const struct model *model, u
     int number = 0;
     const char *file = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
     char *text = NULL;
+    file = file && strncmp(file, "./", 2) == 0 ? file + 2 : file;
     if (!file || asprintf(&text, "%s:%d", file, number) < 0) {
         return NULL;
     }
