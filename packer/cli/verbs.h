@@ -13,6 +13,8 @@
 #define VERB_TABLE(X) \
     X(compile)        \
     X(pack)           \
+    X(link)           \
+    X(image)          \
     X(ls)             \
     X(info)           \
     X(sym)            \

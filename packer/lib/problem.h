@@ -38,6 +38,7 @@
     X(IMAGE_PLATFORM, 440, ERR_NOT_FOUND, "a GRUB platform is not installed")                      \
     X(IMAGE_KERNEL, 441, ERR_BAD_FORMAT, "GRUB would not boot this nano_core")                     \
     X(IMAGE_OPTION, 442, ERR_INVALID_ARGUMENT, "the boot command line cannot be stored")           \
+    X(LINK_REQUEST, 443, ERR_INVALID_ARGUMENT, "the static image cannot be linked like that")      \
     X(UNKNOWN_CODE, 450, ERR_NOT_FOUND, "there is no such error code")                             \
     X(UNKNOWN_CELL, 451, ERR_NOT_FOUND, "there is no such cell")                                   \
     X(UNKNOWN_SYMBOL, 452, ERR_NOT_FOUND, "no cell knows such a symbol")                           \
