@@ -38,6 +38,7 @@ static const char *const flags[] = {
     "-fno-strict-aliasing",
     "-fno-delete-null-pointer-checks",
     "-fno-ident",
+    "-Wa,--noexecstack",
     "-Wall",
     "-Wextra",
     "-Wshadow",

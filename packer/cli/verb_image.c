@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+#include "image.h"
+
+static const struct option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .type = OPTION_TEXT,
+     .value = "FILE",
+     .words = WORDS_FILE,
+     .help = "the ISO image (needed)"},
+    {.name = "nano-core",
+     .type = OPTION_TEXT,
+     .value = "FILE",
+     .words = WORDS_FILE,
+     .help = "what GRUB starts (needed)"},
+    {.name = "cells",
+     .type = OPTION_TEXT,
+     .value = "FILE",
+     .words = WORDS_FILE,
+     .help = "the archive of cells (needed)"},
+    {.name = "cmdline", .type = OPTION_TEXT, .value = "TEXT", .help = "options of the nano_core"},
+    {.name = "grub",
+     .type = OPTION_TEXT,
+     .value = "DIR",
+     .words = WORDS_FOLDER,
+     .help = "GRUB's platforms, else " IMAGE_GRUB_FOLDER},
+    {.name = NULL},
+};
+
+static int run(const struct arguments *arguments)
+{
+    static const char *const needed[] = {"output", "nano-core", "cells"};
+    for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
+        if (!argument_given(arguments, needed[i])) {
+            return report_usage(arguments->verb, "image needs --%s", needed[i]);
+        }
+    }
+    struct image_request request = {
+        .output = argument_text(arguments, "output"),
+        .nano_core = argument_text(arguments, "nano-core"),
+        .cells = argument_text(arguments, "cells"),
+        .command_line = argument_text(arguments, "cmdline"),
+        .grub_folder = argument_text(arguments, "grub"),
+    };
+    struct image_result result;
+    struct problem problem = {0};
+    if (image_make(&request, &result, &problem) != OK) {
+        return report(&problem);
+    }
+    if (arguments->format == FORMAT_JSON) {
+        json_t *root = json_root("image", 1);
+        json_object_set_new(root, "output", json_string(request.output));
+        json_object_set_new(root, "size", json_integer((json_int_t)result.size));
+        return json_print(root);
+    }
+    return EXIT_DONE;
+}
+
+const struct verb verb_image = {
+    .name = "image",
+    .summary = "nano_core and cells.a to a bootable ISO image, BIOS and UEFI",
+    .synopsis = "-o FILE --nano-core FILE --cells FILE [OPTION]..",
+    .examples =
+        {"cellpack image -o theoris.iso --nano-core nano_core --cells cells.a",
+         "cellpack image -o t.iso --nano-core nano_core --cells cells.a --cmdline app=hello"},
+    .options = options,
+    .run = run,
+};
