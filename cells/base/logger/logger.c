@@ -13,6 +13,7 @@
 #include "console.h"
 #include "format.h"
 #include "freestanding.h"
+#include "x86.h"
 
 CELL(library, "1.0.0");
 
@@ -48,7 +49,7 @@ static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 static uint64_t ticks_now(void)
 {
-    uint64_t now = __builtin_ia32_rdtsc();
+    uint64_t now = read_tsc();
     if (!first_ticks) {
         first_ticks = now;
     }
