@@ -16,7 +16,6 @@
 uint8_t port_read8(uint16_t port);
 void port_write8(uint16_t port, uint8_t value);
 void port_write16(uint16_t port, uint16_t value);
-void port_write32(uint16_t port, uint32_t value);
 
 #else
 
@@ -35,11 +34,6 @@ static inline void port_write8(uint16_t port, uint8_t value)
 static inline void port_write16(uint16_t port, uint16_t value)
 {
     __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory");
-}
-
-static inline void port_write32(uint16_t port, uint32_t value)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 
 #endif
