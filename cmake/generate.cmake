@@ -123,7 +123,7 @@ function(generate_images)
     COMMENT "cells.a"
     VERBATIM)
   add_custom_target(cells ALL DEPENDS ${archive})
-  if(NOT nano_core IN_LIST ARGN)
+  if(NOT "nano_core" IN_LIST ARGN)
     return()
   endif()
 
