@@ -117,6 +117,16 @@ enum status frame_allocator_take(size_t count, paddr_t *out_start)
     return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
 }
 
+enum status frame_allocator_take_top(paddr_t *out_frame)
+{
+    uint64_t frame;
+    enum status status = range_set_take_top(&free_frames, 1, &frame);
+    if (status == OK) {
+        *out_frame = frame << PAGE_SHIFT;
+    }
+    return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
+}
+
 enum status frame_allocator_give_back(paddr_t start, size_t count)
 {
     uint64_t first = start >> PAGE_SHIFT;

@@ -38,6 +38,12 @@ MUST_CHECK CELL_API enum status frame_allocator_init(const struct boot_info *boo
 MUST_CHECK CELL_API enum status frame_allocator_take(size_t count, paddr_t *out_start);
 
 /*
+ * Takes one frame, the highest there is: for what stays for long, such as page tables, so that it
+ * does not cut into pieces what comes and goes. ERR_NO_MEMORY.
+ */
+MUST_CHECK CELL_API enum status frame_allocator_take_top(paddr_t *out_frame);
+
+/*
  * Gives back frames that were taken, in any grouping. ERR_EXISTS when one of them is free already,
  * ERR_OUT_OF_BOUNDS when this allocator never managed it: both are errors of the caller, and
  * nothing changes. Frames for which there is no room are lost, counted, and reported with

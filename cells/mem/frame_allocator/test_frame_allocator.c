@@ -131,6 +131,20 @@ static void test_take_all_then_give_back_in_pieces_restores(void **state)
     assert_int_equal(frame_allocator_statistics().ranges, FRAME_ALLOCATOR_RANGES);
 }
 
+static void test_take_top_takes_the_highest_until_none_is_left(void **state)
+{
+    (void)state;
+    paddr_t frame;
+    start_small_machine();
+    assert_int_equal(frame_allocator_take_top(&frame), OK);
+    assert_int_equal(frame, 64 * MIB - PAGE_SIZE);
+    assert_int_equal(frame_allocator_take_top(&frame), OK);
+    assert_int_equal(frame, 64 * MIB - 2 * PAGE_SIZE);
+    assert_int_equal(frame_allocator_give_back(frame, 2), OK);
+    assert_int_equal(frame_allocator_take(62 * MIB / PAGE_SIZE, &frame), OK);
+    assert_int_equal(frame_allocator_take_top(&frame), ERR_NO_MEMORY);
+}
+
 static void test_give_back_wrong_frames_is_refused(void **state)
 {
     (void)state;
@@ -157,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup(test_init_no_usable_memory_is_an_error, clear),
         cmocka_unit_test_setup(test_init_fragmented_uefi_map_is_taken_whole, clear),
         cmocka_unit_test_setup(test_take_all_then_give_back_in_pieces_restores, clear),
+        cmocka_unit_test_setup(test_take_top_takes_the_highest_until_none_is_left, clear),
         cmocka_unit_test_setup(test_give_back_wrong_frames_is_refused, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,6 +95,9 @@ enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, siz
     if (status != OK) {
         return status;
     }
+    if (page_count_of(bytes) > frame_allocator_statistics().free) {
+        return ERR_NO_MEMORY; /* at once, without trying */
+    }
     struct mapped_pages pages = {
         .page_count = page_count_of(bytes),
         .bytes = page_count_of(bytes) * PAGE_SIZE,

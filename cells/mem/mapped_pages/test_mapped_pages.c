@@ -24,6 +24,7 @@ static bool frame_taken[PAGES];
 static paddr_t mapped_frame[PAGES]; /* 0: not mapped; frame numbers start at 1 */
 static unsigned mapped_flags[PAGES];
 static unsigned complaints;
+static bool lie_about_frames;
 static int maps_until_failure;
 static int protects_until_failure;
 
@@ -80,6 +81,15 @@ enum status frame_allocator_give_back(paddr_t start, size_t count)
     return OK;
 }
 
+struct frame_statistics frame_allocator_statistics(void)
+{
+    struct frame_statistics statistics = {.total = PAGES};
+    for (size_t i = 0; i < PAGES; i++) {
+        statistics.free += !frame_taken[i] || lie_about_frames;
+    }
+    return statistics;
+}
+
 enum status page_table_map(vaddr_t page, paddr_t frame, unsigned flags)
 {
     if (maps_until_failure-- == 0) {
@@ -127,6 +137,7 @@ static int clear(void **state)
     memset(frame_taken, 0, sizeof(frame_taken));
     memset(mapped_frame, 0, sizeof(mapped_frame));
     complaints = 0;
+    lie_about_frames = false;
     maps_until_failure = -1;
     protects_until_failure = -1;
     return 0;
@@ -197,6 +208,9 @@ static void test_init_wrong_arguments_are_refused(void **state)
                      ERR_INVALID_ARGUMENT);
     assert_int_equal(mapped_pages_init(&pages, PAGE_ZONE_DATA, 1, 8), ERR_INVALID_ARGUMENT);
     assert_int_equal(mapped_pages_init(&pages, PAGE_ZONE_DATA, (PAGES + 1) * PAGE_SIZE, PAGE_WRITE),
+                     ERR_NO_MEMORY);
+    assert_int_equal(mapped_pages_init_at_frames(&pages, PAGE_ZONE_DATA, 0x1000,
+                                                 (PAGES + 1) * PAGE_SIZE, PAGE_READ),
                      ERR_NO_ADDRESS_SPACE);
     assert_int_equal(
         mapped_pages_init_at_frames(&pages, PAGE_ZONE_DATA, PHYSICAL_LIMIT - 1, 2, PAGE_READ),
@@ -238,6 +252,9 @@ static void test_init_without_frames_leaves_nothing(void **state)
     (void)state;
     struct mapped_pages pages;
     memset(frame_taken, true, PAGES - 2);
+    assert_int_equal(mapped_pages_init(&pages, PAGE_ZONE_DATA, 3 * PAGE_SIZE, PAGE_WRITE),
+                     ERR_NO_MEMORY);
+    lie_about_frames = true; /* as where page tables need the last ones */
     assert_int_equal(mapped_pages_init(&pages, PAGE_ZONE_DATA, 3 * PAGE_SIZE, PAGE_WRITE),
                      ERR_NO_MEMORY);
     memset(frame_taken, false, PAGES - 2);

@@ -45,7 +45,7 @@ static void set_root_entry(unsigned slot, uint64_t entry)
 static enum status take_table(bool is_root, paddr_t *out_frame)
 {
     paddr_t frame;
-    enum status status = frame_allocator_take(1, &frame);
+    enum status status = frame_allocator_take_top(&frame);
     if (status != OK) {
         return status;
     }

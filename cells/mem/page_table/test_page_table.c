@@ -11,10 +11,9 @@
 #include "page_table.h"
 #include "page_table_priv.h"
 
-enum status frame_allocator_take(size_t count, paddr_t *out_start)
+enum status frame_allocator_take_top(paddr_t *out_frame)
 {
-    (void)count;
-    (void)out_start;
+    (void)out_frame;
     return ERR_NO_MEMORY;
 }
 

@@ -137,6 +137,23 @@ enum status range_set_take(struct range_set *set, uint64_t count, uint64_t align
     return ERR_NOT_FOUND;
 }
 
+enum status range_set_take_top(struct range_set *set, uint64_t count, uint64_t *out_start)
+{
+    if (count == 0) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    for (size_t i = set->used; i > 0; i--) {
+        const struct range *range = &set->ranges[i - 1];
+        if (count > range->count) {
+            continue;
+        }
+        uint64_t last = last_of(range);
+        *out_start = last - (count - 1);
+        return cut(set, i - 1, last - (count - 1), last); /* an end: cannot need a range more */
+    }
+    return ERR_NOT_FOUND;
+}
+
 enum status range_set_take_at(struct range_set *set, uint64_t start, uint64_t count)
 {
     if (!is_range(start, count)) {

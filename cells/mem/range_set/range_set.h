@@ -43,6 +43,10 @@ MUST_CHECK CELL_API enum status range_set_add(struct range_set *set, uint64_t st
 MUST_CHECK CELL_API enum status range_set_take(struct range_set *set, uint64_t count,
                                                uint64_t alignment, uint64_t *out_start);
 
+/* Takes the highest `count` consecutive numbers. ERR_NOT_FOUND when there are none. */
+MUST_CHECK CELL_API enum status range_set_take_top(struct range_set *set, uint64_t count,
+                                                   uint64_t *out_start);
+
 /* Takes exactly these numbers. ERR_NOT_FOUND when not all of them are in the set. */
 MUST_CHECK CELL_API enum status range_set_take_at(struct range_set *set, uint64_t start,
                                                   uint64_t count);

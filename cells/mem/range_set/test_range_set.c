@@ -133,6 +133,12 @@ static void test_ends_of_the_number_line_are_usable(void **state)
     assert_int_equal(range_set_take(&set, 1, 1ull << 63, &start), OK);
     assert_int_equal(start, 0);
     assert_int_equal(set.used, 0);
+    assert_int_equal(range_set_add(&set, UINT64_MAX - 9, 10), OK);
+    assert_int_equal(range_set_take_top(&set, 0, &start), ERR_INVALID_ARGUMENT);
+    assert_int_equal(range_set_take_top(&set, 11, &start), ERR_NOT_FOUND);
+    assert_int_equal(range_set_take_top(&set, 4, &start), OK);
+    assert_int_equal(start, UINT64_MAX - 3);
+    assert_int_equal(set.total, 6);
 }
 
 #define MODEL_SIZE 192
@@ -176,6 +182,17 @@ static uint64_t model_find(const bool *model, uint64_t count, uint64_t alignment
     return MODEL_SIZE;
 }
 
+/* What `take_top` must find: the highest run, or MODEL_SIZE. */
+static uint64_t model_find_top(const bool *model, uint64_t count)
+{
+    for (uint64_t end = MODEL_SIZE; end >= count; end--) {
+        if (model_sum(model, end - count, count) == count) {
+            return end - count;
+        }
+    }
+    return MODEL_SIZE;
+}
+
 /* Applies a change to the model unless the set would need more ranges than it has storage for. */
 static enum status model_fill(bool *model, uint64_t start, uint64_t count, bool value)
 {
@@ -201,7 +218,7 @@ static void step(struct range_set *set, bool *model)
         count = MODEL_SIZE - start;
     }
     uint64_t present = model_sum(model, start, count);
-    switch (rand() % 5) {
+    switch (rand() % 6) {
     case 0:
     case 1:
         expected = present ? ERR_EXISTS : model_fill(model, start, count, true);
@@ -216,6 +233,12 @@ static void step(struct range_set *set, bool *model)
     case 3:
         expected = present < count ? ERR_NOT_FOUND : model_fill(model, start, count, false);
         assert_int_equal(range_set_take_at(set, start, count), expected);
+        break;
+    case 4:
+        start = model_find_top(model, count);
+        expected = start == MODEL_SIZE ? ERR_NOT_FOUND : model_fill(model, start, count, false);
+        assert_int_equal(range_set_take_top(set, count, &found), expected);
+        assert_int_equal(found, start);
         break;
     default:
         expected = model_fill(model, start, count, false);
