@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The nano_core's list of phases: what must happen, and in which order, until cells can be loaded.
+ *
+ * A phase that fails ends the system with EXIT_BOOT_FAILED: there is nothing to fall back on yet.
+ * The one exception is a missing or useless archive, EXIT_NO_ARCHIVE: the nano_core is well, but
+ * alone.
+ */
+#include "boot_info.h"
+#include "cell_namespace.h"
+#include "console.h"
+#include "diag.h"
+#include "exceptions.h"
+#include "frame_allocator.h"
+#include "loader.h"
+#include "logger.h"
+#include "mapped_pages.h"
+#include "nano_core_image.h"
+#include "page_allocator.h"
+#include "page_table.h"
+#include "power.h"
+#include "serial.h"
+#include "x86.h"
+
+CELL(core, "1.0.0");
+
+#define EXIT_NO_ARCHIVE  2
+#define EXIT_BOOT_FAILED 3
+#define EXIT_EXCEPTION   4
+
+#define ARCHIVE_MODULE "cells.a"
+#define ENTRY_SYMBOL   "captain_start"
+
+/* Cells in the static image; about 35 today. Three regions each, the table, and the entries. */
+#define IMAGE_CELL_LIMIT   64
+#define IMAGE_REGION_LIMIT (IMAGE_CELL_LIMIT * REGION_COUNT + 2)
+
+/* What boot.S found in registers. */
+static struct {
+    uint32_t magic;
+    paddr_t information;
+    uint64_t entry_tsc;
+} handover;
+
+static struct mapped_pages archive_pages;
+static uint64_t captain_address;
+
+extern char nano_core_stack_guard[]; /* boot.S */
+NORETURN void nano_core_main(uint32_t magic, paddr_t information, uint64_t entry_tsc);
+
+static void end_after_exception(void)
+{
+    power_off(EXIT_EXCEPTION);
+}
+
+/* ---- the phases, in order ---- */
+
+static enum status start_serial(void)
+{
+    enum status status = serial_init();
+    return status == ERR_NO_DEVICE ? OK : status; /* a machine without one is silent, not broken */
+}
+
+static enum status start_exceptions(void)
+{
+    exceptions_init();
+    exceptions_set_last_action(end_after_exception);
+    return OK;
+}
+
+static enum status read_boot_information(void)
+{
+    return boot_info_init(handover.magic, handover.information, handover.entry_tsc);
+}
+
+static enum status start_frames(void)
+{
+    const struct nano_core_image *image = &nano_core_image;
+    if (image->magic != NANO_CORE_IMAGE_MAGIC) {
+        return ERR_BAD_MAGIC;
+    }
+    return frame_allocator_init(boot_info_get(), image->physical, image->end - image->start);
+}
+
+/* Appends a region of the image; empty ones are left out. */
+static size_t add_region(struct page_region *regions, size_t count, uint64_t start, uint64_t end,
+                         unsigned flags)
+{
+    if (start == end) {
+        return count;
+    }
+    regions[count] = (struct page_region){
+        .start = start,
+        .frame = start - nano_core_image.start + nano_core_image.physical,
+        .page_count = page_count_of(end - start),
+        .flags = flags,
+    };
+    return count + 1;
+}
+
+static enum status build_page_tables(void)
+{
+    static const unsigned flags[REGION_COUNT] = {
+        [REGION_TEXT] = PAGE_EXECUTE,
+        [REGION_RODATA] = PAGE_READ,
+        [REGION_DATA] = PAGE_WRITE,
+    };
+    static struct page_region regions[IMAGE_REGION_LIMIT];
+    const struct nano_core_image *image = &nano_core_image;
+    size_t count = 0;
+
+    if (image->cell_count > IMAGE_CELL_LIMIT) {
+        return ERR_LIMIT;
+    }
+    count = add_region(regions, count, image->table_start, image->table_end, PAGE_READ);
+    count = add_region(regions, count, image->entries_start, image->entries_end, PAGE_EXECUTE);
+    for (uint64_t i = 0; i < image->cell_count; i++) {
+        const struct nano_core_image_cell *cell = &image->cells[i];
+        for (unsigned kind = 0; kind < REGION_COUNT; kind++) {
+            count = add_region(regions, count, cell->addresses[kind],
+                               cell->addresses[kind] + cell->sizes[kind], flags[kind]);
+        }
+    }
+    enum status status = page_table_init(regions, count);
+    if (status != OK) {
+        return status;
+    }
+    paddr_t guard; /* stays part of the image, unused */
+    return page_table_unmap((vaddr_t)nano_core_stack_guard, &guard);
+}
+
+static enum status start_pages(void)
+{
+    return page_allocator_init();
+}
+
+/* Ends the system where there is no usable archive. */
+static NORETURN void give_up_without_archive(const struct diag *diag)
+{
+    char line[256];
+    diag_format(diag, line, sizeof(line));
+    log_error("%s", line);
+    console_print("help: give the boot loader the archive as a module named " ARCHIVE_MODULE
+                  " (GRUB: module2 /boot/cells.a " ARCHIVE_MODULE ")\n");
+    power_off(EXIT_NO_ARCHIVE);
+}
+
+static enum status map_archive(void)
+{
+    const struct boot_module *module = boot_info_find_module(ARCHIVE_MODULE);
+    struct diag diag;
+    if (!module || module->bytes == 0) {
+        struct diag_site site = {.symbol = ARCHIVE_MODULE};
+        (void)!diag_set(&diag, DIAG_ARCHIVE_ABSENT, &site);
+        give_up_without_archive(&diag);
+    }
+    return mapped_pages_init_at_frames(&archive_pages, PAGE_ZONE_DATA, module->start, module->bytes,
+                                       PAGE_READ);
+}
+
+static enum status open_archive(void)
+{
+    struct diag diag = {0};
+    struct span archive =
+        span_of(mapped_pages_address(&archive_pages), mapped_pages_size(&archive_pages));
+    enum status status = loader_init(archive, &diag);
+    if (status != OK) {
+        give_up_without_archive(&diag);
+    }
+    if (diag.code != DIAG_NONE) { /* a damaged member; what precedes it is usable */
+        char line[256];
+        diag_format(&diag, line, sizeof(line));
+        log_error("%s", line);
+    }
+    return OK;
+}
+
+/* Logs why a loader call failed. */
+static enum status explain(enum status status, const struct diag *diag)
+{
+    if (status != OK) {
+        char line[256];
+        diag_format(diag, line, sizeof(line));
+        log_error("%s", line);
+    }
+    return status;
+}
+
+static enum status adopt_static_cells(void)
+{
+    struct diag diag = {0};
+    return explain(loader_adopt(cell_namespace_initial(), &nano_core_image, &diag), &diag);
+}
+
+static enum status load_captain(void)
+{
+    struct diag diag = {0};
+    return explain(loader_demand(cell_namespace_initial(), ENTRY_SYMBOL, &captain_address, &diag),
+                   &diag);
+}
+
+static const struct {
+    const char *name;
+    enum status (*run)(void);
+} phases[] = {
+    {"console and serial line", start_serial},
+    {"exceptions", start_exceptions},
+    {"boot information", read_boot_information},
+    {"frames", start_frames},
+    {"page tables", build_page_tables},
+    {"pages", start_pages},
+    {"map the archive", map_archive},
+    {"open the archive", open_archive},
+    {"adopt the static cells", adopt_static_cells},
+    {"load the captain", load_captain},
+};
+
+/* Called by boot.S, on the boot stack, with interrupts off. */
+void nano_core_main(uint32_t magic, paddr_t information, uint64_t entry_tsc)
+{
+    handover.magic = magic;
+    handover.information = information;
+    handover.entry_tsc = entry_tsc;
+
+    uint64_t start = read_tsc();
+    for (size_t i = 0; i < ARRAY_COUNT(phases); i++) {
+        enum status status = phases[i].run();
+        uint64_t end = read_tsc();
+        log_debug("%s: %llu ticks", phases[i].name, (unsigned long long)(end - start));
+        if (status != OK) {
+            log_error("cannot start: %s: %s", phases[i].name, status_text(status));
+            power_off(EXIT_BOOT_FAILED);
+        }
+        start = end;
+    }
+    void (*captain_start)(void) = (void (*)(void))captain_address;
+    captain_start();
+    power_off(EXIT_BOOT_FAILED); /* the captain does not come back */
+}
