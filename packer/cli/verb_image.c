@@ -18,8 +18,9 @@ static const struct option options[] = {
      .type = OPTION_TEXT,
      .value = "FILE",
      .words = WORDS_FILE,
-     .help = "the archive of cells (needed)"},
+     .help = "the archive of cells; without it the nano_core is alone"},
     {.name = "cmdline", .type = OPTION_TEXT, .value = "TEXT", .help = "options of the nano_core"},
+    {.name = "unchecked", .help = "take whatever --cells is, to see what the system makes of it"},
     {.name = "grub",
      .type = OPTION_TEXT,
      .value = "DIR",
@@ -30,7 +31,7 @@ static const struct option options[] = {
 
 static int run(const struct arguments *arguments)
 {
-    static const char *const needed[] = {"output", "nano-core", "cells"};
+    static const char *const needed[] = {"output", "nano-core"};
     for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
         if (!argument_given(arguments, needed[i])) {
             return report_usage(arguments->verb, "image needs --%s", needed[i]);
@@ -40,6 +41,7 @@ static int run(const struct arguments *arguments)
         .output = argument_text(arguments, "output"),
         .nano_core = argument_text(arguments, "nano-core"),
         .cells = argument_text(arguments, "cells"),
+        .unchecked = argument_given(arguments, "unchecked"),
         .command_line = argument_text(arguments, "cmdline"),
         .grub_folder = argument_text(arguments, "grub"),
     };
@@ -60,7 +62,7 @@ static int run(const struct arguments *arguments)
 const struct verb verb_image = {
     .name = "image",
     .summary = "nano_core and cells.a to a bootable ISO image, BIOS and UEFI",
-    .synopsis = "-o FILE --nano-core FILE --cells FILE [OPTION]..",
+    .synopsis = "-o FILE --nano-core FILE [--cells FILE] [OPTION]..",
     .examples =
         {"cellpack image -o theoris.iso --nano-core nano_core --cells cells.a",
          "cellpack image -o t.iso --nano-core nano_core --cells cells.a --cmdline app=hello"},

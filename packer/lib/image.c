@@ -99,9 +99,10 @@ static enum status check_cells(struct making *making, struct span file)
 {
     struct archive archive;
     struct diag diag;
-    return archive_open(file, &archive, &diag) == OK
+    const struct image_request *request = making->request;
+    return !request->cells || request->unchecked || archive_open(file, &archive, &diag) == OK
                ? OK
-               : problem_set_diag(making->problem, &diag, making->request->cells);
+               : problem_set_diag(making->problem, &diag, request->cells);
 }
 
 static enum status check_command_line(struct making *making)
@@ -213,15 +214,15 @@ static enum status write_configurations(struct making *making)
                       "set timeout=0\n"
                       "menuentry 'Theoris' {\n"
                       "  if multiboot2 /boot/nano_core%s%s; then\n"
-                      "    if module2 /boot/cells.a cells.a; then\n"
-                      "      boot\n"
-                      "    fi\n"
+                      "    %s\n"
                       "  fi\n"
                       "  serial --unit=0 --speed=115200\n"
                       "  terminal_output console serial\n"
                       "  echo 'GRUB could not load Theoris.'\n"
                       "}\n",
-                      line && *line ? " " : "", line ? line : "");
+                      line && *line ? " " : "", line ? line : "",
+                      making->request->cells ? "if module2 /boot/cells.a cells.a; then boot; fi"
+                                             : "boot");
     bytes_append_text(&early,
                       "search.fs_uuid %.4s-%.2s-%.2s-%.2s-%.2s-%.2s-%.2s root\n"
                       "set prefix=($root)/boot/grub\n"
@@ -239,12 +240,15 @@ static enum status copy_input(struct making *making)
     struct bytes nano_core = {0};
     struct bytes cells = {0};
     enum status status = bytes_read_file(&nano_core, making->request->nano_core, making->problem);
-    status =
-        status == OK ? bytes_read_file(&cells, making->request->cells, making->problem) : status;
+    if (status == OK && making->request->cells) {
+        status = bytes_read_file(&cells, making->request->cells, making->problem);
+    }
     status = status == OK ? check_nano_core(making, bytes_span(&nano_core)) : status;
     status = status == OK ? check_cells(making, bytes_span(&cells)) : status;
     status = status == OK ? write_file(making, "tree/boot/nano_core", &nano_core) : status;
-    status = status == OK ? write_file(making, "tree/boot/cells.a", &cells) : status;
+    if (status == OK && making->request->cells) {
+        status = write_file(making, "tree/boot/cells.a", &cells);
+    }
     if (status == OK) {
         const char *line = making->request->command_line;
         uint64_t hash = hash_of(0xcbf29ce484222325ull, bytes_span(&nano_core));

@@ -22,7 +22,8 @@
 struct image_request {
     const char *output;
     const char *nano_core;
-    const char *cells;
+    const char *cells;        /* NULL: none, the nano_core is alone */
+    bool unchecked;           /* `cells` need not be an archive */
     const char *command_line; /* for the nano_core; or NULL */
     const char *grub_folder;  /* NULL: IMAGE_GRUB_FOLDER */
 };
