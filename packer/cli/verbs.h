@@ -20,6 +20,7 @@
     X(sym)            \
     X(tree)           \
     X(why)            \
+    X(graph)          \
     X(help)
 
 #define VERB_DECLARE_(name) extern const struct verb verb_##name;

@@ -202,6 +202,7 @@ function start() {
     $("facts").textContent = `${many(cells.length, "cell")} · ${many(edges.length, "dependency", "dependencies")} · ` +
         bytes(cells.reduce((n, c) => n + c.sizes.total, 0));
     if (groups.length < 2) $("colour").querySelector("[value=group]").remove();
+    else $("colour").value = "group";
     graph.section_edges.forEach(([a, s, b, t, count]) => {
         const add = (map, key, value) => { map.has(key) ? map.get(key).push(value) : map.set(key, [value]); };
         add(wiring[a].out, s, { cell: b, section: t, count });

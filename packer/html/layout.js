@@ -11,7 +11,7 @@
 
 function layoutGraph(nodes, edges, options) {
     const count = nodes.length;
-    const gap = 26, rise = 74;
+    const gap = 24, rise = 58;
     const out = nodes.map(() => []), into = nodes.map(() => []);
 
     /* 1. Depth first: a topological order, without the edges that close a cycle. */

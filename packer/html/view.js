@@ -11,6 +11,7 @@ const graph = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const KINDS = ["text", "rodata", "data", "bss", "unwind", "other"];
 const HUES = { application: 345, driver: 165, library: 218, core: 36, object: 265 };
+const SHELF_HUES = [345, 152, 30, 190, 218, 265, 48, 95, 310, 12, 240, 128];
 const cells = graph.cells, indexOf = new Map(cells.map((c, i) => [c.name, i]));
 const edges = graph.edges.map((e) => ({ ...e, from: indexOf.get(e.from), to: indexOf.get(e.to) }));
 const wiring = cells.map(() => ({ out: new Map(), into: new Map() })); /* by section number */
@@ -39,8 +40,7 @@ const many = (n, one, more) => n + " " + (n === 1 ? one : more || one + "s");
 
 function hueOf(i) {
     const c = cells[i], by = $("colour").value;
-    const spread = (k, n) => Math.round((k * 360) / Math.max(n, 1) + 20) % 360;
-    if (by === "group") return spread(groups.indexOf(c.group || "none"), groups.length);
+    if (by === "group") return SHELF_HUES[groups.indexOf(c.group || "none")] ?? 218;
     if (by === "layer") return Math.round(340 - (300 * placed.layer[i]) / Math.max(placed.layers - 1, 1));
     if (by === "weight") return Math.round(215 - 205 * Math.sqrt(c.sizes.total / heaviest));
     return HUES[c.kind] ?? 265;
@@ -61,10 +61,10 @@ function reach(start, key, other) {
 
 function measure() {
     const pen = document.createElement("canvas").getContext("2d");
-    pen.font = "600 13px " + getComputedStyle(document.body).fontFamily;
+    pen.font = "600 14.5px " + getComputedStyle(document.body).fontFamily;
     cells.forEach((c) => {
         c.width = Math.max(72, Math.ceil(pen.measureText(c.name).width) + 26);
-        c.height = 38 + Math.round(42 * Math.sqrt(c.sizes.total / heaviest));
+        c.height = 42 + Math.round(30 * Math.sqrt(c.sizes.total / heaviest));
     });
 }
 
@@ -223,6 +223,8 @@ function openSection(i, s) {
     row.firstChild.focus();
 }
 
+const fillPanel = (...parts) => $("panel").replaceChildren(...parts.filter(Boolean));
+
 function showOverview() {
     const sum = {};
     KINDS.concat("total").forEach((k) => { sum[k] = cells.reduce((n, c) => n + (c.sizes[k] || 0), 0); });
@@ -232,7 +234,7 @@ function showOverview() {
         make("i", { class: "dot", style: `background:hsl(${hueOf(i)} 55% 55%)` }), link(i),
         make("span", { class: "num" }, text(n)), make("span", { class: "bar" },
             make("i", { style: `width:${(100 * n) / Math.max(1, list[0][1])}%;background:${colour}` })))));
-    $("panel").replaceChildren(make("h2", {}, graph.input),
+    fillPanel(make("h2", {}, graph.input),
         make("p", { class: "lead" }, `${many(cells.length, "cell")} and ${many(edges.length, "dependency", "dependencies")}, made of ` +
             `${many(edges.reduce((n, e) => n + e.relocations, 0), "relocation")} between cells.`),
         graph.shown < graph.total ? make("p", {}, `Showing ${graph.shown} of ${graph.total} cells.`) : null,
@@ -250,7 +252,7 @@ function showPanel() {
     const from = edges.filter((e) => e.from === i), to = edges.filter((e) => e.to === i);
     const far = (map) => [...map.values()].filter((d) => d > 1).length;
     const tail = (n) => make("span", {}, n ? `and ${n} farther` : "");
-    $("panel").replaceChildren(make("h2", {}, c.name), make("p", { class: "lead" }, c.summary || ""),
+    fillPanel(make("h2", {}, c.name), make("p", { class: "lead" }, c.summary || ""),
         make("div", { class: "tags" }, ...[c.kind, c.version && "version " + c.version, c.interface && "implements " + c.interface,
             c.group && "shelf " + c.group].filter(Boolean).map((t) => make("span", { class: "tag" }, t))),
         make("h3", {}, "Bytes", make("span", {}, bytes(c.sizes.total))), ...sizeBlock(c.sizes),

@@ -126,23 +126,29 @@ static bool section_address(const struct model *model, uint32_t section, Dwfl_Mo
     return false;
 }
 
-char *source_lines_find(struct source_lines *lines, const struct model *model, uint32_t section,
-                        uint64_t offset)
+/* The debug information of a cell, opened if need be; its module is NULL if there is none. */
+static struct cell_lines *lines_of(struct source_lines *lines, const struct model *model,
+                                   uint32_t index)
 {
     if (!lines->cells) {
         lines->cells = calloc(model->cell_count + 1, sizeof(*lines->cells));
         lines->cell_count = lines->cells ? model->cell_count : 0;
     }
-    uint32_t index = model->sections[section].cell;
     if (index >= lines->cell_count) {
         return NULL;
     }
-    struct cell_lines *cell = &lines->cells[index];
-    if (!cell->tried) {
-        open_cell(lines, cell, &model->cells[index]);
+    if (!lines->cells[index].tried) {
+        open_cell(lines, &lines->cells[index], &model->cells[index]);
     }
+    return lines->cells[index].module ? &lines->cells[index] : NULL;
+}
+
+char *source_lines_find(struct source_lines *lines, const struct model *model, uint32_t section,
+                        uint64_t offset)
+{
+    struct cell_lines *cell = lines_of(lines, model, model->sections[section].cell);
     GElf_Addr address;
-    if (!cell->module || !section_address(model, section, cell->module, &address)) {
+    if (!cell || !section_address(model, section, cell->module, &address)) {
         return NULL;
     }
     Dwfl_Line *line = dwfl_module_getsrc(cell->module, address + offset);
@@ -154,4 +160,19 @@ char *source_lines_find(struct source_lines *lines, const struct model *model, u
         return NULL;
     }
     return text;
+}
+
+char *source_lines_shelf(struct source_lines *lines, const struct model *model, uint32_t cell)
+{
+    struct cell_lines *found = lines_of(lines, model, cell);
+    Dwarf_Addr bias;
+    Dwarf_Die *unit = found ? dwfl_module_nextcu(found->module, NULL, &bias) : NULL;
+    const char *path = unit ? dwarf_diename(unit) : NULL;
+    if (!path) {
+        return NULL;
+    }
+    path = strncmp(path, "./", 2) == 0 ? path + 2 : path;
+    path = strncmp(path, "cells/", 6) == 0 ? path + 6 : path;
+    const char *slash = strchr(path, '/');
+    return path[0] != '/' && slash ? strndup(path, (size_t)(slash - path)) : NULL;
 }
