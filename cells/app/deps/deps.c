@@ -23,7 +23,9 @@ CELL(application, "1.0.0");
 
 APPLICATION(deps);
 
-#define PLACE_SIZE 256 /* for `cell:section+offset`; longer names are cut */
+/* For `cell:section+offset`; longer names are cut, two of them fit what the console prints at once.
+ */
+#define PLACE_SIZE 200
 
 struct place {
     char text[PLACE_SIZE];
@@ -42,17 +44,19 @@ static struct place name_place(const struct section *section, int64_t offset)
     return place;
 }
 
-static void print_edge(const char *prefix, const struct dependency *dependency, const char *suffix)
+static void print_for_programs(const struct dependency *dependency)
 {
     struct place source = name_place(dependency->source, dependency->offset);
     struct place target = name_place(dependency->target, dependency->target_offset);
-    console_print("%s%s %s %s%s\n", prefix, source.text, relocation_name(dependency->type),
-                  target.text, suffix);
+    console_print("edge %s %s %s\n", source.text, relocation_name(dependency->type), target.text);
 }
 
 static void print_for_people(const struct dependency *dependency)
 {
-    print_edge("  ", dependency, dependency->via_entry ? " (by its entry)" : "");
+    struct place source = name_place(dependency->source, dependency->offset);
+    struct place target = name_place(dependency->target, dependency->target_offset);
+    console_print("  %-44s %-14s %s%s\n", source.text, relocation_name(dependency->type),
+                  target.text, dependency->via_entry ? " (its entry)" : "");
 }
 
 static enum status print_all(const struct cell_namespace *namespace)
@@ -60,7 +64,7 @@ static enum status print_all(const struct cell_namespace *namespace)
     uint64_t count = 0;
     for (const struct cell *cell = namespace->first; cell; cell = cell->next) {
         for (uint32_t i = 0; i < cell->dependency_count; i++) {
-            print_edge("edge ", &cell->dependencies[i], "");
+            print_for_programs(&cell->dependencies[i]);
         }
         count += cell->dependency_count;
     }
@@ -96,7 +100,7 @@ static void print_needs(const struct question *question)
             count++;
         }
     }
-    console_print("  %lu relocations\n", (unsigned long)count);
+    console_print("  %lu in all\n", (unsigned long)count);
 }
 
 static void print_needed_by(const struct question *question)
@@ -116,7 +120,7 @@ static void print_needed_by(const struct question *question)
             }
         }
     }
-    console_print("  %lu relocations\n", (unsigned long)count);
+    console_print("  %lu in all\n", (unsigned long)count);
 }
 
 static const struct section *find_section(const struct cell *cell, const char *name)

@@ -164,9 +164,9 @@ static enum status run(const struct captain_command *command, struct voyage *voy
     }
     status = entry(&(struct app_arguments){.count = command->count, .values = command->values});
     uint64_t ended = read_tsc();
-    console_print("captain: %s: %s (%u cells loaded in %lu ticks, ran %lu ticks)\n", name,
-                  status_name(status),
-                  (unsigned)(cell_namespace_initial()->cell_count - cells_before),
+    unsigned cells = (unsigned)(cell_namespace_initial()->cell_count - cells_before);
+    console_print("captain: %s: %s (%u cell%s loaded in %lu ticks, ran %lu ticks)\n", name,
+                  status_name(status), cells, cells == 1 ? "" : "s",
                   (unsigned long)(loaded - start), (unsigned long)(ended - loaded));
     return status;
 }

@@ -156,7 +156,7 @@ static void test_captain_runs_each_application_with_its_arguments(void **state)
     sail();
     assert_string_equal(called, "good.good,a,b.good,c.");
     assert_int_equal(exit_status, 0);
-    assert_said("captain: good: OK (1 cells loaded in ");
+    assert_said("captain: good: OK (1 cell loaded in ");
     assert_said("captain: 3 of 3 applications OK; 21 cells, 300 sections, 4000 relocations; "
                 "400 KiB of memory in use; ");
 }
