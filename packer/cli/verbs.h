@@ -21,7 +21,10 @@
     X(tree)           \
     X(why)            \
     X(graph)          \
-    X(help)
+    X(explain)        \
+    X(completion)     \
+    X(help)           \
+    X(words)
 
 #define VERB_DECLARE_(name) extern const struct verb verb_##name;
 VERB_TABLE(VERB_DECLARE_)

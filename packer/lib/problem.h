@@ -23,7 +23,6 @@
     X(FILE_WRITE, 403, ERR_IO, "a file cannot be written")                                         \
     X(TOOL_MISSING, 404, ERR_NOT_FOUND, "a program that is needed is not installed")               \
     X(TOOL_FAILED, 405, ERR_FAILED, "a program reported an error")                                 \
-    X(OBJECT_READ, 410, ERR_BAD_FORMAT, "the compiler's object cannot be read")                    \
     X(OBJECT_SECTION, 411, ERR_UNSUPPORTED, "a cell cannot contain such a section")                \
     X(UNWIND_FRAME, 412, ERR_BAD_FORMAT, "the unwind table (.eh_frame) is malformed")              \
     X(UNWIND_TARGET, 413, ERR_BAD_FORMAT, "an unwind entry does not point into a section of code") \
@@ -42,8 +41,7 @@
     X(UNKNOWN_CODE, 450, ERR_NOT_FOUND, "there is no such error code")                             \
     X(UNKNOWN_CELL, 451, ERR_NOT_FOUND, "there is no such cell")                                   \
     X(UNKNOWN_SYMBOL, 452, ERR_NOT_FOUND, "no cell knows such a symbol")                           \
-    X(NO_CELLS, 453, ERR_NOT_FOUND, "no archive of cells was found")                               \
-    X(NO_MANUAL, 454, ERR_NOT_FOUND, "the manual page was not found")
+    X(NO_CELLS, 453, ERR_NOT_FOUND, "no archive of cells was found")
 
 enum problem_code {
     PROBLEM_NONE = 0,

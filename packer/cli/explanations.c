@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "explanations.h"
+
+#define EXPLAIN(code, ...) static const struct explanation explain_##code = {__VA_ARGS__}
+
+/* ---- 01xx: an object file by itself ---- */
+
+EXPLAIN(DIAG_ELF_TRUNCATED,
+        "A header or table of the file announces more bytes than the file has. The offset is where "
+        "the structure starts; `expected` is how long it is, `found` how long the file is.",
+        "The file was cut while it was copied or written, or a full disk ended it.",
+        "Build the file again; compare its size with the original.",
+        "head -c 100 heap.cell > cut.cell; cellpack info cut.cell");
+EXPLAIN(DIAG_ELF_MAGIC,
+        "The file does not begin with the four bytes 7f 45 4c 46, so it is not an ELF file at all.",
+        "A source file, an archive or an empty file was named where an object is expected.",
+        "Look what it is with file(1) and name the object instead.",
+        "cellpack pack -o cells.a heap.c     # wrong: heap.cell is meant");
+EXPLAIN(DIAG_ELF_CLASS, "The file is an ELF file for 32-bit machines. Cells are ELF64.",
+        "The compiler was called with -m32.",
+        "Compile with `cellpack compile`, which chooses the flags.",
+        "readelf -h file.o | grep Class");
+EXPLAIN(DIAG_ELF_ENCODING,
+        "The numbers of this file are stored with the most significant byte first. x86-64 objects "
+        "are little-endian.",
+        "The object was made for another machine.", "Compile it for x86-64.",
+        "readelf -h file.o | grep Data");
+EXPLAIN(DIAG_ELF_VERSION,
+        "The file states a version of ELF other than 1, the only one that there is.",
+        "The header is damaged.", "Build the file again.", "readelf -h file.o | grep Version");
+EXPLAIN(DIAG_ELF_ABI,
+        "The file is marked for an operating system whose extensions our linker does not know. "
+        "System V and GNU are accepted.",
+        "The object comes from a compiler for another system.",
+        "Compile it with `cellpack compile`.", "readelf -h file.o | grep ABI");
+EXPLAIN(
+    DIAG_ELF_TYPE,
+    "A cell is a relocatable object (ET_REL, what `gcc -c` writes). This file is an executable, "
+    "a shared library or a core dump, which has lost what linking needs.",
+    "The compiler was called without -c, or the wrong file was named.", "Name the object file.",
+    "cellpack info /bin/ls               # refused: an executable");
+EXPLAIN(DIAG_ELF_MACHINE, "The object holds code for another processor.",
+        "A cross compiler was used, or the object was built on another machine.",
+        "Compile it for x86-64.", "readelf -h file.o | grep Machine");
+EXPLAIN(DIAG_ELF_HEADER_SIZE,
+        "The header states sizes of itself or of its table entries that ELF64 does not have.",
+        "The header is damaged, or the program that wrote it has a defect.",
+        "Build the file again; compare with readelf -h.", "readelf -h file.o | grep Size");
+EXPLAIN(DIAG_ELF_NO_SECTIONS,
+        "The object has no section table. Without sections there is nothing to link.",
+        "The table was stripped (`strip --strip-section-headers`), or the header is damaged.",
+        "Build the object again and do not strip it; cellpack drops what is not needed.",
+        "readelf -S file.o");
+EXPLAIN(DIAG_ELF_EXTENDED_INDEX,
+        "The object has more sections than a 16-bit index can number (65,279) and uses the "
+        "extension of ELF for that, which the kernel's reader leaves out: no cell comes close.",
+        "Many large sources were joined into one cell.", "Divide it into several cells.",
+        "readelf -h file.o | grep 'Number of section'");
+EXPLAIN(DIAG_ELF_SECTION_NAMES,
+        "The table that holds the sections' names is missing, is not a string table, or does not "
+        "end in a NUL byte.",
+        "The file is damaged, or it was written by a program with a defect.",
+        "Build the file again.", "readelf -p .shstrtab file.o");
+EXPLAIN(DIAG_ELF_NAME,
+        "A section or symbol states a name that would start behind the end of its string table.",
+        "The file is damaged.", "Build the file again.", "readelf -sW file.o");
+EXPLAIN(
+    DIAG_ELF_SECTION_BOUNDS,
+    "A section's bytes would lie outside the file. `expected` is the file's size, `found` where "
+    "the section would end.",
+    "The file was cut, or its section table is damaged.",
+    "Build the file again; compare its size with the original.", "readelf -SW file.o");
+EXPLAIN(DIAG_ELF_ALIGNMENT,
+        "A section wants an alignment that is not a power of two, or one above 4096. Cells are "
+        "placed at pages, so more than a page cannot be promised.",
+        "A variable is declared with aligned(n) and a large n.",
+        "Ask for at most 4096, or allocate the memory at run time.",
+        "static char table[8192] ALIGNED(8192);     /* refused */");
+EXPLAIN(DIAG_ELF_SECTION_TYPE,
+        "A section that would have to be loaded is of a type that the loader does not know.",
+        "Assembly names a section type, or the object comes from a compiler with extensions.",
+        "Use @progbits or @nobits in .section lines.", ".section .text.f, \"ax\", @progbits");
+EXPLAIN(DIAG_ELF_SECTION_LINK,
+        "A section refers to another one (its symbol table, its strings, the section that it "
+        "relocates) that does not exist or is of the wrong type.",
+        "The section table is damaged, or a tool renumbered sections without all references.",
+        "Build the object again.", "readelf -SW file.o      # columns Lk and Inf");
+EXPLAIN(DIAG_ELF_ENTRY_SIZE,
+        "A table's size is not a multiple of the size of its entries, or it states another entry "
+        "size than ELF64 has.",
+        "The section table is damaged.", "Build the object again.",
+        "readelf -SW file.o      # columns Size and ES");
+EXPLAIN(DIAG_ELF_SYMBOL_TABLE,
+        "The object has two symbol tables. The gABI allows one, and relocations must name it.",
+        "Objects were joined by something other than `ld -r`.",
+        "Give all sources to one `cellpack compile` call; it joins them.",
+        "cellpack compile --name a --summary \"an A\" -o a.cell a.c b.S");
+EXPLAIN(
+    DIAG_ELF_SYMBOL_ORDER,
+    "Local symbols must come before all others, and sh_info of the symbol table tells where the "
+    "others begin (ELF gABI, Symbol Table). Here a symbol is on the wrong side.",
+    "A tool changed the binding of symbols without sorting them again.",
+    "Build the object again; hide symbols in the source, not with objcopy.",
+    "readelf -sW file.o      # column Bind");
+EXPLAIN(DIAG_ELF_SYMBOL_SECTION, "A symbol is defined in a section that does not exist.",
+        "The symbol table is damaged.", "Build the object again.",
+        "readelf -sW file.o      # column Ndx");
+EXPLAIN(DIAG_ELF_SYMBOL_BOUNDS,
+        "A symbol starts or ends outside of its section. `expected` is the section's size.",
+        "In assembly, a .size line computes the wrong size, or stands in another section.",
+        "Correct the .size line; it belongs directly behind the function.",
+        "        .size start, . - start");
+EXPLAIN(
+    DIAG_ELF_SYMBOL_TYPE,
+    "A symbol is of a type that our linker does not implement, for example an indirect function "
+    "(STT_GNU_IFUNC), whose address a program chooses when it starts.",
+    "The source uses the attribute `ifunc`, or a type of another system.",
+    "Use a function pointer that is set at initialisation.",
+    "readelf -sW file.o      # column Type");
+EXPLAIN(DIAG_ELF_SYMBOL_BINDING, "A symbol is neither local, global nor weak.",
+        "C++ code for GNU systems makes unique symbols (STB_GNU_UNIQUE).", "Write the cell in C.",
+        "readelf -sW file.o      # column Bind");
+EXPLAIN(DIAG_ELF_COMMON,
+        "A variable was left `common`: several files may define it and a static linker chooses the "
+        "size. In a cell, each variable belongs to one file.",
+        "The object was compiled with -fcommon, or assembly uses .comm.",
+        "Compile with `cellpack compile`; in assembly, define it in .bss with a size.",
+        ".comm buffer, 64        # refused");
+EXPLAIN(
+    DIAG_ELF_TLS,
+    "The object has thread-local variables. The run-time linker implements none of the models of "
+    "thread-local storage: tasks own their state through the structures that they are given.",
+    "A variable is declared __thread or _Thread_local.",
+    "Keep the state in a structure that is passed to the functions.",
+    "static __thread int depth;      /* refused */");
+EXPLAIN(DIAG_ELF_WRITE_EXEC,
+        "A section is writable and executable at once. Pages are either, never both.",
+        "Assembly names a section with the flags \"awx\".",
+        "Put code and variables into sections of their own.", ".section .text.f, \"ax\"");
+EXPLAIN(DIAG_ELF_RELOCATION_FORM,
+        "The relocations have no addends of their own (SHT_REL). x86-64 uses SHT_RELA only.",
+        "The object was written by a tool for 32-bit machines.", "Compile with `cellpack compile`.",
+        "readelf -SW file.o | grep REL");
+EXPLAIN(DIAG_ELF_COMPRESSED,
+        "A section that would be loaded is compressed. Loaded sections are used where they lie.",
+        "A tool compressed all sections, not only those for the debugger.",
+        "Build the object again without compression.",
+        "objcopy --decompress-debug-sections file.o");
+EXPLAIN(
+    DIAG_ELF_LIMIT,
+    "A number in the object is beyond what the format or the loader can hold. `expected` is the "
+    "limit.",
+    "A section of 1 GiB or more: all cells together have 2 GiB of addresses.",
+    "Allocate large memory at run time.", "static char buffer[2ul << 30];      /* refused */");
+EXPLAIN(DIAG_CELL_INFO,
+        "Each cell carries the note .cell.info: NUL-terminated strings `key=value`, the first of "
+        "which is `format=1`, with name, version, kind and summary. This one lacks a field, states "
+        "one twice, or there is no note.",
+        "The object was not built by `cellpack compile`, or the note was written by hand.",
+        "Build the cell with cellpack and state it by one CELL() line.",
+        "CELL(library, \"1.0.0\");");
+EXPLAIN(
+    DIAG_CELL_UNWIND,
+    "The note .cell.unwind, which finds the unwind entry of an address at run time, is malformed "
+    "or does not fit .eh_frame.",
+    "The object was changed after `cellpack compile` had written it.", "Build the cell again.",
+    "readelf -x .cell.unwind heap.cell");
+EXPLAIN(DIAG_CELL_NAME,
+        "A member of the archive is named for another cell than its note states. The kernel finds "
+        "cells by member and by note, so both must agree.",
+        "A member was renamed, or put into the archive by ar(1).",
+        "Make the archive with `cellpack pack`, which names the members.",
+        "cellpack pack -o cells.a *.cell");
+
+/* ---- 02xx: laying out and linking ---- */
+
+EXPLAIN(DIAG_LINK_SYMBOL_INDEX,
+        "A relocation names a symbol by a number that is beyond the symbol table.",
+        "Symbols were removed from the object and relocations were not renumbered.",
+        "Build the cell again; do not strip it, cellpack has removed what can go.",
+        "readelf -rW file.cell");
+EXPLAIN(DIAG_LINK_OFFSET, "A relocation would write outside of its section.",
+        "The object is damaged.", "Build the cell again.", "readelf -rW file.cell");
+EXPLAIN(
+    DIAG_LINK_RELOCATION_TYPE,
+    "The relocation's type belongs to another code model: position-independent code, tables of "
+    "addresses (GOT) or thread-local storage. Cells use R_X86_64_64, PC32, PLT32, 32, 32S, PC64.",
+    "The object was compiled with -fpic or for user space.",
+    "Compile with `cellpack compile`, which sets -fno-pic -mcmodel=kernel.",
+    "R_X86_64_GOTPCREL comes from: gcc -fpic -c f.c");
+EXPLAIN(
+    DIAG_LINK_OVERFLOW,
+    "The address that a relocation computes does not fit its field. `expected` and `found` show "
+    "what fits and what was computed. All code lies in the top 2 GiB, where 32 bits suffice.",
+    "A constant offset is added that leads out of the 2 GiB, or the object was compiled for "
+    "another code model.",
+    "Look at the source line with `cellpack why --precise`; compute far addresses at run time.",
+    "return &table[1ull << 33];      /* overflows R_X86_64_32S */");
+EXPLAIN(DIAG_LINK_MISSING_SYMBOL,
+        "A cell uses a function or variable that no cell of the archive exports.",
+        "The header lacks CELL_API, the cell that defines it is not in the archive, or its name is "
+        "misspelt.",
+        "Ask who defines it: `cellpack sym NAME`. What a header does not mark with CELL_API cannot "
+        "be named from another cell.",
+        "CELL_API void heap_free(void *memory);");
+EXPLAIN(DIAG_LINK_DUPLICATE_SYMBOL,
+        "Two loaded cells export the same name, so nobody could say which one is meant.",
+        "Two cells implement one interface and both are demanded, or a name is too general.",
+        "Load one of the implementations, or give the symbol its cell's prefix.",
+        "cellpack sym scheduler_pick");
+EXPLAIN(DIAG_LINK_NOT_LOADED,
+        "Code or data refers to a section that is not loaded, a note or debug section for example.",
+        "A variable was placed into a section without the flag SHF_ALLOC.",
+        "Place it into an allocated section: .section with the flag \"a\".",
+        ".section .notes, \"a\"");
+EXPLAIN(DIAG_LINK_DUPLICATE_CELL, "A cell of this name is loaded already.",
+        "The archive holds it twice, or it was asked for by name a second time.",
+        "Replace a running cell by a swap, not by loading it again.", "cellpack ls");
+EXPLAIN(DIAG_LINK_DEPTH,
+        "To load one cell, more other cells would have to be loaded with it than a load may hold.",
+        "A cell at the top needs the whole system below it, and nothing of that is loaded yet.",
+        "Load a cell further down first; look at the chain with `cellpack tree`.",
+        "cellpack tree shell --depth 3");
+EXPLAIN(DIAG_LINK_MEMORY,
+        "There is not enough memory, or not enough room in the top 2 GiB, for the cell.",
+        "The machine has little memory, or something does not give its memory back.",
+        "Look at the sizes with `cellpack size`; give the machine more memory.", "cellpack size");
+EXPLAIN(DIAG_LINK_IMAGE,
+        "The nano_core carries static copies of some cells. Their bytes in memory differ from the "
+        "cell in the archive plus its relocations, so the copies cannot be adopted.",
+        "nano_core and cells.a come from different builds, or memory was overwritten during boot.",
+        "Build the image as a whole.",
+        "cellpack image -o theoris.iso --nano-core nano_core --cells cells.a");
+EXPLAIN(
+    DIAG_LINK_ENTRIES,
+    "Functions whose address is taken get an entry of 8 bytes that stays the same when the cell "
+    "is swapped. The room for entries is full.",
+    "Very many functions are used through pointers.",
+    "Call directly where it is known which function is meant.", "cellpack info heap");
+EXPLAIN(DIAG_LINK_CELL, "The archive has no cell of this name.",
+        "The name is misspelt, or the cell is not part of this build.",
+        "List the cells with `cellpack ls`.", "cellpack ls | grep heap");
+
+/* ---- 03xx: archives ---- */
+
+EXPLAIN(DIAG_ARCHIVE_MAGIC,
+        "The file does not begin with \"!<arch>\" and a newline, so it is not an archive.",
+        "A single cell or another file was named where an archive is expected.",
+        "Make an archive: `cellpack pack`.", "cellpack pack -o cells.a heap.cell");
+EXPLAIN(
+    DIAG_ARCHIVE_HEADER,
+    "The 60 bytes in front of a member do not end in a back quote and a newline, or its size is "
+    "not a decimal number.",
+    "The archive is damaged, or the member before it states a wrong size.",
+    "Make the archive again.", "ar t cells.a");
+EXPLAIN(DIAG_ARCHIVE_TRUNCATED, "A member announces more bytes than the file has left.",
+        "The archive was cut, by a full disk or while it was copied.", "Make the archive again.",
+        "ar tv cells.a");
+EXPLAIN(
+    DIAG_ARCHIVE_NAME,
+    "A member's name is empty, too long for a cell, or refers to a place outside of the table of "
+    "long names.",
+    "Files that are not cells were added with ar(1).", "Make the archive with `cellpack pack`.",
+    "ar t cells.a");
+EXPLAIN(DIAG_ARCHIVE_INDEX,
+        "The first member of the archive must be the symbol index, by which the loader finds the "
+        "cell that defines a symbol. It is missing, too short, or names places that do not exist.",
+        "The archive was made with `ar qS`, or by a tool for another format of archives.",
+        "Make the archive with `cellpack pack`; `ranlib` makes an index too.", "nm -s cells.a");
+EXPLAIN(DIAG_ARCHIVE_ABSENT,
+        "The system was started without an archive of cells, so nothing can be loaded.",
+        "The boot loader's configuration lacks the line `module2 /boot/cells.a cells.a`.",
+        "Make the image with `cellpack image`.",
+        "cellpack image -o theoris.iso --nano-core nano_core --cells cells.a");
+
+/* ---- 04xx: the packer ---- */
+
+EXPLAIN(PROBLEM_USAGE,
+        "A verb, option or value is not one that cellpack knows, or something is missing. The exit "
+        "code is 2.",
+        "A typing error, or an option of another verb.",
+        "Each verb has a short help with two examples.", "cellpack compile --help");
+EXPLAIN(PROBLEM_MEMORY, "The host has no memory left for what cellpack is building.",
+        "A very large input, or a limit such as `ulimit -v`.",
+        "Raise the limit, or divide the input.", "ulimit -a");
+EXPLAIN(PROBLEM_FILE_READ,
+        "A file that is needed cannot be opened or read. `because` has the system's reason.",
+        "The path is wrong, a folder was named, or permissions are missing.",
+        "Look at the path; in a build tree, build first.", "ls -l build/release/cells.a");
+EXPLAIN(PROBLEM_FILE_WRITE,
+        "An output cannot be written. Files are written under another name first and then renamed, "
+        "so an older file of that name is whole.",
+        "The folder does not exist, is not writable, or the disk is full.",
+        "Make the folder; look at the free space with df(1).",
+        "mkdir -p build && cellpack pack -o build/cells.a *.cell");
+EXPLAIN(
+    PROBLEM_TOOL_MISSING,
+    "cellpack calls gcc, ld, grub-mkimage, mtools and xorriso for parts of the work. One of them "
+    "is not in PATH.",
+    "The package is not installed.", "`help:` names the Debian package.",
+    "apt-get install xorriso");
+EXPLAIN(PROBLEM_TOOL_FAILED,
+        "A program that cellpack called ended with an error. Its own message stands above ours.",
+        "Usually an error in the source that gcc reports with file and line.",
+        "Correct what the message above says.", "heap.c:12:5: error: unused variable 'size'");
+EXPLAIN(PROBLEM_OBJECT_SECTION,
+        "The compiler's object has something that a cell cannot have: a section in a COMDAT group, "
+        "a reference from code into debug information, or too many sections.",
+        "C++ code, link-time optimisation, or hand-written section attributes.",
+        "Write the cell in C, without -flto; use the base macros for sections.",
+        "readelf -SW file.o; readelf -gW file.o");
+EXPLAIN(
+    PROBLEM_UNWIND_FRAME,
+    "The table .eh_frame, from which the unwinder learns how to leave a function, cannot be read. "
+    "The offset says where.",
+    "Hand-written .eh_frame data; the assembler's .cfi_* lines make correct ones.",
+    "Use .cfi_startproc, .cfi_endproc and what lies between.", "readelf -wf file.o");
+EXPLAIN(PROBLEM_UNWIND_TARGET,
+        "An unwind entry describes code that is not in this cell, ends behind its section, or the "
+        "same code as another entry.",
+        "A .cfi_startproc in one section and its .cfi_endproc in another.",
+        "Keep each function with its .cfi_* lines in one section.",
+        "readelf -wf file.o | grep FDE");
+EXPLAIN(
+    PROBLEM_OBJECT_HIDDEN,
+    "A symbol is declared with hidden visibility, so only its own cell may define it, and it "
+    "does not.",
+    "A source file is missing in the call, or the declaration is meant for another cell's symbol.",
+    "Add the source; or mark the declaration with CELL_API.",
+    "CELL_API void heap_free(void *memory);");
+EXPLAIN(PROBLEM_CELL_NOTE_COUNT,
+        "Each cell says once what it is, in one of its C files. This one says nothing, or says it "
+        "several times.",
+        "The line was forgotten, or two files of one cell have it.",
+        "Put the line behind the includes of the main file.", "CELL(library, \"1.0.0\");");
+EXPLAIN(PROBLEM_CELL_NOTE_FIELD, "The CELL() line names a kind that does not exist.",
+        "A typing error. Kinds are library, driver, application and core.",
+        "Choose the kind: cell.h says what each means.", "CELL(driver, \"1.0.0\");");
+EXPLAIN(PROBLEM_CELL_NOTE_NAME,
+        "The note in the object names another cell or interface than the build asked for.",
+        "The source defines CELL_NAME or CELL_INTERFACE itself.",
+        "Leave both to the build, which passes them with -D.",
+        "cellpack compile --name heap --interface allocator ...");
+EXPLAIN(
+    PROBLEM_CELL_BAD_NAME,
+    "A cell's name is also a file name, the prefix of its symbols and a word in commands: up to "
+    "39 lower case letters, digits and underscores, a letter first.",
+    "A hyphen or a capital letter.", "Rename it, folder included.",
+    "frame_allocator, not FrameAllocator or frame-allocator");
+EXPLAIN(PROBLEM_PACK_TWICE, "Two files given to `pack` are cells of the same name.",
+        "An old file lies beside the new one, or a file was named twice.",
+        "Remove one of the two that `because` names.", "cellpack pack -o cells.a build/*.cell");
+EXPLAIN(
+    PROBLEM_PACK_DUPLICATE,
+    "Two cells export the same symbol, and they do not implement the same interface. Loading by "
+    "symbol could not say which one is meant.",
+    "A helper was exported that should be static, or a name has no prefix of its cell.",
+    "Remove CELL_API from one, or rename it. Cells that implement one interface state it by "
+    "INTERFACE in add_cell().",
+    "add_cell(scheduler_priority SUMMARY \"...\" INTERFACE scheduler)");
+EXPLAIN(PROBLEM_PACK_LIMIT,
+        "The symbol index stores offsets in 32 bits, so an archive ends at 4 GiB.",
+        "Very large cells.", "Move large data out of the cells.", "cellpack size");
+EXPLAIN(PROBLEM_IMAGE_PLATFORM,
+        "The image boots with BIOS and with UEFI, and needs the modules of both GRUB platforms.",
+        "One of Debian's two packages is not installed.",
+        "Install what `help:` names, or name the folder of the platforms with --grub.",
+        "apt-get install grub-pc-bin grub-efi-amd64-bin");
+EXPLAIN(
+    PROBLEM_IMAGE_KERNEL,
+    "GRUB starts files that have a Multiboot2 header in their first 32 KiB, 8-byte aligned, with "
+    "a checksum. This file has none.",
+    "Another file than the nano_core was named, or the header is not in its first section.",
+    "Link the nano_core with `cellpack link`.",
+    "grub-file --is-x86-multiboot2 nano_core && echo good");
+EXPLAIN(
+    PROBLEM_IMAGE_OPTION,
+    "The boot command line is stored in a script of GRUB, which would change some characters, or "
+    "SOURCE_DATE_EPOCH is not a number of seconds.",
+    "Characters such as $ ; { } \\ or a newline.",
+    "Use letters, digits, spaces, double quotes and _=.,:/+@%-.",
+    "cellpack image --cmdline 'app=hello log=debug' ...");
+EXPLAIN(
+    PROBLEM_LINK_REQUEST,
+    "The static nano_core cannot be linked as asked: addresses must be multiples of the page "
+    "size, the image must fit the top 2 GiB, and the entry must be a symbol of one of its cells.",
+    "A typing error in --base, --physical or --entry.", "Compare with the call in the build.",
+    "cellpack help link");
+EXPLAIN(PROBLEM_UNKNOWN_CODE, "cellpack has no error of this number.",
+        "A typing error; codes have four digits behind the C.",
+        "List all codes: `cellpack explain`.", "cellpack explain C0142");
+EXPLAIN(PROBLEM_UNKNOWN_CELL, "No cell of the archive has this name.",
+        "A typing error, or an archive of another build.",
+        "List the cells: `cellpack ls`; name the archive with --cells.",
+        "cellpack ls --cells build/release/cells.a");
+EXPLAIN(PROBLEM_UNKNOWN_SYMBOL, "No cell of the archive defines or uses this name.",
+        "A typing error, or a static function that the compiler has inlined.",
+        "Look for parts of the name with nm(1).", "nm cells.a | grep allocate");
+EXPLAIN(PROBLEM_NO_CELLS,
+        "The verb reads an archive of cells, none was named, and none lies where builds put it.",
+        "The command was run outside of the source folder, or nothing is built yet.",
+        "Name it with --cells, or set CELLPACK_CELLS.",
+        "export CELLPACK_CELLS=$PWD/build/release/cells.a");
+
+/* ---- the table ---- */
+
+#define DIAG_ENTRY(name, number, status, text)    {number, #name, text, &explain_DIAG_##name},
+#define PROBLEM_ENTRY(name, number, status, text) {number, #name, text, &explain_PROBLEM_##name},
+
+static const struct explained_code codes[] = {
+    DIAG_TABLE(DIAG_ENTRY) PROBLEM_TABLE(PROBLEM_ENTRY){0, NULL, NULL, NULL}};
+
+const struct explained_code *explained_codes(void)
+{
+    return codes;
+}
