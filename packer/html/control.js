@@ -217,8 +217,8 @@ function start() {
     watchSearch();
     watchKeys();
     fit();
-    choose(-1);
-    fromHash();
+    const named = indexOf.get(decodeURIComponent(location.hash.slice(1)));
+    choose(named ?? -1);
 }
 
 start();

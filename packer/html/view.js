@@ -113,7 +113,7 @@ function draw() {
             "aria-label": `${c.name}, ${c.kind}, ${bytes(c.sizes.total)}`, onclick: () => choose(i), onfocus: () => { cursor = i; } },
             make("title", {}, c.name + (c.summary ? ": " + c.summary : "")),
             make("rect", { class: "box", x: -w / 2, y: -h / 2, width: w, height: h, rx: 8 }),
-            make("text", { y: -3 }, c.name), make("text", { class: "size", y: 9.5 }, bytes(c.sizes.total)), bars);
+            make("text", { y: -4.5 }, c.name), make("text", { class: "size", y: 10 }, bytes(c.sizes.total)), bars);
         $("nodes").append(c.node);
     });
     paint();
@@ -171,7 +171,7 @@ function choose(i, keepTrail) {
             "stroke-width": direct ? 2 : 1.2, "marker-end": `url(#tip-${side})` }));
     });
     showPanel();
-    history.replaceState(null, "", i >= 0 ? "#" + encodeURIComponent(cells[i].name) : location.pathname);
+    history.replaceState(null, "", i >= 0 ? "#" + encodeURIComponent(cells[i].name) : location.pathname + location.search);
 }
 
 function link(i, text) {
