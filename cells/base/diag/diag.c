@@ -71,9 +71,11 @@ size_t diag_format(const struct diag *diag, char *buffer, size_t size)
     format_append(&line, "C%04u", (unsigned)diag->code);
     if (diag->cell[0] || diag->section[0]) {
         format_append(&line, " %s", diag->cell[0] ? diag->cell : "?");
-        if (diag->section[0]) {
-            format_append(&line, ":%s", diag->section);
-        }
+    }
+    if (diag->section[0]) {
+        format_append(&line, ":%s", diag->section);
+    }
+    if (diag->section[0] || diag->offset) {
         format_append(&line, "+0x%lx", (unsigned long)diag->offset);
     }
     format_append(&line, ": %s", diag_rule(diag->code));
