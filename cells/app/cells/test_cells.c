@@ -2,7 +2,7 @@
 #include "application.h"
 #include "cell_metadata.h"
 #include "cell_namespace.h"
-#include "console.h"
+#include "console_recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,24 +46,14 @@ struct cell_namespace *cell_namespace_initial(void)
     return &namespace;
 }
 
-static char said[4096];
-static size_t said_length;
-
-static void hear(struct console_sink *sink, const char *bytes, size_t length)
-{
-    (void)sink;
-    assert_in_range(said_length + length, 0, sizeof(said) - 1);
-    memcpy(said + said_length, bytes, length);
-    said_length += length;
-    said[said_length] = '\0';
-}
+static struct console_recorder said;
 
 static void test_cells_lists_sizes_and_crossing_relocations(void **state)
 {
     (void)state;
     assert_int_equal(cells_main(NULL), OK);
     assert_string_equal(
-        said,
+        said.text,
         "CELL               VERSION  KIND            TEXT   RODATA     DATA  RELOCS    OUT     IN\n"
         "app                0.1.0    application       50        0        0       3      1      0\n"
         "lib                1.2.3    library         4000      300    65600       0      0      1\n"
@@ -73,8 +63,7 @@ static void test_cells_lists_sizes_and_crossing_relocations(void **state)
 
 int main(void)
 {
-    struct console_sink sink = {.name = "test", .write = hear};
-    assert_int_equal(console_register(&sink), OK);
+    console_recorder_start(&said);
     app_section.cell = &app;
     lib_section.cell = &lib;
     app_section.incoming = &dependencies[1];

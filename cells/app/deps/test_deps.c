@@ -3,7 +3,7 @@
 #include "application.h"
 #include "cell_metadata.h"
 #include "cell_namespace.h"
-#include "console.h"
+#include "console_recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,22 +61,12 @@ static void build_cells(void)
     dependencies[3].via_entry = 1;
 }
 
-static char said[4096];
-static size_t said_length;
-
-static void hear(struct console_sink *sink, const char *bytes, size_t length)
-{
-    (void)sink;
-    assert_in_range(said_length + length, 0, sizeof(said) - 1);
-    memcpy(said + said_length, bytes, length);
-    said_length += length;
-    said[said_length] = '\0';
-}
+static struct console_recorder said;
 
 static enum status run_deps(const char *noun)
 {
     const char *values[] = {"deps", noun, NULL};
-    said_length = 0;
+    console_recorder_clear(&said);
     return deps_main(&(struct app_arguments){.count = noun ? 2 : 1, .values = values});
 }
 
@@ -84,11 +74,11 @@ static void test_deps_all_prints_every_edge_once(void **state)
 {
     (void)state;
     assert_int_equal(run_deps("--all"), OK);
-    assert_string_equal(said, "edge app:.text.main+0x1c R_X86_64_PLT32 lib:.text.lib+0x0\n"
-                              "edge app:.text.main+0x22 R_X86_64_32S app:.data-0x8\n"
-                              "edge app:.text.main+0x2a R_X86_64_NONE -\n"
-                              "edge app:.data+0x0 R_X86_64_64 lib:.text.lib+0x10\n"
-                              "edges 4\n");
+    assert_string_equal(said.text, "edge app:.text.main+0x1c R_X86_64_PLT32 lib:.text.lib+0x0\n"
+                                   "edge app:.text.main+0x22 R_X86_64_32S app:.data-0x8\n"
+                                   "edge app:.text.main+0x2a R_X86_64_NONE -\n"
+                                   "edge app:.data+0x0 R_X86_64_64 lib:.text.lib+0x10\n"
+                                   "edges 4\n");
 }
 
 static void test_deps_of_a_cell_leaves_out_what_stays_inside(void **state)
@@ -96,23 +86,25 @@ static void test_deps_of_a_cell_leaves_out_what_stays_inside(void **state)
     (void)state;
     assert_int_equal(run_deps("app"), OK);
     assert_string_equal(
-        said, "app needs\n"
-              "  app:.text.main+0x1c                          R_X86_64_PLT32 lib:.text.lib+0x0\n"
-              "  app:.text.main+0x2a                          R_X86_64_NONE  -\n"
-              "  app:.data+0x0                                R_X86_64_64    lib:.text.lib+0x10 "
-              "(its entry)\n"
-              "  3 in all\n"
-              "app is needed by\n"
-              "  0 in all\n");
+        said.text,
+        "app needs\n"
+        "  app:.text.main+0x1c                          R_X86_64_PLT32 lib:.text.lib+0x0\n"
+        "  app:.text.main+0x2a                          R_X86_64_NONE  -\n"
+        "  app:.data+0x0                                R_X86_64_64    lib:.text.lib+0x10 "
+        "(its entry)\n"
+        "  3 in all\n"
+        "app is needed by\n"
+        "  0 in all\n");
     assert_int_equal(run_deps("lib"), OK);
     assert_string_equal(
-        said, "lib needs\n"
-              "  0 in all\n"
-              "lib is needed by\n"
-              "  app:.data+0x0                                R_X86_64_64    lib:.text.lib+0x10 "
-              "(its entry)\n"
-              "  app:.text.main+0x1c                          R_X86_64_PLT32 lib:.text.lib+0x0\n"
-              "  2 in all\n");
+        said.text,
+        "lib needs\n"
+        "  0 in all\n"
+        "lib is needed by\n"
+        "  app:.data+0x0                                R_X86_64_64    lib:.text.lib+0x10 "
+        "(its entry)\n"
+        "  app:.text.main+0x1c                          R_X86_64_PLT32 lib:.text.lib+0x0\n"
+        "  2 in all\n");
 }
 
 static void test_deps_of_a_section_shows_both_directions(void **state)
@@ -120,30 +112,30 @@ static void test_deps_of_a_section_shows_both_directions(void **state)
     (void)state;
     assert_int_equal(run_deps("app:.data"), OK);
     assert_string_equal(
-        said, "app:.data needs\n"
-              "  app:.data+0x0                                R_X86_64_64    lib:.text.lib+0x10 "
-              "(its entry)\n"
-              "  1 in all\n"
-              "app:.data is needed by\n"
-              "  app:.text.main+0x22                          R_X86_64_32S   app:.data-0x8\n"
-              "  1 in all\n");
+        said.text,
+        "app:.data needs\n"
+        "  app:.data+0x0                                R_X86_64_64    lib:.text.lib+0x10 "
+        "(its entry)\n"
+        "  1 in all\n"
+        "app:.data is needed by\n"
+        "  app:.text.main+0x22                          R_X86_64_32S   app:.data-0x8\n"
+        "  1 in all\n");
 }
 
 static void test_deps_unknown_names_are_refused(void **state)
 {
     (void)state;
     assert_int_equal(run_deps("other"), ERR_NOT_FOUND);
-    assert_string_equal(said, "deps: no such cell is loaded: other\n");
+    assert_string_equal(said.text, "deps: no such cell is loaded: other\n");
     assert_int_equal(run_deps("lib:.text.none"), ERR_NOT_FOUND);
-    assert_string_equal(said, "deps: cell lib has no loaded section .text.none\n");
+    assert_string_equal(said.text, "deps: cell lib has no loaded section .text.none\n");
     assert_int_equal(run_deps(NULL), ERR_INVALID_ARGUMENT);
-    assert_string_equal(said, "usage: deps CELL | CELL:SECTION | --all\n");
+    assert_string_equal(said.text, "usage: deps CELL | CELL:SECTION | --all\n");
 }
 
 int main(void)
 {
-    struct console_sink sink = {.name = "test", .write = hear};
-    assert_int_equal(console_register(&sink), OK);
+    console_recorder_start(&said);
     build_cells();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deps_all_prints_every_edge_once),

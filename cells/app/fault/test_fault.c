@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What raises an exception in the kernel ends a process by the signal that belongs to it. */
 #include "application.h"
-#include "console.h"
+#include "console_recorder.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -13,17 +13,7 @@
 
 APPLICATION(fault);
 
-static char said[4096];
-static size_t said_length;
-
-static void hear(struct console_sink *sink, const char *bytes, size_t length)
-{
-    (void)sink;
-    assert_in_range(said_length + length, 0, sizeof(said) - 1);
-    memcpy(said + said_length, bytes, length);
-    said_length += length;
-    said[said_length] = '\0';
-}
+static struct console_recorder said;
 
 static enum status run_fault(const char *kind)
 {
@@ -64,16 +54,15 @@ static void test_fault_each_kind_raises_its_exception(void **state)
 static void test_fault_unknown_kind_lists_all(void **state)
 {
     (void)state;
-    said_length = 0;
+    console_recorder_clear(&said);
     assert_int_equal(run_fault("tea"), ERR_INVALID_ARGUMENT);
-    assert_int_equal(strncmp(said, "usage: fault KIND\n  page        reads", 37), 0);
-    assert_non_null(strstr(said, "\n  stack       uses up the stack\n"));
+    assert_int_equal(strncmp(said.text, "usage: fault KIND\n  page        reads", 37), 0);
+    assert_non_null(strstr(said.text, "\n  stack       uses up the stack\n"));
 }
 
 int main(void)
 {
-    struct console_sink sink = {.name = "test", .write = hear};
-    assert_int_equal(console_register(&sink), OK);
+    console_recorder_start(&said);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fault_each_kind_raises_its_exception),
         cmocka_unit_test(test_fault_unknown_kind_lists_all),

@@ -3,7 +3,7 @@
 #include "application.h"
 #include "cell_metadata.h"
 #include "cell_namespace.h"
-#include "console.h"
+#include "console_recorder.h"
 #include "diag.h"
 #include "loader.h"
 
@@ -39,17 +39,7 @@ enum status loader_load(struct cell_namespace *into, const char *cell, struct ce
     return OK;
 }
 
-static char said[4096];
-static size_t said_length;
-
-static void hear(struct console_sink *sink, const char *bytes, size_t length)
-{
-    (void)sink;
-    assert_in_range(said_length + length, 0, sizeof(said) - 1);
-    memcpy(said + said_length, bytes, length);
-    said_length += length;
-    said[said_length] = '\0';
-}
+static struct console_recorder said;
 
 static void test_load_goes_on_after_a_refusal_and_returns_its_status(void **state)
 {
@@ -57,26 +47,25 @@ static void test_load_goes_on_after_a_refusal_and_returns_its_status(void **stat
     const char *values[] = {"load", "bad", "good", "good", NULL};
     assert_int_equal(load_main(&(struct app_arguments){.count = 4, .values = values}),
                      ERR_OVERFLOW);
-    assert_string_equal(said, "load: bad refused: ERR_OVERFLOW: C0204 bad:.text.f+0x4: "
-                              "relocated value does not fit its field\n"
-                              "load: good 1.0.0 loaded at 0x9000, with 1 more\n"
-                              "load: good is loaded already\n");
+    assert_string_equal(said.text, "load: bad refused: ERR_OVERFLOW: C0204 bad:.text.f+0x4: "
+                                   "relocated value does not fit its field\n"
+                                   "load: good 1.0.0 loaded at 0x9000, with 1 more\n"
+                                   "load: good is loaded already\n");
 }
 
 static void test_load_without_a_name_prints_usage(void **state)
 {
     (void)state;
     const char *values[] = {"load", NULL};
-    said_length = 0;
+    console_recorder_clear(&said);
     assert_int_equal(load_main(&(struct app_arguments){.count = 1, .values = values}),
                      ERR_INVALID_ARGUMENT);
-    assert_string_equal(said, "usage: load CELL...\n");
+    assert_string_equal(said.text, "usage: load CELL...\n");
 }
 
 int main(void)
 {
-    struct console_sink sink = {.name = "test", .write = hear};
-    assert_int_equal(console_register(&sink), OK);
+    console_recorder_start(&said);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_load_goes_on_after_a_refusal_and_returns_its_status),
         cmocka_unit_test(test_load_without_a_name_prints_usage),

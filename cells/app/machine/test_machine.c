@@ -2,7 +2,7 @@
 /* The machine that is described is made up here. */
 #include "application.h"
 #include "boot_info.h"
-#include "console.h"
+#include "console_recorder.h"
 #include "frame_allocator.h"
 #include "heap.h"
 
@@ -30,23 +30,13 @@ struct heap_statistics heap_statistics(void)
     return (struct heap_statistics){.blocks_in_use = 9, .bytes_in_use = 5120, .bytes_mapped = 8192};
 }
 
-static char said[4096];
-static size_t said_length;
-
-static void hear(struct console_sink *sink, const char *bytes, size_t length)
-{
-    (void)sink;
-    assert_in_range(said_length + length, 0, sizeof(said) - 1);
-    memcpy(said + said_length, bytes, length);
-    said_length += length;
-    said[said_length] = '\0';
-}
+static struct console_recorder said;
 
 static int clear(void **state)
 {
     (void)state;
     boot = (struct boot_info){0};
-    said_length = 0;
+    console_recorder_clear(&said);
     return 0;
 }
 
@@ -69,20 +59,20 @@ static void test_machine_by_bios_prints_every_part(void **state)
     strcpy(boot.command_line, "app=machine");
     assert_int_equal(machine_main(NULL), OK);
     assert_string_equal(
-        said, "physical memory\n"
-              "  000000000000 - 00000009fbff        639 KiB  usable\n"
-              "  0000fffc0000 - 0000ffffffff        256 KiB  reserved\n"
-              "modules\n"
-              "  000000200000 - 000000202fff         12 KiB  cells.a\n"
-              "use\n"
-              "  frames      32000 managed, 1000 used, 31000 free in 3 runs, 0 lost\n"
-              "  heap            5 KiB in 9 blocks, 8 KiB mapped, 0 allocations, 0 failed\n"
-              "boot\n"
-              "  loader   GRUB 2.06\n"
-              "  options  app=machine\n"
-              "  screen   80 x 25 characters, 16 bits, 160 bytes a row, at 0000000b8000\n"
-              "  ACPI     1.0\n"
-              "  EFI      none: started by BIOS\n");
+        said.text, "physical memory\n"
+                   "  000000000000 - 00000009fbff        639 KiB  usable\n"
+                   "  0000fffc0000 - 0000ffffffff        256 KiB  reserved\n"
+                   "modules\n"
+                   "  000000200000 - 000000202fff         12 KiB  cells.a\n"
+                   "use\n"
+                   "  frames      32000 managed, 1000 used, 31000 free in 3 runs, 0 lost\n"
+                   "  heap            5 KiB in 9 blocks, 8 KiB mapped, 0 allocations, 0 failed\n"
+                   "boot\n"
+                   "  loader   GRUB 2.06\n"
+                   "  options  app=machine\n"
+                   "  screen   80 x 25 characters, 16 bits, 160 bytes a row, at 0000000b8000\n"
+                   "  ACPI     1.0\n"
+                   "  EFI      none: started by BIOS\n");
 }
 
 static void test_machine_without_anything_says_none(void **state)
@@ -92,15 +82,14 @@ static void test_machine_without_anything_says_none(void **state)
     boot.efi_bits = 64;
     boot.efi_memory_map_count = 101;
     assert_int_equal(machine_main(NULL), OK);
-    assert_non_null(strstr(said, "  options  none\n  screen   none\n  ACPI     none\n"));
-    assert_non_null(
-        strstr(said, "  EFI      64 bit, system table at 00007e9ec018, 101 memory descriptors\n"));
+    assert_non_null(strstr(said.text, "  options  none\n  screen   none\n  ACPI     none\n"));
+    assert_non_null(strstr(
+        said.text, "  EFI      64 bit, system table at 00007e9ec018, 101 memory descriptors\n"));
 }
 
 int main(void)
 {
-    struct console_sink sink = {.name = "test", .write = hear};
-    assert_int_equal(console_register(&sink), OK);
+    console_recorder_start(&said);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_machine_by_bios_prints_every_part, clear),
         cmocka_unit_test_setup(test_machine_without_anything_says_none, clear),

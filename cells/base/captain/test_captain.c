@@ -9,7 +9,7 @@
 #include "captain.h"
 #include "cell_metadata.h"
 #include "cell_namespace.h"
-#include "console.h"
+#include "console_recorder.h"
 #include "diag.h"
 #include "frame_allocator.h"
 #include "loader.h"
@@ -29,8 +29,7 @@ static struct boot_info boot;
 static jmp_buf off;
 static int exit_status;
 static char called[256]; /* the applications that ran, with their arguments */
-static char said[8192];
-static size_t said_length;
+static struct console_recorder said;
 
 const char *boot_options_find(const char *key)
 {
@@ -117,15 +116,6 @@ enum status loader_load(struct cell_namespace *into, const char *cell, struct ce
                : OK;
 }
 
-static void hear(struct console_sink *sink, const char *bytes, size_t length)
-{
-    (void)sink;
-    assert_in_range(said_length + length, 0, sizeof(said) - 1);
-    memcpy(said + said_length, bytes, length);
-    said_length += length;
-    said[said_length] = '\0';
-}
-
 static int clear(void **state)
 {
     (void)state;
@@ -133,8 +123,7 @@ static int clear(void **state)
     load_option = NULL;
     log_option = NULL;
     called[0] = '\0';
-    said[0] = '\0';
-    said_length = 0;
+    console_recorder_clear(&said);
     exit_status = -1;
     logger_set_levels(LOG_DEBUG, LOG_INFO);
     return 0;
@@ -147,7 +136,7 @@ static void sail(void)
     }
 }
 
-#define assert_said(text) assert_non_null(strstr(said, text))
+#define assert_said(words) assert_non_null(strstr(said.text, words))
 
 static void test_captain_runs_each_application_with_its_arguments(void **state)
 {
@@ -271,8 +260,7 @@ static void test_captain_next_command_longest_fits_and_longer_is_refused(void **
 
 int main(void)
 {
-    struct console_sink sink = {.name = "test", .write = hear};
-    assert_int_equal(console_register(&sink), OK);
+    console_recorder_start(&said);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_captain_runs_each_application_with_its_arguments, clear),
         cmocka_unit_test_setup(test_captain_default_application_is_hello, clear),

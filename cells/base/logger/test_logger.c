@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "console.h"
+#include "console_recorder.h"
 #include "logger.h"
 
 #include <pthread.h>
@@ -10,22 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-struct recorder {
-    struct console_sink sink;
-    size_t length;
-    char bytes[4096];
-};
-
-static void record(struct console_sink *sink, const char *bytes, size_t length)
-{
-    struct recorder *recorder = CONTAINER_OF(sink, struct recorder, sink);
-    assert_in_range(recorder->length + length, 0, sizeof(recorder->bytes) - 1);
-    memcpy(recorder->bytes + recorder->length, bytes, length);
-    recorder->length += length;
-    recorder->bytes[recorder->length] = '\0';
-}
-
-static struct recorder console = {.sink = {.name = "test", .write = record}};
+static struct console_recorder console;
 
 /* The ring is one for all tests; each starts behind what is there. */
 static struct logger_cursor skip_all(void)
@@ -34,8 +19,7 @@ static struct logger_cursor skip_all(void)
     struct logger_record record;
     while (logger_next(&cursor, &record)) {
     }
-    console.length = 0;
-    console.bytes[0] = '\0';
+    console_recorder_clear(&console);
     return cursor;
 }
 
@@ -76,15 +60,15 @@ static void test_logger_levels_decide_what_is_kept_and_printed(void **state)
     struct logger_cursor cursor = skip_all();
     struct logger_record record;
     log_debug("kept only");
-    assert_string_equal(console.bytes, "");
+    assert_string_equal(console.text, "");
     log_warning("both");
-    assert_non_null(strstr(console.bytes, "] warning logger: both\n"));
+    assert_non_null(strstr(console.text, "] warning logger: both\n"));
     logger_set_levels(LOG_ERROR, LOG_DEBUG);
     log_debug("printed only");
-    assert_non_null(strstr(console.bytes, "] debug   logger: printed only\n"));
+    assert_non_null(strstr(console.text, "] debug   logger: printed only\n"));
     logger_set_levels(LOG_WARNING, LOG_WARNING);
     log_info("neither");
-    assert_null(strstr(console.bytes, "neither"));
+    assert_null(strstr(console.text, "neither"));
     assert_true(logger_next(&cursor, &record));
     assert_string_equal(record.text, "kept only");
     assert_true(logger_next(&cursor, &record));
@@ -109,7 +93,7 @@ static void test_logger_long_message_is_cut_and_says_so(void **state)
     assert_true(logger_next(&cursor, &record));
     assert_true(record.cut);
     assert_int_equal(strlen(record.text), LOGGER_TEXT_MAX);
-    assert_non_null(strstr(console.bytes, " ...[cut]\n"));
+    assert_non_null(strstr(console.text, " ...[cut]\n"));
 }
 
 static void test_logger_full_ring_forgets_the_oldest_only(void **state)
@@ -219,6 +203,6 @@ int main(void)
         cmocka_unit_test_setup(test_logger_two_writers_at_once_lose_messages_but_count_them, reset),
         cmocka_unit_test(test_logger_level_names_are_found),
     };
-    assert_int_equal(console_register(&console.sink), OK);
+    console_recorder_start(&console);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
