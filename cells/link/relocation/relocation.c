@@ -178,6 +178,32 @@ static void store64(uint8_t *at, uint64_t value)
     __builtin_memcpy(at, &value, sizeof(value));
 }
 
+static bool is_supported(uint32_t type)
+{
+    switch (type) {
+    case R_X86_64_NONE:
+    case R_X86_64_64:
+    case R_X86_64_PC32:
+    case R_X86_64_PLT32:
+    case R_X86_64_32:
+    case R_X86_64_32S:
+    case R_X86_64_PC64:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* An unsupported kind may have a field of any width: its name says more than its place. */
+COLD NOINLINE static enum status refuse_offset(const struct relocation_batch *batch,
+                                               const struct elf64_rela *rela, struct diag *diag)
+{
+    return is_supported(rela->r_type)
+               ? refuse(batch, rela, DIAG_LINK_OFFSET,
+                        batch->object->sections[batch->section].sh_size, rela->r_offset, diag)
+               : refuse(batch, rela, DIAG_LINK_RELOCATION_TYPE, 0, rela->r_type, diag);
+}
+
 static bool sign_extends(uint64_t value)
 {
     return (int64_t)value == (int32_t)value;
@@ -197,7 +223,6 @@ enum status relocation_apply(const struct relocation_batch *batch, struct diag *
     const bool binds_to_functions = describes_code(object, batch->section);
     const uint64_t end32 = field_end(header->sh_size, 4);
     const uint64_t end64 = field_end(header->sh_size, 8);
-    const int64_t rip_bias = is_code ? 4 : 0; /* RIP-relative operands count from the field's end */
     uint64_t count;
     const struct elf64_rela *rela =
         elf_object_relocations(object, batch->relocation_section, &count);
@@ -211,27 +236,27 @@ enum status relocation_apply(const struct relocation_batch *batch, struct diag *
         const struct link_symbol *symbol = &batch->symbols[rela->r_sym];
         const uint64_t offset = rela->r_offset;
         const uint32_t type = rela->r_type;
-        const bool is_relative =
-            type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_PC64;
-        const int64_t bias = is_relative ? rip_bias : 0;
-        const int64_t target_offset = (int64_t)symbol->offset + rela->r_addend + bias;
+        const bool is_operand = is_code && relocation_is_operand(type);
+        const uint64_t bias = is_operand ? RELOCATION_OPERAND_SIZE : 0;
+        const int64_t target_offset =
+            (int64_t)(symbol->offset + (uint64_t)rela->r_addend + bias); /* may wrap */
         uint64_t value = symbol->value + (uint64_t)rela->r_addend;
         struct section *target = symbol->section;
         bool via_entry = false;
 
         if (offset >= (type == R_X86_64_64 || type == R_X86_64_PC64 ? end64 : end32)) {
             if (type != R_X86_64_NONE) {
-                return refuse(batch, rela, DIAG_LINK_OFFSET, header->sh_size, offset, diag);
+                return refuse_offset(batch, rela, diag);
             }
         }
         if (symbol->kind != LINK_SYMBOL_DATA && type != R_X86_64_NONE) {
             if (symbol->kind == LINK_SYMBOL_NOT_LOADED) {
                 return refuse(batch, rela, DIAG_LINK_NOT_LOADED, 0, 0, diag);
             }
-            bool is_branch = is_code && is_relative && relocation_is_branch(batch->bytes, offset);
+            bool is_branch = is_operand && relocation_is_branch(batch->bytes, offset);
             if (!is_branch && !binds_to_functions) {
                 uint64_t entry = entry_for(batch, symbol, target_offset);
-                value = entry ? entry - (uint64_t)bias : value;
+                value = entry ? entry - bias : value;
                 via_entry = entry != 0;
             }
         }

@@ -67,8 +67,15 @@ CELL_API MUST_CHECK enum status relocation_apply(const struct relocation_batch *
 /* The psABI's name of a relocation kind; "R_X86_64_?" for a number that it does not define. */
 CELL_API const char *relocation_name(uint32_t type);
 
-/* Is the 32-bit PC-relative field at `offset` of executable bytes the operand of a direct branch?
- */
+#define RELOCATION_OPERAND_SIZE 4u /* bytes: a RIP-relative operand counts from its own end */
+
+/* Is a field of that kind, in executable bytes, a RIP-relative operand? There is no 64-bit one. */
+static inline bool relocation_is_operand(uint32_t type)
+{
+    return type == R_X86_64_PC32 || type == R_X86_64_PLT32;
+}
+
+/* Is the RIP-relative operand at `offset` of executable bytes that of a direct branch? */
 static inline bool relocation_is_branch(const uint8_t *bytes, uint64_t offset)
 {
     if (offset >= 1 && (bytes[offset - 1] & 0xfe) == 0xe8) {
@@ -77,7 +84,9 @@ static inline bool relocation_is_branch(const uint8_t *bytes, uint64_t offset)
     return offset >= 2 && bytes[offset - 2] == 0x0f && (bytes[offset - 1] & 0xf0) == 0x80; /* jcc */
 }
 
-/* The function of this object that starts at `offset` of section `section`, or NULL. O(log count).
+/*
+ * The first function of this object that starts at `offset` of section `section` or behind it;
+ * `functions + count` when there is none. O(log count).
  */
 CELL_API struct function *relocation_find_function(struct function *functions, uint32_t count,
                                                    uint32_t section, uint32_t offset);

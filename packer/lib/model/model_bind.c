@@ -211,11 +211,6 @@ struct place {
     bool describes_code; /* .eh_frame: binds to the functions themselves */
 };
 
-static bool is_relative(uint32_t type)
-{
-    return type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_PC64;
-}
-
 /* Does a reference to this place take the address of a function? */
 static bool takes_address(const struct workspace *work, const struct place *place,
                           const struct bound *bound, int64_t target_offset)
@@ -254,9 +249,9 @@ static struct model_edge edge_of(const struct workspace *work, const struct plac
         return edge;
     }
     const struct bound *bound = &work->bound[rela->r_sym];
-    bool relative = is_relative(rela->r_type);
+    bool is_operand = place->is_code && relocation_is_operand(rela->r_type);
     int64_t target_offset = (int64_t)((uint64_t)bound->offset + (uint64_t)rela->r_addend +
-                                      (relative && place->is_code ? 4 : 0));
+                                      (is_operand ? RELOCATION_OPERAND_SIZE : 0));
     edge.target = bound->section;
     edge.target_offset = (int32_t)target_offset;
     edge.use = (uint16_t)bound->use;
@@ -265,7 +260,7 @@ static struct model_edge edge_of(const struct workspace *work, const struct plac
     }
     edge.use = MODEL_USE_DATA;
     if (bound->is_code && !place->describes_code) {
-        if (place->is_code && relative && relocation_is_branch(place->bytes.base, edge.offset)) {
+        if (is_operand && relocation_is_branch(place->bytes.base, edge.offset)) {
             edge.use = MODEL_USE_CALL;
         } else if (takes_address(work, place, bound, target_offset)) {
             edge.use = MODEL_USE_ADDRESS;
