@@ -82,6 +82,9 @@ static enum status plan_cell(struct staged_cell *staged, const struct elf_object
     divide_metadata(NULL, &metadata_size, &sizes, &memory);
     divide_scratch(NULL, &scratch_size, &sizes, &memory);
     staged->loaded = heap_allocate(metadata_size);
+    if (staged->loaded) { /* from here on transaction_end() releases what it holds: nothing yet */
+        __builtin_memset(staged->loaded, 0, sizeof(*staged->loaded));
+    }
     staged->scratch = heap_allocate(scratch_size);
     if (!staged->loaded || !staged->scratch) {
         return diag_set(diag, DIAG_LINK_MEMORY,
@@ -89,7 +92,6 @@ static enum status plan_cell(struct staged_cell *staged, const struct elf_object
     }
     divide_metadata((uint8_t *)staged->loaded, &metadata_size, &sizes, &memory);
     divide_scratch(staged->scratch, &scratch_size, &sizes, &memory);
-    __builtin_memset(staged->loaded, 0, sizeof(*staged->loaded));
     staged->loaded->cell = (struct cell){
         .key = {.name = info->name, .hash = symbol_map_hash(info->name)},
         .name = info->name,
