@@ -2,7 +2,7 @@
 /*
  * Pages come in chunks that never go back: an entry may be held anywhere, so its address space
  * cannot be reused for something else. Free entries are a set of ranges of entry numbers (address
- * divided by ENTRY_SIZE).
+ * divided by ENTRY_SIZE). Chunks are often neighbours, and then a run of entries may span several.
  */
 #include "entry_pool.h"
 #include "mapped_pages.h"
@@ -87,31 +87,47 @@ static struct mapped_pages *chunk_of(uint64_t address)
     return NULL;
 }
 
+/* Stores `count` entries of `bytes`, or traps where that is NULL. */
+static enum status store(uint64_t address, const uint8_t *bytes, uint32_t count)
+{
+    while (count > 0) {
+        struct mapped_pages *chunk = chunk_of(address);
+        if (!chunk) {
+            return ERR_INVALID_ARGUMENT;
+        }
+        uint64_t end = (uint64_t)mapped_pages_address(chunk) + mapped_pages_size(chunk);
+        uint64_t fitting = (end - address) / ENTRY_SIZE;
+        uint32_t here = fitting < count ? (uint32_t)fitting : count;
+        size_t size = (size_t)here * ENTRY_SIZE;
+        enum status status = mapped_pages_protect(chunk, PAGE_READ | PAGE_WRITE);
+        if (status != OK) {
+            return status;
+        }
+        if (bytes) {
+            __builtin_memcpy((void *)address, bytes, size);
+            bytes += size;
+        } else {
+            fill(address, here);
+        }
+        status = mapped_pages_protect(chunk, PAGE_READ | PAGE_EXECUTE);
+        if (status != OK) {
+            return status;
+        }
+        address += size;
+        count -= here;
+    }
+    return OK;
+}
+
 enum status entry_pool_write(uint64_t address, const uint8_t *bytes, uint32_t count)
 {
-    struct mapped_pages *chunk = chunk_of(address);
-    if (!chunk) {
-        return ERR_INVALID_ARGUMENT;
-    }
-    enum status status = mapped_pages_protect(chunk, PAGE_READ | PAGE_WRITE);
-    if (status != OK) {
-        return status;
-    }
-    __builtin_memcpy((void *)address, bytes, (size_t)count * ENTRY_SIZE);
-    return mapped_pages_protect(chunk, PAGE_READ | PAGE_EXECUTE);
+    return store(address, bytes, count);
 }
 
 void entry_pool_give_back(uint64_t address, uint32_t count)
 {
-    struct mapped_pages *chunk = chunk_of(address);
-    if (count == 0 || !chunk) {
-        return;
-    }
-    if (mapped_pages_protect(chunk, PAGE_READ | PAGE_WRITE) == OK) {
-        fill(address, count);
-        /* Both protections were valid for this chunk before: they cannot fail now. */
-        enum status status = mapped_pages_protect(chunk, PAGE_READ | PAGE_EXECUTE);
-        (void)status;
+    if (count == 0 || store(address, NULL, count) != OK) {
+        return; /* what cannot be trapped must not be given to somebody else */
     }
     /* Where there is no room to remember them, they stay trapped and are lost. */
     enum status status = range_set_add(&free_entries, address / ENTRY_SIZE, count);
