@@ -91,10 +91,15 @@ struct diag {
     char cell[DIAG_CELL_SIZE];       /* member or file at fault; may be empty */
     char section[DIAG_SECTION_SIZE]; /* may be empty */
     char symbol[DIAG_SYMBOL_SIZE];   /* symbol, relocation kind or other cell; may be empty */
-    uint64_t offset;                 /* bytes into the section, or into the file if there is none */
+    uint64_t offset;                 /* see below */
     uint64_t expected;               /* meaning depends on the code; both 0 where it has none */
     uint64_t found;
 };
+
+/*
+ * `offset` counts bytes from the start of the section; from the start of the file where no section
+ * is named, and where it is the section's header that is at fault (C0110 to C0130).
+ */
 
 /* What a caller knows when it refuses something; strings may be NULL. */
 struct diag_site {

@@ -170,9 +170,14 @@ static enum status open_index(struct archive *archive, const struct archive_memb
 
 enum status archive_open(struct span file, struct archive *out_archive, struct diag *diag)
 {
-    const char *magic = span_at(file, 0, MAGIC_SIZE);
-    if (!magic || __builtin_memcmp(magic, MAGIC, MAGIC_SIZE) != 0) {
-        return refuse(diag, DIAG_ARCHIVE_MAGIC, NULL, 0, MAGIC_SIZE, file.size);
+    uint64_t expected;
+    uint64_t found = 0; /* a file that is shorter ends in zeroes */
+    __builtin_memcpy(&expected, MAGIC, MAGIC_SIZE);
+    if (file.size > 0) {
+        __builtin_memcpy(&found, file.base, file.size < MAGIC_SIZE ? file.size : MAGIC_SIZE);
+    }
+    if (found != expected) {
+        return refuse(diag, DIAG_ARCHIVE_MAGIC, NULL, 0, expected, found);
     }
     struct archive archive = {.file = file, .first_member = MAGIC_SIZE};
     bool has_index = false;

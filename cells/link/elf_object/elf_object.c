@@ -114,10 +114,13 @@ static enum status check_header(struct span file, struct diag *diag)
         return refuse_header(diag, DIAG_ELF_HEADER_SIZE, HEADER_FIELD(e_shentsize),
                              sizeof(struct elf64_shdr), header->e_shentsize);
     }
-    if (header->e_shnum == 0 || header->e_shnum >= SHN_LORESERVE ||
-        header->e_shstrndx == SHN_XINDEX) {
+    if (header->e_shnum == 0 || header->e_shnum >= SHN_LORESERVE) {
         return refuse_header(diag, DIAG_ELF_EXTENDED_INDEX, HEADER_FIELD(e_shnum),
                              SHN_LORESERVE - 1, header->e_shnum);
+    }
+    if (header->e_shstrndx == SHN_XINDEX) {
+        return refuse_header(diag, DIAG_ELF_EXTENDED_INDEX, HEADER_FIELD(e_shstrndx),
+                             header->e_shnum - 1u, header->e_shstrndx);
     }
     return OK;
 }
@@ -286,14 +289,30 @@ static enum status check_symbol(const struct elf_object *object, uint32_t i, siz
     return check_symbol_place(object, i, diag);
 }
 
+/* Is a table a whole number of entries of the size that it states? */
+static enum status check_entries(const struct elf_object *object, uint32_t i, uint64_t entry_size,
+                                 struct diag *diag)
+{
+    const struct elf64_shdr *section = &object->sections[i];
+    if (section->sh_entsize != entry_size) {
+        return refuse_section(object, diag, DIAG_ELF_ENTRY_SIZE, i,
+                              SHDR_FIELD(object, i, sh_entsize), entry_size, section->sh_entsize);
+    }
+    uint64_t rest = section->sh_size % entry_size;
+    if (rest != 0) {
+        return refuse_section(object, diag, DIAG_ELF_ENTRY_SIZE, i, SHDR_FIELD(object, i, sh_size),
+                              section->sh_size - rest, section->sh_size);
+    }
+    return OK;
+}
+
 static enum status open_symbols(struct elf_object *object, struct diag *diag)
 {
     const struct elf64_shdr *table = &object->sections[object->symbol_table];
     uint32_t t = object->symbol_table;
-    if (table->sh_entsize != sizeof(struct elf64_sym) ||
-        table->sh_size % sizeof(struct elf64_sym) != 0) {
-        return refuse_section(object, diag, DIAG_ELF_ENTRY_SIZE, t, SHDR_FIELD(object, t, sh_size),
-                              sizeof(struct elf64_sym), table->sh_entsize);
+    enum status status = check_entries(object, t, sizeof(struct elf64_sym), diag);
+    if (status != OK) {
+        return status;
     }
     uint64_t count = table->sh_size / sizeof(struct elf64_sym);
     if (count > UINT32_MAX) {
@@ -313,13 +332,10 @@ static enum status open_symbols(struct elf_object *object, struct diag *diag)
     object->symbol_names = (const char *)names.base;
     object->symbol_count = (uint32_t)count;
     object->first_global = table->sh_info;
-    for (uint32_t i = 0; i < object->symbol_count; i++) {
-        enum status status = check_symbol(object, i, names.size, diag);
-        if (status != OK) {
-            return status;
-        }
+    for (uint32_t i = 0; status == OK && i < object->symbol_count; i++) {
+        status = check_symbol(object, i, names.size, diag);
     }
-    return OK;
+    return status;
 }
 
 static enum status find_symbol_table(struct elf_object *object, struct diag *diag)
@@ -358,10 +374,9 @@ static enum status check_relocation_section(struct elf_object *object, uint32_t 
                               SHDR_FIELD(object, i, sh_link), object->symbol_table,
                               section->sh_link);
     }
-    if (section->sh_entsize != sizeof(struct elf64_rela) ||
-        section->sh_size % sizeof(struct elf64_rela) != 0) {
-        return refuse_section(object, diag, DIAG_ELF_ENTRY_SIZE, i, SHDR_FIELD(object, i, sh_size),
-                              sizeof(struct elf64_rela), section->sh_entsize);
+    enum status status = check_entries(object, i, sizeof(struct elf64_rela), diag);
+    if (status != OK) {
+        return status;
     }
     object->relocation_count += section->sh_size / sizeof(struct elf64_rela);
     return OK;
