@@ -132,7 +132,7 @@ function(generate_images)
     OUTPUT ${nano_core}
     BYPRODUCTS ${nano_core}.map.json
     COMMAND cellpack link -o ${nano_core} --base 0xffffffff80100000 --physical 0x100000
-            --entry nano_core_start ${static}
+            --entry nano_core_start --map ${nano_core}.map.json ${static}
     DEPENDS cellpack ${static}
     COMMENT "nano_core"
     VERBATIM)

@@ -34,9 +34,10 @@ class Cells:
 
     def add_static(self):
         with open(os.path.join(self.build, "image", "nano_core.map.json"), encoding="utf-8") as file:
-            cells = json.load(file)
-        for cell in cells if isinstance(cells, list) else cells["cells"]:
-            self.add(cell["cell"], [(section["name"], int(str(section["address"]), 0))
+            cells = json.load(file)["cells"]
+        for cell in cells:
+            # JSON's numbers are signed there.
+            self.add(cell["name"], [(section["name"], section["address"] & (2**64 - 1))
                                     for section in cell["sections"] if section["size"]])
 
     def add_announced(self, cell):
