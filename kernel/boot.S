@@ -194,7 +194,7 @@ no_long_mode:
 no_nx:
 	.asciz	"theoris: this CPU cannot keep data from being executed (NX)\n"
 
-	.section .bss.boot, "aw", @nobits
+	.section .bss.boot_tables, "aw", @nobits
 	.balign	PAGE_BYTES
 root_table:
 	.skip	PAGE_BYTES
@@ -204,13 +204,19 @@ high_table:
 	.skip	PAGE_BYTES
 directories:
 	.skip	4 * PAGE_BYTES
-	/* The page below the stack is unmapped once page_table_init() is done. */
+
+	/* The lowest page is unmapped once page_table_init() is done: the stack ends in a fault. */
+	.section .bss.boot_stack, "aw", @nobits
+	.balign	PAGE_BYTES
 	.globl	nano_core_stack_guard
 	.hidden	nano_core_stack_guard
 nano_core_stack_guard:
 	.skip	PAGE_BYTES
 	.skip	STACK_BYTES
 stack_end:
+
+	.section .bss.entry_tsc, "aw", @nobits
+	.balign	8
 entry_tsc:
 	.skip	8
 

@@ -30,6 +30,7 @@ CELL(core, "1.0.0");
 
 #define ARCHIVE_MODULE "cells.a"
 #define ENTRY_SYMBOL   "captain_start"
+#define DIAG_LINE_SIZE 400
 
 /* Cells in the static image; about 35 today. Three regions each, the table, and the entries. */
 #define IMAGE_CELL_LIMIT   64
@@ -134,12 +135,17 @@ static enum status start_pages(void)
     return page_allocator_init();
 }
 
+static void log_diag(const struct diag *diag)
+{
+    char line[DIAG_LINE_SIZE];
+    diag_format(diag, line, sizeof(line));
+    log_error("%s", line);
+}
+
 /* Ends the system where there is no usable archive. */
 static NORETURN void give_up_without_archive(const struct diag *diag)
 {
-    char line[256];
-    diag_format(diag, line, sizeof(line));
-    log_error("%s", line);
+    log_diag(diag);
     console_print("help: give the boot loader the archive as a module named " ARCHIVE_MODULE
                   " (GRUB: module2 /boot/cells.a " ARCHIVE_MODULE ")\n");
     power_off(EXIT_NO_ARCHIVE);
@@ -167,36 +173,31 @@ static enum status open_archive(void)
     if (status != OK) {
         give_up_without_archive(&diag);
     }
-    if (diag.code != DIAG_NONE) { /* a damaged member; what precedes it is usable */
-        char line[256];
-        diag_format(&diag, line, sizeof(line));
-        log_error("%s", line);
+    if (diag.code != DIAG_NONE) {
+        log_diag(&diag); /* a damaged member; what precedes it is usable */
     }
     return OK;
-}
-
-/* Logs why a loader call failed. */
-static enum status explain(enum status status, const struct diag *diag)
-{
-    if (status != OK) {
-        char line[256];
-        diag_format(diag, line, sizeof(line));
-        log_error("%s", line);
-    }
-    return status;
 }
 
 static enum status adopt_static_cells(void)
 {
     struct diag diag = {0};
-    return explain(loader_adopt(cell_namespace_initial(), &nano_core_image, &diag), &diag);
+    enum status status = loader_adopt(cell_namespace_initial(), &nano_core_image, &diag);
+    if (status != OK) {
+        log_diag(&diag);
+    }
+    return status;
 }
 
 static enum status load_captain(void)
 {
     struct diag diag = {0};
-    return explain(loader_demand(cell_namespace_initial(), ENTRY_SYMBOL, &captain_address, &diag),
-                   &diag);
+    enum status status =
+        loader_demand(cell_namespace_initial(), ENTRY_SYMBOL, &captain_address, &diag);
+    if (status != OK) {
+        log_diag(&diag);
+    }
+    return status;
 }
 
 static const struct {

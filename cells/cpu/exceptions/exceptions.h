@@ -43,8 +43,9 @@ CELL_API void exceptions_set_last_action(exceptions_last_action_t action);
 CELL_API const char *exceptions_name(uint64_t vector);
 
 /*
- * The error code in words: "wrote to 0x18, which is not mapped". Empty for exceptions that have no
- * error code. `cr2` is the address of a page fault. Returns the length, as snprintf does. Pure.
+ * What can be told in words: "wrote to 0x18, which is not mapped". Empty for exceptions whose name
+ * says all there is. `cr2` is the address of a page fault. Returns the length, as snprintf does.
+ * Pure.
  */
 CELL_API size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, char *buffer,
                                     size_t size);

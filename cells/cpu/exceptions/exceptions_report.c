@@ -13,7 +13,11 @@
 #define LOCATION_SIZE    160 /* names of a cell and a section, both at most 64 bytes in practice */
 #define DESCRIPTION_SIZE 128
 
-#define VECTOR_PAGE_FAULT 14
+#define VECTOR_DOUBLE_FAULT 8
+#define VECTOR_PAGE_FAULT   14
+
+/* A push that faults this close to the stack pointer has found the end of the stack. */
+#define STACK_END_DISTANCE 4096
 
 /* Error code of a page fault. */
 #define FAULT_PRESENT  (1u << 0)
@@ -60,6 +64,14 @@ const char *exceptions_name(uint64_t vector)
     return vector < EXCEPTION_COUNT && names[vector] ? names[vector] : "reserved";
 }
 
+/* The first of the two exceptions is lost, but CR2 tells of a stack that was used up. */
+static void describe_double_fault(struct format_buffer *text, uint64_t rsp, uint64_t cr2)
+{
+    if (cr2 && cr2 - (rsp - STACK_END_DISTANCE) < 2 * STACK_END_DISTANCE) {
+        format_append(text, "the stack is used up, most likely, at %#llx", (unsigned long long)rsp);
+    }
+}
+
 static void describe_page_fault(struct format_buffer *text, uint64_t error, uint64_t cr2)
 {
     const char *access = error & FAULT_FETCH   ? "executed"
@@ -95,6 +107,9 @@ size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, ch
     case 12:
     case 13:
         describe_selector(&text, frame->error_code);
+        break;
+    case VECTOR_DOUBLE_FAULT:
+        describe_double_fault(&text, frame->rsp, cr2);
         break;
     case VECTOR_PAGE_FAULT:
         describe_page_fault(&text, frame->error_code, cr2);

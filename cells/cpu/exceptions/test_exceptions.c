@@ -65,7 +65,22 @@ static void test_describe_without_error_code_is_empty(void **state)
     (void)state;
     assert_described(0, 0, 0x18, "");
     assert_described(6, 0, 0x18, "");
-    assert_described(8, 0, 0x18, "");
+    assert_described(8, 0, 0x20018, "");
+}
+
+static void test_describe_double_fault_tells_a_used_up_stack(void **state)
+{
+    (void)state;
+    char text[128];
+    struct exception_frame frame = {.vector = 8, .rsp = 0xffffffff80148000};
+    exceptions_describe(&frame, 0xffffffff80147ff8, text, sizeof(text));
+    assert_string_equal(text, "the stack is used up, most likely, at 0xffffffff80148000");
+    exceptions_describe(&frame, 0xffffffff80149000, text, sizeof(text));
+    assert_string_equal(text, "");
+    exceptions_describe(&frame, 0xffffffff80146fff, text, sizeof(text));
+    assert_string_equal(text, "");
+    exceptions_describe(&frame, 0, text, sizeof(text));
+    assert_string_equal(text, "");
 }
 
 static void test_describe_cuts_but_counts(void **state)
@@ -103,6 +118,7 @@ int main(void)
         cmocka_unit_test(test_describe_page_fault_says_what_was_tried),
         cmocka_unit_test(test_describe_selector_names_table_and_entry),
         cmocka_unit_test(test_describe_without_error_code_is_empty),
+        cmocka_unit_test(test_describe_double_fault_tells_a_used_up_stack),
         cmocka_unit_test(test_describe_cuts_but_counts),
         cmocka_unit_test(test_names_of_all_numbers_are_there),
         cmocka_unit_test(test_locate_names_cell_section_and_offset),
