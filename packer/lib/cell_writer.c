@@ -331,8 +331,10 @@ static void release_draft(struct draft *draft)
     free(draft->symbol_used);
 }
 
-/* Copies the headers as they are, so that all indices stay right; only the bytes of the cell are
- * gone. */
+/*
+ * Copies the headers as they are, so that all indices stay right; only the bytes of the cell are
+ * gone. .eh_frame keeps its own: there is no .debug_frame, and a debugger needs one of the two.
+ */
 static enum status write_debug(const struct elf_object *object, struct bytes *out,
                                struct problem *problem)
 {
@@ -343,8 +345,9 @@ static enum status write_debug(const struct elf_object *object, struct bytes *ou
     }
     for (uint32_t i = 1; i < count; i++) {
         const struct elf64_shdr *section = &object->sections[i];
-        bool loaded = elf_object_section_is_loaded(object, i);
-        bool emptied = elf_object_is_relocation(object, i);
+        bool emptied =
+            elf_object_is_relocation(object, i) && !is_named(object, section->sh_info, ".eh_frame");
+        bool loaded = elf_object_section_is_loaded(object, i) && !is_named(object, i, ".eh_frame");
         elf_writer_add(&writer, &(struct elf_writer_section){
                                     .name = elf_object_section_name(object, i),
                                     .type = loaded ? SHT_NOBITS : section->sh_type,
