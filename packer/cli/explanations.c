@@ -402,6 +402,45 @@ EXPLAIN(PROBLEM_NO_CELLS,
         "Name it with --cells, or set CELLPACK_CELLS.",
         "export CELLPACK_CELLS=$PWD/build/release/cells.a");
 
+/* ---- 05xx: the rules of a bundle (cellpack check) ---- */
+
+EXPLAIN(PROBLEM_CHECK_PREFIX,
+        "Cells share one space of names. What a cell exports begins with its name, or with that of "
+        "the interface that it implements, so that a name says where it comes from and two cells "
+        "never meet. Only the memory functions that GCC itself calls are free of this.",
+        "A helper was marked CELL_API, or the cell was renamed and its symbols were not.",
+        "Rename the symbol, or make it static.", "cellpack sym take_range   ->  heap_take_range");
+EXPLAIN(PROBLEM_CHECK_HIDDEN,
+        "The symbol exists, but its header does not mark it CELL_API, so it is local to its cell "
+        "and no other cell can name it. The kernel would refuse to load the cell that needs it.",
+        "A function of another cell's private header is called, or CELL_API was forgotten.",
+        "Mark the declaration with CELL_API if it belongs to the contract; else do not call it.",
+        "CELL_API void heap_free(void *bytes);");
+EXPLAIN(PROBLEM_CHECK_CYCLE,
+        "Each cell of the circle needs the next one, so none can be loaded, tested or replaced "
+        "without all the others: together they are one cell.",
+        "A lower cell calls back into a higher one.",
+        "See what causes each step with `cellpack why`; pass a function pointer down, or move what "
+        "both need into a cell below.",
+        "cellpack why logger console; cellpack why console logger");
+EXPLAIN(PROBLEM_CHECK_UNWIND,
+        "A fault in this function could not be traced back to its caller: no frame description "
+        "entry covers its first byte.",
+        "Assembly without .cfi_startproc and .cfi_endproc.",
+        "Add these directives, and .cfi_* where the stack pointer moves.",
+        ".cfi_startproc\\n  push %rbx\\n  .cfi_adjust_cfa_offset 8");
+EXPLAIN(PROBLEM_CHECK_STATE,
+        "One loaded copy of an application runs any number of times at once. Static variables "
+        "would be shared by all runs, and would keep values from one run to the next.",
+        "A static or global variable that is not const.",
+        "Keep the state on the stack or on the heap, or make the table const.",
+        "cellpack spill hello");
+EXPLAIN(PROBLEM_CHECK_APPLICATION,
+        "An application is a leaf: it is loaded to be run, and unloaded afterwards. What another "
+        "cell needs is a library.",
+        "A useful function stands in an application.", "Move it into a library cell.",
+        "cellpack tree -i hello");
+
 /* ---- the table ---- */
 
 #define DIAG_ENTRY(name, number, status, text)    {number, #name, text, &explain_DIAG_##name},

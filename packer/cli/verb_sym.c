@@ -83,7 +83,7 @@ static bool uses(const struct definition *definition, const struct model_edge *e
     if (edge->target != definition->section || edge->target == MODEL_NOWHERE) {
         return false;
     }
-    int64_t inside = edge->target_offset - (int64_t)definition->offset;
+    int64_t inside = model_edge_place(edge) - (int64_t)definition->offset;
     return inside >= 0 && (inside == 0 || (uint64_t)inside < definition->size);
 }
 

@@ -15,12 +15,15 @@
     X(pack)           \
     X(link)           \
     X(image)          \
+    X(check)          \
     X(ls)             \
     X(info)           \
     X(sym)            \
     X(tree)           \
     X(why)            \
     X(graph)          \
+    X(size)           \
+    X(spill)          \
     X(explain)        \
     X(completion)     \
     X(help)           \

@@ -41,7 +41,13 @@
     X(UNKNOWN_CODE, 450, ERR_NOT_FOUND, "there is no such error code")                             \
     X(UNKNOWN_CELL, 451, ERR_NOT_FOUND, "there is no such cell")                                   \
     X(UNKNOWN_SYMBOL, 452, ERR_NOT_FOUND, "no cell knows such a symbol")                           \
-    X(NO_CELLS, 453, ERR_NOT_FOUND, "no archive of cells was found")
+    X(NO_CELLS, 453, ERR_NOT_FOUND, "no archive of cells was found")                               \
+    X(CHECK_PREFIX, 500, ERR_MISMATCH, "an exported symbol has no prefix of its cell")             \
+    X(CHECK_HIDDEN, 501, ERR_PERMISSION, "a symbol is needed that its cell does not export")       \
+    X(CHECK_CYCLE, 502, ERR_CYCLE, "cells need each other in a circle")                            \
+    X(CHECK_UNWIND, 503, ERR_NOT_FOUND, "a function has no unwind entry")                          \
+    X(CHECK_STATE, 504, ERR_PERMISSION, "an application has mutable statics")                      \
+    X(CHECK_APPLICATION, 505, ERR_PERMISSION, "a cell needs an application")
 
 enum problem_code {
     PROBLEM_NONE = 0,

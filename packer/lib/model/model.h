@@ -167,6 +167,16 @@ static inline bool model_edge_is_bound(const struct model_edge *edge)
     return edge->target != MODEL_NOWHERE;
 }
 
+/*
+ * Where in the target section an edge points, for attributing it to a symbol. An instruction with
+ * an immediate behind its RIP-relative field points up to 4 bytes too low by the rule of the
+ * linker; at the start of a section that would be in front of it.
+ */
+static inline int64_t model_edge_place(const struct model_edge *edge)
+{
+    return edge->target_offset < 0 && edge->target_offset >= -4 ? 0 : edge->target_offset;
+}
+
 static inline const struct model_cell *model_cell_of(const struct model *model, uint32_t section)
 {
     return &model->cells[model->sections[section].cell];

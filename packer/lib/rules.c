@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/* One function a rule; each looks at one cell, or at the whole graph, and adds what it finds. */
+#include "rules.h"
+
+#include "model/model_graph.h"
+#include "relocation.h"
+#include "unwind_index.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct checking {
+    const struct model *model;
+    const bool *chosen;
+    struct findings *findings;
+};
+
+/* ---- findings ---- */
+
+static struct finding *new_finding(struct findings *findings)
+{
+    if (findings->count == findings->room) {
+        size_t room = findings->room ? findings->room * 2 : 16;
+        struct finding *list = realloc(findings->list, room * sizeof(*list));
+        if (!list) {
+            findings->failed = true;
+            return NULL;
+        }
+        findings->list = list;
+        findings->room = room;
+    }
+    return &findings->list[findings->count];
+}
+
+/* `where` is owned by the finding from here on. */
+PRINTF_LIKE(6, 7)
+static void add(const struct checking *checking, enum rule rule, unsigned code, const char *cell,
+                char *where, const char *format, ...)
+{
+    struct findings *findings = checking->findings;
+    struct finding *finding = new_finding(findings);
+    char *what = NULL;
+    va_list list;
+    va_start(list, format);
+    int length = vasprintf(&what, format, list);
+    va_end(list);
+    if (!finding || !where || length < 0) {
+        findings->failed = true;
+        free(where);
+        return;
+    }
+    *finding = (struct finding){rule, code, cell, where, what};
+    findings->count++;
+}
+
+PRINTF_LIKE(1, 2)
+static char *place(const char *format, ...)
+{
+    char *text = NULL;
+    va_list list;
+    va_start(list, format);
+    int length = vasprintf(&text, format, list);
+    va_end(list);
+    return length < 0 ? NULL : text;
+}
+
+void findings_fini(struct findings *findings)
+{
+    for (size_t i = 0; i < findings->count; i++) {
+        free(findings->list[i].where);
+        free(findings->list[i].what);
+    }
+    free(findings->list);
+    *findings = (struct findings){0};
+}
+
+/* ---- objects by themselves ---- */
+
+static void check_rejects(const struct checking *checking)
+{
+    for (uint32_t i = 0; i < checking->model->reject_count; i++) {
+        const struct model_reject *reject = &checking->model->rejects[i];
+        const struct diag *diag = &reject->diag;
+        char *where = diag->section[0]
+                          ? place("%s:%s+0x%" PRIx64, reject->name, diag->section, diag->offset)
+                          : place("%s+0x%" PRIx64, reject->name, diag->offset);
+        add(checking, RULE_READABLE, diag->code, reject->name, where, "%s%s%s",
+            diag_rule(diag->code), diag->symbol[0] ? ": " : "", diag->symbol);
+    }
+}
+
+static void check_note(const struct checking *checking, const struct model_cell *cell)
+{
+    if (!cell->has_note) {
+        add(checking, RULE_NOTE, DIAG_CELL_INFO, cell->name, place("%s", cell->name),
+            "%s has no .cell.info note", cell->name);
+    }
+}
+
+/* The names by which GCC and ISO C call memory functions: no cell can give them its prefix. */
+static bool is_standard_name(const char *name)
+{
+    static const char *const names[] = {"memchr", "memcmp", "memcpy", "memmove",
+                                        "memset", "strcmp", "strlen", "strncmp"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(name, prefix, length) == 0 && (name[length] == '_' || name[length] == '\0');
+}
+
+static void check_prefix(const struct checking *checking, const struct model_cell *cell)
+{
+    for (uint32_t i = cell->object.first_global; i < cell->object.symbol_count; i++) {
+        const struct elf64_sym *symbol = &cell->object.symbols[i];
+        const char *name = elf_object_symbol_name(&cell->object, i);
+        if (!elf_symbol_is_export(symbol) || has_prefix(name, cell->name) ||
+            (cell->interface && has_prefix(name, cell->interface)) || is_standard_name(name)) {
+            continue;
+        }
+        add(checking, RULE_PREFIX, PROBLEM_CHECK_PREFIX, cell->name, place("%s", cell->name),
+            "%s exports %s, which does not begin with %s_", cell->name, name, cell->name);
+    }
+}
+
+static void check_unwind_function(const struct checking *checking, const struct model_cell *cell,
+                                  const struct unwind_index_header *header, uint32_t symbol)
+{
+    const struct elf64_sym *function = &cell->object.symbols[symbol];
+    const struct unwind_index_entry *entries = (const void *)(header + 1);
+    uint32_t low = 0;
+    uint32_t high = header->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        bool before = entries[middle].section < function->st_shndx ||
+                      (entries[middle].section == function->st_shndx &&
+                       entries[middle].offset <= function->st_value);
+        low = before ? middle + 1 : low;
+        high = before ? high : middle;
+    }
+    const struct unwind_index_entry *entry = low ? &entries[low - 1] : NULL;
+    if (entry && entry->section == function->st_shndx &&
+        function->st_value - entry->offset < entry->size) {
+        return;
+    }
+    add(checking, RULE_UNWIND, PROBLEM_CHECK_UNWIND, cell->name,
+        place("%s:%s+0x%" PRIx64, cell->name,
+              elf_object_section_name(&cell->object, function->st_shndx), function->st_value),
+        "%s cannot be unwound", elf_object_symbol_name(&cell->object, symbol));
+}
+
+static void check_unwind(const struct checking *checking, const struct model_cell *cell)
+{
+    const struct elf_object *object = &cell->object;
+    uint32_t section = elf_object_find_section(object, ".cell.unwind");
+    struct span bytes = section ? elf_object_section_bytes(object, section) : span_of(NULL, 0);
+    const struct unwind_index_header *header = span_at(bytes, 0, sizeof(*header));
+    if (!header || memcmp(header->magic, UNWIND_INDEX_MAGIC, sizeof(header->magic)) != 0 ||
+        header->version != UNWIND_INDEX_VERSION ||
+        header->entry_size != sizeof(struct unwind_index_entry) ||
+        !span_holds(bytes, sizeof(*header), (uint64_t)header->count * header->entry_size)) {
+        add(checking, RULE_UNWIND, DIAG_CELL_UNWIND, cell->name, place("%s", cell->name), "%s",
+            section ? "the .cell.unwind index is malformed" : "there is no .cell.unwind index");
+        return;
+    }
+    for (uint32_t i = 1; i < object->symbol_count; i++) {
+        const struct elf64_sym *symbol = &object->symbols[i];
+        if (elf_symbol_type(symbol) == STT_FUNC && symbol->st_shndx != SHN_UNDEF &&
+            symbol->st_shndx < object->section_count && symbol->st_size > 0 &&
+            (object->sections[symbol->st_shndx].sh_flags & SHF_EXECINSTR)) {
+            check_unwind_function(checking, cell, header, i);
+        }
+    }
+}
+
+static void check_stateless(const struct checking *checking, const struct model_cell *cell)
+{
+    if (strcmp(cell->kind, "application") != 0) {
+        return;
+    }
+    for (uint32_t i = 1; i < cell->object.section_count; i++) {
+        const struct elf64_shdr *section = &cell->object.sections[i];
+        if ((section->sh_flags & SHF_ALLOC) && (section->sh_flags & SHF_WRITE) &&
+            section->sh_size > 0) {
+            const char *name = elf_object_section_name(&cell->object, i);
+            add(checking, RULE_STATELESS, PROBLEM_CHECK_STATE, cell->name,
+                place("%s:%s", cell->name, name),
+                "application %s has %" PRIu64 " bytes of mutable statics", cell->name,
+                section->sh_size);
+        }
+    }
+}
+
+/* ---- cells together ---- */
+
+static void check_unique(const struct checking *checking)
+{
+    const struct model *model = checking->model;
+    for (uint32_t i = 0; i < model->export_count; i++) {
+        const struct model_export *export = &model->exports[i];
+        if (export->first == i || !checking->chosen[export->cell]) {
+            continue;
+        }
+        const struct model_cell *cell = &model->cells[export->cell];
+        const struct model_cell *other = &model->cells[model->exports[export->first].cell];
+        bool same_interface =
+            cell->interface && other->interface && strcmp(cell->interface, other->interface) == 0;
+        if (!same_interface) {
+            add(checking, RULE_UNIQUE, DIAG_LINK_DUPLICATE_SYMBOL, cell->name,
+                place("%s", cell->name), "%s is exported by %s and by %s", export->key.name,
+                other->name, cell->name);
+        }
+    }
+}
+
+/* The cell that defines a name without exporting it, or NULL. */
+static const struct model_cell *hidden_in(const struct model *model, const char *name)
+{
+    for (uint32_t i = 0; i < model->cell_count; i++) {
+        const struct elf_object *object = &model->cells[i].object;
+        for (uint32_t k = 1; k < object->symbol_count; k++) {
+            uint8_t type = elf_symbol_type(&object->symbols[k]);
+            if (object->symbols[k].st_shndx != SHN_UNDEF && type != STT_SECTION &&
+                type != STT_FILE && strcmp(elf_object_symbol_name(object, k), name) == 0) {
+                return &model->cells[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The first relocation that refers to a symbol says where it is needed. */
+static char *place_of_import(const struct model *model, const struct model_cell *cell,
+                             uint32_t symbol)
+{
+    for (uint32_t i = 0; i < cell->edge_count; i++) {
+        const struct model_edge *edge = &model->edges[cell->first_edge + i];
+        if (edge->symbol == symbol) {
+            return place("%s:%s+0x%x", cell->name, model->sections[edge->source].name,
+                         edge->offset);
+        }
+    }
+    return place("%s", cell->name);
+}
+
+static void check_imports(const struct checking *checking, const struct model_cell *cell)
+{
+    const struct model *model = checking->model;
+    const struct elf_object *object = &cell->object;
+    for (uint32_t i = 1; i < object->symbol_count; i++) {
+        const char *name = elf_object_symbol_name(object, i);
+        if (object->symbols[i].st_shndx != SHN_UNDEF || !name[0] ||
+            elf_symbol_binding(&object->symbols[i]) == STB_WEAK ||
+            strcmp(name, MODEL_IMAGE_SYMBOL) == 0 || model_find_export(model, name)) {
+            continue;
+        }
+        const struct model_cell *hidden = hidden_in(model, name);
+        char *where = place_of_import(model, cell, i);
+        if (hidden) {
+            add(checking, RULE_IMPORTS, PROBLEM_CHECK_HIDDEN, cell->name, where,
+                "%s needs %s, which is defined in %s but hidden", cell->name, name, hidden->name);
+        } else {
+            add(checking, RULE_IMPORTS, DIAG_LINK_MISSING_SYMBOL, cell->name, where,
+                "%s needs %s, which no cell defines", cell->name, name);
+        }
+    }
+}
+
+static bool is_supported(uint32_t type)
+{
+    return type == R_X86_64_NONE || type == R_X86_64_64 || type == R_X86_64_PC32 ||
+           type == R_X86_64_PLT32 || type == R_X86_64_32 || type == R_X86_64_32S ||
+           type == R_X86_64_PC64;
+}
+
+static void check_relocations(const struct checking *checking, const struct model_cell *cell)
+{
+    const struct model *model = checking->model;
+    for (uint32_t i = 0; i < cell->edge_count; i++) {
+        const struct model_edge *edge = &model->edges[cell->first_edge + i];
+        if (is_supported(edge->type) && edge->use != MODEL_USE_INVALID) {
+            continue;
+        }
+        char *where =
+            place("%s:%s+0x%x", cell->name, model->sections[edge->source].name, edge->offset);
+        if (edge->use == MODEL_USE_INVALID) {
+            bool unknown = edge->symbol >= cell->object.symbol_count;
+            add(checking, RULE_RELOCATIONS, unknown ? DIAG_LINK_SYMBOL_INDEX : DIAG_LINK_OFFSET,
+                cell->name, where, "%s",
+                unknown ? "names a symbol that does not exist"
+                        : "lies outside its section, or refers to what is not loaded");
+        } else {
+            add(checking, RULE_RELOCATIONS, DIAG_LINK_RELOCATION_TYPE, cell->name, where, "%s",
+                relocation_name(edge->type));
+        }
+    }
+}
+
+static void check_application(const struct checking *checking, const struct model_cell *cell)
+{
+    const struct model *model = checking->model;
+    for (uint32_t i = 0; i < cell->link_count; i++) {
+        const struct model_cell *to = &model->cells[model->links[cell->first_link + i].to];
+        if (strcmp(to->kind, "application") == 0) {
+            add(checking, RULE_APPLICATION, PROBLEM_CHECK_APPLICATION, cell->name,
+                place("%s", cell->name), "%s needs the application %s", cell->name, to->name);
+        }
+    }
+}
+
+/* "a -> b -> a" */
+static char *cycle_text(const struct model *model, const uint32_t *cells, uint32_t count)
+{
+    char *text = place("%s", model->cells[cells[0]].name);
+    for (uint32_t i = 1; i <= count && text; i++) {
+        char *longer = place("%s -> %s", text, model->cells[cells[i % count]].name);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+/* One finding a component, for its first cell. */
+static bool check_acyclic(const struct checking *checking)
+{
+    const struct model *model = checking->model;
+    uint32_t *component = calloc(3 * (size_t)model->cell_count + 1, sizeof(*component));
+    uint32_t *cycle = component ? component + model->cell_count : NULL;
+    uint32_t *seen = component ? cycle + model->cell_count : NULL;
+    uint32_t first;
+    bool good = component && model_components(model, component, &first);
+    for (uint32_t i = 0; good && first != MODEL_NOWHERE && i < model->link_count; i++) {
+        const struct model_link *link = &model->links[i];
+        uint32_t id = component[link->from];
+        uint32_t count;
+        if (id != component[link->to] || seen[id] || !checking->chosen[link->from] ||
+            model_cycle_through(model, link->from, cycle, &count)) {
+            continue;
+        }
+        seen[id] = 1;
+        char *text = cycle_text(model, cycle, count);
+        add(checking, RULE_ACYCLIC, PROBLEM_CHECK_CYCLE, model->cells[link->from].name,
+            place("%s", model->cells[link->from].name), "%s", text ? text : "?");
+        free(text);
+    }
+    free(component);
+    return good;
+}
+
+static void check_cell(const struct checking *checking, const struct model_cell *cell)
+{
+    check_note(checking, cell);
+    check_prefix(checking, cell);
+    check_imports(checking, cell);
+    check_relocations(checking, cell);
+    if (cell->has_note) {
+        check_unwind(checking, cell);
+        check_stateless(checking, cell);
+        check_application(checking, cell);
+    }
+}
+
+enum status rules_check(const struct model *model, const bool *chosen,
+                        struct findings *out_findings)
+{
+    struct findings findings = {0};
+    const struct checking checking = {model, chosen, &findings};
+    check_rejects(&checking);
+    for (uint32_t i = 0; i < model->cell_count; i++) {
+        if (chosen[i]) {
+            check_cell(&checking, &model->cells[i]);
+        }
+    }
+    check_unique(&checking);
+    if (!check_acyclic(&checking) || findings.failed) {
+        findings_fini(&findings);
+        return ERR_NO_MEMORY;
+    }
+    *out_findings = findings;
+    return OK;
+}
+
+const char *rule_id(enum rule rule)
+{
+    static const char *const ids[] = {
+#define RULE_ID_(name, id, text) id,
+        RULE_TABLE(RULE_ID_)};
+    return ids[rule];
+}
+
+const char *rule_text(enum rule rule)
+{
+    static const char *const texts[] = {
+#define RULE_TEXT_(name, id, text) text,
+        RULE_TABLE(RULE_TEXT_)};
+    return texts[rule];
+}
