@@ -71,6 +71,8 @@ header_end:
 	.globl	nano_core_start
 	.type	nano_core_start, @function
 nano_core_start:
+	.cfi_startproc
+	.cfi_undefined rip			/* the boot loader has left */
 	cli
 	cld
 	movl	%eax, %edi			/* magic */
@@ -151,6 +153,7 @@ refuse:
 2:	cli
 	hlt
 	jmp	2b
+	.cfi_endproc
 	.size	nano_core_start, . - nano_core_start
 
 	/* ---- 64 bits ---- */
