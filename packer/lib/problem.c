@@ -63,8 +63,10 @@ enum status problem_set_diag(struct problem *problem, const struct diag *diag, c
     const char *name = diag->cell[0] ? diag->cell : file ? file : "?";
     if (diag->section[0]) {
         problem_where(problem, "%s:%s+0x%" PRIx64, name, diag->section, diag->offset);
-    } else {
+    } else if (diag->offset) {
         problem_where(problem, "%s+0x%" PRIx64, name, diag->offset);
+    } else {
+        problem_where(problem, "%s", name);
     }
     if (file && diag->cell[0] && strcmp(file, diag->cell) != 0) {
         problem_because(problem, "while reading %s", file);
