@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#include "own.h"
+
+CELL(library, "1.0.0");
+
+#if __STDC_HOSTED__
+__thread struct own_slot *own_thread_top;
+#endif
+
+/* Is this a slot that was linked and not left, inside the stack? */
+static bool is_live(const struct own_slot *slot, uintptr_t low, uintptr_t high)
+{
+    uintptr_t address = (uintptr_t)slot;
+    return address >= low && address < high && high - address >= sizeof(*slot) &&
+           address % alignof(struct own_slot) == 0 && slot->tag != 0;
+}
+
+size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
+{
+    size_t count = 0;
+    for (struct own_slot *slot = OWN_TOP; slot && slot != until; slot = OWN_TOP) {
+        if (!is_live(slot, low, high)) {
+            break;
+        }
+        own_drop_t drop = (own_drop_t)(slot->tag ^ (uintptr_t)slot);
+        OWN_TOP = slot->below;
+        COMPILER_BARRIER();
+        count += slot->handle != NULL;
+        own_release(slot, drop);
+        COMPILER_BARRIER();
+        slot->tag = 0;
+    }
+    return count;
+}
