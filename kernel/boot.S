@@ -71,8 +71,9 @@ header_end:
 	.globl	nano_core_start
 	.type	nano_core_start, @function
 nano_core_start:
-	.cfi_startproc
-	.cfi_undefined rip			/* the boot loader has left */
+	.cfi_startproc simple			/* gas counts registers by the code size: say it by number */
+	.cfi_def_cfa 7, 8			/* rsp */
+	.cfi_undefined 16			/* rip: the boot loader has left */
 	cli
 	cld
 	movl	%eax, %edi			/* magic */
