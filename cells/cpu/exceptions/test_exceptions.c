@@ -11,6 +11,7 @@
 #include "console.h"
 #include "exceptions.h"
 #include "exceptions_priv.h"
+#include "x86.h"
 
 const uint64_t exceptions_stubs[EXCEPTION_COUNT];
 
@@ -22,6 +23,11 @@ const struct section *address_map_find(uint64_t address)
 {
     bool inside = address >= section.address && address - section.address < section.size;
     return inside ? &section : NULL;
+}
+
+uint64_t read_cr3(void)
+{
+    return 0;
 }
 
 void console_print(const char *format, ...)

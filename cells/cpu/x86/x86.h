@@ -14,11 +14,6 @@
 
 #include "cell.h"
 
-#define CR0_WP (1ull << 16)
-
-#define MSR_EFER 0xc0000080u
-#define EFER_NXE (1ull << 11)
-
 static inline uint64_t read_cr0(void)
 {
     uint64_t value;
@@ -34,6 +29,13 @@ static inline uint64_t read_cr2(void)
     return value;
 }
 
+#if __STDC_HOSTED__
+/* The test of the page tables defines these, and with them an MMU. */
+uint64_t read_cr3(void);
+void write_cr3(uint64_t value);
+void invlpg(uint64_t address);
+#else
+
 static inline uint64_t read_cr3(void)
 {
     uint64_t value;
@@ -46,6 +48,14 @@ static inline void write_cr3(uint64_t value)
 {
     __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory");
 }
+
+/* Forgets the translation of the page that holds `address`, on this CPU. */
+static inline void invlpg(uint64_t address)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+#endif
 
 static inline uint64_t read_cr4(void)
 {
@@ -68,12 +78,6 @@ static inline void write_msr(uint32_t msr, uint64_t value)
                      :
                      : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
                      : "memory");
-}
-
-/* Forgets the translation of the page that holds `address`, on this CPU. */
-static inline void invlpg(uint64_t address)
-{
-    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
 /* Time stamp counter; not ordered against the instructions around it. */

@@ -21,7 +21,7 @@ static uint64_t table_frames;
 
 static volatile uint64_t *entry_at(unsigned root, unsigned level, vaddr_t page)
 {
-    return (volatile uint64_t *)table_at(root, level, page) + index_at(level, page);
+    return (volatile uint64_t *)window_at(table_at(root, level, page)) + index_at(level, page);
 }
 
 static volatile uint64_t *root_entry(unsigned slot)
@@ -30,15 +30,15 @@ static volatile uint64_t *root_entry(unsigned slot)
 }
 
 /* Where root entry `slot` has its target: one page, until the entry is changed. */
-static void *shown_by(unsigned slot)
+static vaddr_t shown_by(unsigned slot)
 {
-    return (void *)address_of(SLOT_SELF, SLOT_SELF, SLOT_SELF, slot);
+    return address_of(SLOT_SELF, SLOT_SELF, SLOT_SELF, slot);
 }
 
 static void set_root_entry(unsigned slot, uint64_t entry)
 {
     *root_entry(slot) = entry;
-    invlpg((vaddr_t)shown_by(slot));
+    invlpg(shown_by(slot));
 }
 
 /* Takes a frame and clears it. A root gets its self reference before it is hidden again. */
@@ -50,7 +50,7 @@ static enum status take_table(bool is_root, paddr_t *out_frame)
         return status;
     }
     set_root_entry(SLOT_SHOW, frame | ENTRY_SLOT);
-    uint64_t *table = shown_by(SLOT_SHOW);
+    uint64_t *table = window_at(shown_by(SLOT_SHOW));
     memset(table, 0, PAGE_SIZE);
     if (is_root) {
         table[SLOT_SELF] = frame | ENTRY_SLOT;
@@ -165,6 +165,7 @@ enum status page_table_init(const struct page_region *regions, size_t count)
     }
     if (status != OK) {
         set_root_entry(SLOT_BUILD, 0);
+        write_cr3(read_cr3()); /* the TLB has seen the unfinished tables in their window */
         return status;
     }
     write_cr3(root); /* the commit */

@@ -61,6 +61,18 @@ static inline vaddr_t table_at(unsigned root, unsigned level, vaddr_t page)
     }
 }
 
+#if __STDC_HOSTED__
+/* The memory that an address leads to. On a host the test does the walk. */
+void *window_at(vaddr_t address);
+#else
+
+static inline void *window_at(vaddr_t address)
+{
+    return (void *)address;
+}
+
+#endif
+
 static inline uint64_t entry_of(paddr_t frame, unsigned flags)
 {
     return frame | ENTRY_PRESENT | (flags & PAGE_WRITE ? ENTRY_WRITABLE : 0) |
