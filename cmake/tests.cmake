@@ -8,23 +8,24 @@ include_guard(GLOBAL)
 
 # add_unit_test(<name> SOURCES <file>... [DEPENDS <cell>...] [STUBS <cell>...] [LIBRARIES <target>...]
 #               [DEFINITIONS <definition>...] [ARGUMENTS <argument>...] [LABELS <label>...]
-#               [TIMEOUT <seconds>])
+#               [NEEDS <target>...] [TIMEOUT <seconds>])
 #
 # A native cmocka program test_<name>, run as unit.<name>, built only when THEORIS_HOST_TESTS is on.
 # It may include the headers of DEPENDS, and is linked with these cells and all that they need
 # except STUBS, whose symbols it defines itself. Of a dependency only the objects that the program
-# refers to are linked. The cells may be defined later than this call.
+# refers to are linked. The cells may be defined later than this call. NEEDS are built before it, for
+# a test that reads what the build makes.
 function(add_unit_test name)
   set_property(GLOBAL APPEND PROPERTY UNIT_TESTS ${name})
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT"
-                        "SOURCES;DEPENDS;STUBS;LIBRARIES;DEFINITIONS;ARGUMENTS;LABELS")
+                        "SOURCES;DEPENDS;STUBS;LIBRARIES;DEFINITIONS;ARGUMENTS;LABELS;NEEDS")
   set(sources)
   foreach(source IN LISTS arg_SOURCES)
     cmake_path(ABSOLUTE_PATH source)
     list(APPEND sources ${source})
   endforeach()
   set(arg_SOURCES ${sources})
-  foreach(field SOURCES DEPENDS STUBS LIBRARIES DEFINITIONS ARGUMENTS LABELS TIMEOUT)
+  foreach(field SOURCES DEPENDS STUBS LIBRARIES DEFINITIONS ARGUMENTS LABELS NEEDS TIMEOUT)
     set_property(GLOBAL PROPERTY UNIT_TEST_${name}_${field} "${arg_${field}}")
   endforeach()
 endfunction()
@@ -42,7 +43,7 @@ function(generate_unit_tests)
 endfunction()
 
 function(generate_unit_test name)
-  foreach(field SOURCES DEPENDS STUBS LIBRARIES DEFINITIONS ARGUMENTS LABELS TIMEOUT)
+  foreach(field SOURCES DEPENDS STUBS LIBRARIES DEFINITIONS ARGUMENTS LABELS NEEDS TIMEOUT)
     get_property(${field} GLOBAL PROPERTY UNIT_TEST_${name}_${field})
   endforeach()
   foreach(depend IN LISTS DEPENDS STUBS)
@@ -70,6 +71,9 @@ function(generate_unit_test name)
     endif()
   endforeach()
   target_link_libraries(${target} PRIVATE cmocka)
+  if(NEEDS)
+    add_dependencies(${target} ${NEEDS})
+  endif()
   if(NOT TIMEOUT)
     set(TIMEOUT 60)
   endif()
