@@ -8,6 +8,7 @@
 # Our machine. A caller changes what it wants to differ before qemu_command.
 QEMU_MEMORY=256 # MiB
 QEMU_SMP=1
+QEMU_CPU=qemu64
 QEMU_UEFI=false
 QEMU_KVM=false
 QEMU_APP='' # applications to start, as the boot option `app` has them
@@ -26,7 +27,7 @@ qemu_command() {
     if $QEMU_KVM; then
         QEMU+=(-accel kvm -cpu host)
     else
-        QEMU+=(-accel tcg -cpu qemu64)
+        QEMU+=(-accel tcg -cpu "$QEMU_CPU")
     fi
     if $QEMU_UEFI; then
         cp "$OVMF_VARS" "$scratch/vars.fd"
