@@ -39,6 +39,9 @@
 #define COM1_EMPTY	0x20
 #define COM1_PATIENCE	1000000	/* reads of the status; no line is that slow */
 
+#define DEBUG_EXIT	0xf4
+#define EXIT_REFUSED	0x13	/* the mark of power.h and EXIT_BOOT_FAILED of main.c */
+
 	/* ---- the header that the loader looks for ---- */
 
 	.section .text.boot, "ax", @progbits
@@ -135,7 +138,10 @@ nano_core_start:
 	lgdt	PHYSICAL(descriptors_pointer)
 	ljmp	$0x08, $PHYSICAL(long_mode)
 
-/* Sends the message at EBP over the first serial line, configured or not, and stops. */
+/*
+ * Sends the message at EBP over the first serial line, configured or not, and stops. Where QEMU's debug
+ * exit is (power.c), it ends the machine.
+ */
 refuse:
 	movb	(%ebp), %bl
 	incl	%ebp
@@ -151,9 +157,11 @@ refuse:
 	movb	%bl, %al
 	outb	%al, %dx
 	jmp	refuse
-2:	cli
+2:	movb	$EXIT_REFUSED, %al
+	outb	%al, $DEBUG_EXIT
+3:	cli
 	hlt
-	jmp	2b
+	jmp	3b
 	.cfi_endproc
 	.size	nano_core_start, . - nano_core_start
 
