@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The analysing verbs as a user meets them: exit codes, JSON fields, forms of the graph. Each run
+ * is a child process with its own stdout and stderr, so that a crash is a failure and not the end.
+ */
+#include "test_support.h"
+
+#include "pack.h"
+#include "verbs.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct test_cell cells[] = {
+    {.name = "base",
+     .source = TEST_CELL_HEAD "CELL_API int base_value(void);\nCELL_API extern int base_state;\n"
+                              "int base_state = 3;\nint base_value(void) { return base_state; }\n"},
+    {.name = "middle",
+     .source = TEST_CELL_HEAD "int base_value(void);\nCELL_API int middle_run(void);\n"
+                              "int middle_run(void) { return base_value() + 1; }\n"},
+    {.name = "front",
+     .source = "#include \"cell.h\"\nCELL(application, \"1.0.0\");\n"
+               "int middle_run(void); int base_value(void);\nCELL_API int front_main(void);\n"
+               "int front_main(void) { return middle_run() + base_value(); }\n"},
+    {.name = "keeper",
+     .source = "#include \"cell.h\"\nCELL(application, \"1.0.0\");\nstatic int runs;\n"
+               "CELL_API int keeper_main(void);\nint keeper_main(void) { return runs++; }\n"},
+};
+
+static void pack_as(const char *output, size_t count)
+{
+    char paths[ARRAY_COUNT(cells)][512];
+    const char *files[ARRAY_COUNT(cells) + 1] = {NULL};
+    for (size_t i = 0; i < count; i++) {
+        snprintf(paths[i], sizeof(paths[i]), "%s/%s.cell", scratch, cells[i].name);
+        files[i] = paths[i];
+    }
+    struct problem problem = {0};
+    struct pack_result result;
+    const struct pack_request request = {.output = scratch_path(output), .cells = files};
+    assert_int_equal(pack_cells(&request, &result, &problem), OK);
+}
+
+static int set_up(void **state)
+{
+    if (scratch_create(state) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(cells); i++) {
+        test_compile_good(&cells[i]);
+    }
+    pack_as("cells.a", 3);
+    pack_as("more.a", 4);
+    setenv("CELLPACK_CELLS", scratch_path("cells.a"), 1);
+    setenv("NO_COLOR", "1", 1);
+    return 0;
+}
+
+/* Runs `cellpack WORD..` as main() does; its output goes to the files out and err. */
+static int run_words(int count, char *const *words)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    assert_int_not_equal(child, -1);
+    if (child == 0) {
+        if (!freopen(scratch_path("out"), "w", stdout) ||
+            !freopen(scratch_path("err"), "w", stderr)) {
+            _exit(99);
+        }
+        const struct verb *verb = find_verb(words[0]);
+        struct arguments arguments;
+        int code = 98;
+        if (verb && arguments_parse(&arguments, verb, count - 1, words + 1, &code)) {
+            code = verb->run(&arguments);
+        }
+        code = output_finish(code);
+        fflush(NULL);
+        _exit(code);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+#define RUN(...)                                                                   \
+    run_words((int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *)), \
+              (char *const *)(const char *[]){__VA_ARGS__})
+
+static char *text_of(const char *file)
+{
+    struct bytes bytes = scratch_read(file);
+    bytes_append(&bytes, "", 1);
+    return (char *)bytes.data;
+}
+
+static bool prints(const char *file, const char *part)
+{
+    char *text = text_of(file);
+    bool found = strstr(text, part) != NULL;
+    if (!found) {
+        print_message("not in %s: %s\n%s", file, part, text);
+    }
+    free(text);
+    return found;
+}
+
+static json_t *output_json(const char *schema)
+{
+    json_error_t error;
+    json_t *root = json_load_file(scratch_path("out"), JSON_REJECT_DUPLICATES, &error);
+    if (!root) {
+        fail_msg("not JSON: %s, line %d", error.text, error.line);
+    }
+    assert_string_equal(json_string_value(json_object_get(root, "schema")), schema);
+    return root;
+}
+
+/* The n-th element of a list in the root. */
+static json_t *item(const json_t *root, const char *list, size_t n)
+{
+    json_t *found = json_array_get(json_object_get(root, list), n);
+    assert_non_null(found);
+    return found;
+}
+
+static const char *string_in(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "(none)";
+}
+
+static json_int_t number_in(const json_t *object, const char *key)
+{
+    assert_true(json_is_integer(json_object_get(object, key)));
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* ---- one test a verb ---- */
+
+static void test_ls_lists_cells(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("ls"), EXIT_DONE);
+    assert_true(prints("out", "front   application"));
+    assert_int_equal(RUN("ls", "--json", "--sort=users"), EXIT_DONE);
+    json_t *root = output_json("cellpack.ls/1");
+    assert_int_equal(json_array_size(json_object_get(root, "cells")), 3);
+    const json_t *base = item(root, "cells", 0);
+    assert_string_equal(string_in(base, "name"), "base");
+    assert_string_equal(string_in(base, "version"), "1.2.3");
+    assert_int_equal(number_in(base, "needed_by_count"), 2);
+    assert_int_equal(number_in(json_object_get(base, "sizes"), "data"), 4);
+    json_decref(root);
+    assert_int_equal(RUN("ls", "--kind=application", "--json"), EXIT_DONE);
+    root = output_json("cellpack.ls/1");
+    assert_int_equal(json_array_size(json_object_get(root, "cells")), 1);
+    json_decref(root);
+    assert_int_equal(RUN("ls", "--kind=nothing"), EXIT_USAGE);
+}
+
+static void test_info_shows_a_cell(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("info", "middle", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.info/1");
+    const json_t *cell = item(root, "cells", 0);
+    assert_string_equal(string_in(item(cell, "exports", 0), "name"), "middle_run");
+    assert_string_equal(string_in(item(cell, "imports", 0), "cell"), "base");
+    assert_string_equal(string_in(item(cell, "needs", 0), "cell"), "base");
+    assert_string_equal(string_in(item(cell, "needed_by", 0), "cell"), "front");
+    json_decref(root);
+    assert_int_equal(RUN("info", "midle"), EXIT_FAILED);
+    assert_true(prints("err", "error[C0451]: there is no cell 'midle'; is 'middle' meant?"));
+    assert_int_equal(RUN("info", scratch_path("base.cell")), EXIT_DONE);
+    assert_true(prints("out", "base_value"));
+    assert_int_equal(RUN("info"), EXIT_USAGE);
+}
+
+static void test_sym_finds_definition_and_users(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("sym", "base_value", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.sym/1");
+    const json_t *definition = item(root, "definitions", 0);
+    assert_string_equal(string_in(definition, "section"), ".text.base_value");
+    size_t calls = 0;
+    size_t i;
+    json_t *user;
+    json_array_foreach(json_object_get(definition, "users"), i, user)
+    {
+        calls += strcmp(string_in(user, "use"), "call") == 0;
+    }
+    assert_int_equal(calls, 2);
+    json_decref(root);
+    assert_int_equal(RUN("sym", "middle_*"), EXIT_DONE);
+    assert_true(prints("out", "front:.text.front_main+"));
+    assert_int_equal(RUN("sym", "base_valu"), EXIT_FAILED);
+    assert_true(prints("err", "C0452"));
+}
+
+static void test_tree_in_both_directions(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("tree", "front"), EXIT_DONE);
+    assert_true(prints("out", "├── base  1\n└── middle  1\n    └── base  1\n"));
+    assert_int_equal(RUN("tree", "-i", "base", "--depth=1"), EXIT_DONE);
+    assert_true(prints("out", "base\n├── front  1\n└── middle  1\n"));
+    assert_int_equal(RUN("tree", "middle:.text.middle_run", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.tree/1");
+    assert_string_equal(string_in(item(root, "nodes", 1), "section"), ".text.base_value");
+    assert_int_equal(number_in(item(root, "nodes", 1), "depth"), 1);
+    json_decref(root);
+    assert_int_equal(RUN("tree", "middle:.nothing"), EXIT_FAILED);
+}
+
+static void test_why_gives_chains_with_causes(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("why", "front", "base", "--all", "--precise"), EXIT_DONE);
+    assert_true(prints("out", "front -> base    1 of 2 chains\n"));
+    assert_true(prints("out", "front -> middle -> base    2 of 2 chains\n"));
+    assert_true(prints("out", "R_X86_64_PLT32 -> base:base_value"));
+    assert_true(prints("out", "middle_0.c:5"));
+    assert_int_equal(RUN("why", "front", "base", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.why/1");
+    assert_int_equal(number_in(root, "chain_count"), 2);
+    assert_int_equal(json_array_size(json_object_get(root, "chains")), 1);
+    const json_t *link = json_array_get(item(root, "chains", 0), 0);
+    assert_string_equal(string_in(item(link, "relocations", 0), "type"), "R_X86_64_PLT32");
+    json_decref(root);
+    assert_int_equal(RUN("why", "base", "front"), EXIT_DONE);
+    assert_true(prints("out", "base does not need front\nbut front needs base"));
+    assert_int_equal(RUN("why", scratch_path("front.cell"), scratch_path("base.cell")), EXIT_DONE);
+    assert_true(prints("out", "front -> base"));
+    assert_int_equal(RUN("why", "front"), EXIT_USAGE);
+}
+
+static void test_graph_forms(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("graph", "--format=edges"), EXIT_DONE);
+    assert_true(prints("out", "R_X86_64_PLT32 base:.text.base_value+0x0\n"));
+    assert_true(prints("out", "\nedges "));
+    assert_int_equal(RUN("graph", "--format=dot", "--reduce"), EXIT_DONE);
+    assert_true(prints("out", "digraph cells {"));
+    assert_int_equal(RUN("graph", "--format=svg", "-o", scratch_path("graph.svg")), EXIT_DONE);
+    assert_true(prints("graph.svg", "<svg "));
+    assert_int_equal(RUN("graph", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.graph/1");
+    assert_int_equal(number_in(root, "shown"), 3);
+    assert_int_equal(json_array_size(json_object_get(root, "edges")), 3);
+    size_t implied = 0;
+    size_t i;
+    json_t *edge;
+    json_array_foreach(json_object_get(root, "edges"), i, edge)
+    {
+        implied += json_is_true(json_object_get(edge, "implied"));
+    }
+    assert_int_equal(implied, 1);
+    json_decref(root);
+}
+
+static void test_graph_selects(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("graph", "--from", "middle"), EXIT_DONE);
+    assert_true(prints("out", "middle  base"));
+    assert_false(prints("out", "front"));
+    assert_int_equal(RUN("graph", "--to", "middle", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.graph/1");
+    assert_int_equal(number_in(root, "shown"), 2);
+    json_decref(root);
+    assert_int_equal(RUN("graph", "--from", "nobody"), EXIT_FAILED);
+}
+
+static void test_graph_page_is_one_file(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("graph", "--format=html"), EXIT_DONE);
+    char *page = text_of("out");
+    assert_true(strlen(page) < 1000000);
+    assert_null(strstr(page, "@DATA@"));
+    assert_null(strstr(page, "src="));
+    assert_null(strstr(page, "<link"));
+    assert_null(strstr(page, "@import"));
+    const char *start = strstr(page, "<script type=\"application/json\" id=\"data\">");
+    assert_non_null(start);
+    start = strchr(start, '{');
+    const char *end = strstr(start, "</script>");
+    json_t *data = json_loadb(start, (size_t)(end - start), 0, NULL);
+    assert_non_null(data);
+    assert_string_equal(string_in(data, "schema"), "cellpack.graph/1");
+    json_decref(data);
+    free(page);
+}
+
+static void test_size_compares_and_keeps_budget(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("size", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.size/1");
+    json_int_t total = number_in(json_object_get(json_object_get(root, "total"), "sizes"), "total");
+    assert_true(total > 0);
+    json_decref(root);
+    assert_int_equal(
+        RUN("size", "--cells", scratch_path("more.a"), "--diff", scratch_path("cells.a"), "--json"),
+        EXIT_DONE);
+    root = output_json("cellpack.size/1");
+    assert_int_equal(number_in(root, "changed_count"), 1);
+    assert_string_equal(string_in(item(root, "rows", 0), "name"), "keeper");
+    assert_string_equal(string_in(item(root, "rows", 0), "change"), "+");
+    assert_int_equal(number_in(json_object_get(root, "total"), "delta"),
+                     number_in(item(root, "rows", 0), "delta"));
+    json_decref(root);
+    assert_int_equal(RUN("size", "--budget=1"), EXIT_DONE);
+    assert_int_equal(RUN("size", "--budget=1", "--check"), EXIT_OVER_BUDGET);
+    assert_int_equal(RUN("size", "--budget=1000000", "--check"), EXIT_DONE);
+    assert_int_equal(RUN("size", "--diff", "/nowhere"), EXIT_FAILED);
+}
+
+static void test_spill_names_variables(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("spill", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.spill/1");
+    assert_int_equal(number_in(root, "total"), 4);
+    assert_string_equal(string_in(item(root, "variables", 0), "variable"), "base_state");
+    assert_int_equal(number_in(item(root, "variables", 0), "user_count"), 1);
+    json_decref(root);
+    assert_int_equal(RUN("spill", "--check"), EXIT_DONE);
+    assert_int_equal(RUN("spill", "--cells", scratch_path("more.a")), EXIT_DONE);
+    assert_int_equal(RUN("spill", "--cells", scratch_path("more.a"), "--check"), EXIT_OVER_BUDGET);
+    assert_true(prints("err", "application keeper has 4 bytes"));
+}
+
+static void test_check_reports_findings(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("check"), EXIT_DONE);
+    assert_true(prints("out", "0 findings in 3 cells"));
+    assert_int_equal(RUN("check", "--cells", scratch_path("more.a"), "--json"), EXIT_FAILED);
+    json_t *root = output_json("cellpack.check/1");
+    assert_int_equal(number_in(root, "cell_count"), 4);
+    assert_int_equal(json_array_size(json_object_get(root, "findings")), 1);
+    assert_string_equal(string_in(item(root, "findings", 0), "rule"), "stateless");
+    assert_string_equal(string_in(item(root, "findings", 0), "code"), "C0504");
+    json_decref(root);
+    assert_int_equal(RUN("check", "--cells", scratch_path("more.a"), "base"), EXIT_DONE);
+}
+
+static void test_verbs_refuse_broken_input(void **state)
+{
+    (void)state;
+    static const char *const verbs[] = {"ls", "tree", "graph", "size", "spill"};
+    struct bytes good = scratch_read("cells.a");
+    scratch_write("cut.a", good.data, good.size - 100);
+    scratch_write("text.o", "no object", 9);
+    scratch_write("empty.o", "", 0);
+    bytes_fini(&good);
+    for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+        assert_int_equal(RUN(verbs[i], scratch_path("cut.a")), EXIT_FAILED);
+        assert_true(prints("err", "error[C0303]"));
+        assert_int_equal(RUN(verbs[i], scratch_path("text.o")), EXIT_FAILED);
+        assert_int_equal(RUN(verbs[i], scratch_path("empty.o")), EXIT_FAILED);
+        assert_int_equal(RUN(verbs[i], scratch_path("absent.o")), EXIT_FAILED);
+        assert_true(prints("err", "error[C0402]"));
+    }
+    assert_int_equal(RUN("check", scratch_path("cut.a")), EXIT_FAILED);
+    assert_true(prints("out", "error[C0303]"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ls_lists_cells),
+        cmocka_unit_test(test_info_shows_a_cell),
+        cmocka_unit_test(test_sym_finds_definition_and_users),
+        cmocka_unit_test(test_tree_in_both_directions),
+        cmocka_unit_test(test_why_gives_chains_with_causes),
+        cmocka_unit_test(test_graph_forms),
+        cmocka_unit_test(test_graph_selects),
+        cmocka_unit_test(test_graph_page_is_one_file),
+        cmocka_unit_test(test_size_compares_and_keeps_budget),
+        cmocka_unit_test(test_spill_names_variables),
+        cmocka_unit_test(test_check_reports_findings),
+        cmocka_unit_test(test_verbs_refuse_broken_input),
+    };
+    return cmocka_run_group_tests(tests, set_up, scratch_destroy);
+}
