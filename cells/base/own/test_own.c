@@ -131,10 +131,10 @@ static void fail_with_three(uintptr_t *low)
 /* A fault is handled on another stack; here, this much room keeps own_unwind() off the dead slots. */
 static NOINLINE void fail_far_below(uintptr_t *low)
 {
-    volatile char room[4096];
-    room[0] = 0;
+    char room[4096];
+    __asm__ volatile("" : : "r"(room) : "memory");
     fail_with_three(low);
-    room[1] = 0;
+    __asm__ volatile("" : : "r"(room) : "memory");
 }
 
 static void test_own_unwind_releases_newest_first(void **state)
