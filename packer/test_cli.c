@@ -194,6 +194,27 @@ static void test_cli_bad_bytes_never_crash_a_verb(void **state)
     }
 }
 
+/* ---- the status line ---- */
+
+/* script(1) gives it a terminal; a slow gcc lets 300 ms go by. */
+static void test_cli_status_line_shows_on_a_terminal_only(void **state)
+{
+    static const char compile[] =
+        "PATH=$PWD/slow:$PATH cellpack compile --name slow --summary x -o slow.cell -I "
+        "'" TEST_CELL_FOLDER "' slow_0.c slow_1.c slow_2.c";
+    test_compile_good(&(struct test_cell){.name = "slow", .source = TEST_CELL_HEAD});
+    assert_int_equal(shell("mkdir -p slow; printf '%%s\\n' '#!/bin/sh' 'sleep 0.2' "
+                           "'exec /usr/bin/gcc \"$@\"' >slow/gcc; chmod +x slow/gcc; "
+                           "echo 'int a1;' >slow_1.c; echo 'int a2;' >slow_2.c"),
+                     0);
+    assert_int_equal(shell("%s", compile), EXIT_DONE);
+    assert_string_equal(errors, "");
+    assert_int_equal(shell("script -qec \"%s\" /dev/null", compile), EXIT_DONE);
+    assert_null(strstr(output, "[1/3]"));
+    assert_non_null(strstr(output, "[3/3] compile slow_2.c"));
+    assert_string_equal(output + strlen(output) - 4, "\r\033[K");
+}
+
 /* ---- help ---- */
 
 static void test_cli_help_of_each_verb_is_short_with_two_examples(void **state)
@@ -363,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_cli_typing_error_gets_a_suggestion),
         cmocka_unit_test(test_cli_error_has_four_parts),
         cmocka_unit_test(test_cli_bad_bytes_never_crash_a_verb),
+        cmocka_unit_test(test_cli_status_line_shows_on_a_terminal_only),
         cmocka_unit_test(test_cli_help_of_each_verb_is_short_with_two_examples),
         cmocka_unit_test(test_cli_each_verb_has_a_manual_page),
         cmocka_unit_test(test_cli_overview_lists_all_verbs_but_hidden_ones),
