@@ -176,6 +176,8 @@ int json_print(json_t *root);
 void status_begin(size_t total);
 void status_step(const char *format, ...) PRINTF_LIKE(1, 2);
 void status_end(void);
+/* The same for the library's progress reports. */
+void status_report(size_t step, size_t total, const char *what);
 
 /* Flushes stdout; a full disk is an error: returns `code`, or EXIT_FAILED after reporting. */
 int output_finish(int code);

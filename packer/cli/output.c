@@ -124,8 +124,17 @@ void status_end(void)
     }
 }
 
+void status_report(size_t step, size_t total, const char *what)
+{
+    if (step == 1) {
+        status_begin(total);
+    }
+    status_step("%s", what);
+}
+
 int output_finish(int code)
 {
+    status_end();
     if (fflush(stdout) == 0 && !ferror(stdout)) {
         return code;
     }

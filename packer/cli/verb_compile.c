@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
+#include "subject.h"
 #include "compile.h"
 
 #include <stdlib.h>
@@ -58,8 +59,8 @@ static const char **list_of(const struct arguments *arguments, const char *name)
 static int print_json(const struct compile_request *request, const struct compile_result *result)
 {
     json_t *root = json_root("compile", 1);
-    json_object_set_new(root, "cell", json_string(request->name));
-    json_object_set_new(root, "output", json_string(request->output));
+    json_object_set_new(root, "cell", json_text(request->name));
+    json_object_set_new(root, "output", json_text(request->output));
     json_object_set_new(root, "object_size", json_integer((json_int_t)result->object_size));
     json_object_set_new(root, "cell_size", json_integer((json_int_t)result->cell_size));
     return json_print(root);
@@ -77,6 +78,7 @@ static int run(const struct arguments *arguments)
     const char **includes = list_of(arguments, "include");
     const char **defines = list_of(arguments, "define");
     struct compile_request request = {
+        .progress = status_report,
         .name = argument_text(arguments, "name"),
         .summary = argument_text(arguments, "summary"),
         .interface = argument_text(arguments, "interface"),
@@ -92,7 +94,9 @@ static int run(const struct arguments *arguments)
     struct compile_result result = {0};
     struct problem problem = {0};
     int code = EXIT_DONE;
-    if (compile_cell(&request, &result, &problem) != OK) {
+    enum status status = compile_cell(&request, &result, &problem);
+    status_end();
+    if (status != OK) {
         code = report(&problem);
     } else {
         fwrite(result.remarks.data, 1, result.remarks.size, stderr);

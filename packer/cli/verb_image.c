@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
+#include "subject.h"
 #include "image.h"
 
 static const struct option options[] = {
@@ -38,6 +39,7 @@ static int run(const struct arguments *arguments)
         }
     }
     struct image_request request = {
+        .progress = status_report,
         .output = argument_text(arguments, "output"),
         .nano_core = argument_text(arguments, "nano-core"),
         .cells = argument_text(arguments, "cells"),
@@ -47,12 +49,14 @@ static int run(const struct arguments *arguments)
     };
     struct image_result result;
     struct problem problem = {0};
-    if (image_make(&request, &result, &problem) != OK) {
+    enum status status = image_make(&request, &result, &problem);
+    status_end();
+    if (status != OK) {
         return report(&problem);
     }
     if (arguments->format == FORMAT_JSON) {
         json_t *root = json_root("image", 1);
-        json_object_set_new(root, "output", json_string(request.output));
+        json_object_set_new(root, "output", json_text(request.output));
         json_object_set_new(root, "size", json_integer((json_int_t)result.size));
         return json_print(root);
     }

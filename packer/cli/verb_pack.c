@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
+#include "subject.h"
 #include "pack.h"
 
 static const struct option options[] = {
@@ -15,6 +16,7 @@ static const struct option options[] = {
 static int run(const struct arguments *arguments)
 {
     struct pack_request request = {
+        .progress = status_report,
         .output = argument_text(arguments, "output"),
         .cells = arguments->nouns,
     };
@@ -23,12 +25,14 @@ static int run(const struct arguments *arguments)
     }
     struct pack_result result;
     struct problem problem = {0};
-    if (pack_cells(&request, &result, &problem) != OK) {
+    enum status status = pack_cells(&request, &result, &problem);
+    status_end();
+    if (status != OK) {
         return report(&problem);
     }
     if (arguments->format == FORMAT_JSON) {
         json_t *root = json_root("pack", 1);
-        json_object_set_new(root, "output", json_string(request.output));
+        json_object_set_new(root, "output", json_text(request.output));
         json_object_set_new(root, "cell_count", json_integer((json_int_t)result.cell_count));
         json_object_set_new(root, "symbol_count", json_integer((json_int_t)result.symbol_count));
         json_object_set_new(root, "size", json_integer((json_int_t)result.size));

@@ -68,11 +68,18 @@ static int by_name(const void *left, const void *right)
     return strcmp(((const struct row *)left)->name, ((const struct row *)right)->name);
 }
 
+static void sort_rows(struct rows *rows, int (*compare)(const void *, const void *))
+{
+    if (rows->count) {
+        qsort(rows->list, rows->count, sizeof(*rows->list), compare);
+    }
+}
+
 /* Joins rows of one name, which are neighbours when sorted: old and new, or sections of equal name.
  */
 static void merge_rows(struct rows *rows)
 {
-    qsort(rows->list, rows->count, sizeof(*rows->list), by_name);
+    sort_rows(rows, by_name);
     size_t kept = 0;
     for (size_t i = 0; i < rows->count; i++) {
         struct row *last = kept ? &rows->list[kept - 1] : NULL;
@@ -293,7 +300,7 @@ static int answer(const struct arguments *arguments, const struct subject *subje
         return code;
     }
     merge_rows(rows);
-    qsort(rows->list, rows->count, sizeof(*rows->list), diff ? by_delta : by_size);
+    sort_rows(rows, diff ? by_delta : by_size);
     struct row total = total_of(rows);
     if (arguments->format == FORMAT_JSON) {
         code = print_json(subject, rows, &total, diff);

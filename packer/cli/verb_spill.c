@@ -102,11 +102,18 @@ static void add_rest(struct spill *spill, const struct variable *named, size_t c
     }
 }
 
+static void sort_variables(struct spill *spill)
+{
+    if (spill->count) {
+        qsort(spill->variables, spill->count, sizeof(*spill->variables), compare_variables);
+    }
+}
+
 static void add_cell(struct spill *spill, uint32_t cell)
 {
     struct spill named = {.model = spill->model};
     add_named(&named, cell);
-    qsort(named.variables, named.count, sizeof(*named.variables), compare_variables);
+    sort_variables(&named);
     add_rest(spill, named.variables, named.count, cell);
     free(named.variables);
 }
@@ -249,7 +256,7 @@ static int answer(const struct arguments *arguments, const struct subject *subje
     for (uint32_t i = 0; i < spill->model->cell_count && !subject->has_words; i++) {
         add_cell(spill, i);
     }
-    qsort(spill->variables, spill->count, sizeof(*spill->variables), compare_variables);
+    sort_variables(spill);
     count_users(spill);
     int code = EXIT_DONE;
     if (arguments->format == FORMAT_JSON) {

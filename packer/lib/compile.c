@@ -142,7 +142,7 @@ static const char *file_name(const char *path)
 }
 
 /* Makes <folder>/<number>.o and, for the dependencies, <number>.d. */
-static enum status compile_source(struct build *build, size_t number)
+static enum status compile_source(struct build *build, size_t number, const char *what)
 {
     const char *source = build->request->sources[number];
     struct words_list arguments = {0};
@@ -157,8 +157,6 @@ static enum status compile_source(struct build *build, size_t number)
     words_add(&arguments, "-o");
     words_add(&arguments, "%s/%zu.o", build->folder, number);
     words_add(&arguments, "%s", source);
-    char what[PROBLEM_TEXT_SIZE];
-    snprintf(what, sizeof(what), "compile %s", file_name(source));
     struct process process = {.arguments = words_of(&arguments), .package = "gcc", .what = what};
     enum status status = arguments.failed
                              ? no_memory(build)
@@ -279,8 +277,15 @@ static enum status run(struct build *build)
     if (!build->folder) {
         return build->problem->status;
     }
-    for (; build->request->sources[build->source_count]; build->source_count++) {
-        if (compile_source(build, build->source_count) != OK) {
+    const char *const *sources = build->request->sources;
+    while (sources[build->source_count]) {
+        build->source_count++;
+    }
+    for (size_t i = 0; i < build->source_count; i++) {
+        char what[PROBLEM_TEXT_SIZE];
+        snprintf(what, sizeof(what), "compile %s", file_name(sources[i]));
+        progress_step(build->request->progress, i + 1, build->source_count, what);
+        if (compile_source(build, i, what) != OK) {
             return build->problem->status;
         }
     }

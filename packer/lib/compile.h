@@ -12,6 +12,7 @@
 #pragma once
 
 #include "bytes.h"
+#include "progress.h"
 
 struct compile_request {
     const char *name;
@@ -25,6 +26,7 @@ struct compile_request {
     const char *const *includes; /* folders; these lists end with NULL */
     const char *const *defines;  /* NAME or NAME=value */
     const char *const *sources;  /* .c and .S */
+    progress_report progress;    /* or NULL */
 };
 
 struct compile_result {

@@ -45,6 +45,8 @@ static const struct core bios_core = {"i386-pc", "i386-pc-eltorito", "grub-pc-bi
 static const struct core uefi_core = {"x86_64-efi", "x86_64-efi", "grub-efi-amd64-bin",
                                       uefi_modules, "BOOTX64.EFI"};
 
+#define STEP_COUNT 6u /* programs that run */
+
 struct making {
     const struct image_request *request;
     struct problem *problem;
@@ -55,6 +57,7 @@ struct making {
     char date[17];      /* the same as YYYYMMDDhhmmsscc */
     char setting[48];
     const char *settings[3];
+    size_t step;
 };
 
 /* ---- what goes in ---- */
@@ -265,6 +268,7 @@ static enum status copy_input(struct making *making)
 static enum status run(struct making *making, struct words_list *arguments, const char *package,
                        const char *what)
 {
+    progress_step(making->request->progress, ++making->step, STEP_COUNT, what);
     struct process process = {
         .arguments = words_of(arguments),
         .package = package,

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "bytes.h"
+#include "progress.h"
 
 #define IMAGE_EPOCH       "1767225600"    /* 2026-01-01: ISO 9660 and FAT cannot say 1970 */
 #define IMAGE_GRUB_FOLDER "/usr/lib/grub" /* where Debian keeps the platforms */
@@ -26,6 +27,7 @@ struct image_request {
     bool unchecked;           /* `cells` need not be an archive */
     const char *command_line; /* for the nano_core; or NULL */
     const char *grub_folder;  /* NULL: IMAGE_GRUB_FOLDER */
+    progress_report progress; /* or NULL */
 };
 
 struct image_result {

@@ -35,6 +35,7 @@ struct packing {
     size_t member_count;
     struct export *exports; /* in the order of members, then of symbols */
     size_t export_count;
+    progress_report progress;
     struct problem *problem;
 };
 
@@ -270,6 +271,7 @@ static enum status write_archive(struct packing *packing, struct bytes *out)
 static enum status pack(struct packing *packing, struct bytes *out)
 {
     for (size_t i = 0; i < packing->member_count; i++) {
+        progress_step(packing->progress, i + 1, packing->member_count, packing->members[i].path);
         if (read_member(packing, &packing->members[i]) != OK) {
             return packing->problem->status;
         }
@@ -285,7 +287,7 @@ static enum status pack(struct packing *packing, struct bytes *out)
 enum status pack_cells(const struct pack_request *request, struct pack_result *out_result,
                        struct problem *problem)
 {
-    struct packing packing = {.problem = problem};
+    struct packing packing = {.problem = problem, .progress = request->progress};
     struct bytes out = {0};
     while (request->cells[packing.member_count]) {
         packing.member_count++;

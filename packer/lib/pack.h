@@ -17,10 +17,12 @@
 #pragma once
 
 #include "bytes.h"
+#include "progress.h"
 
 struct pack_request {
     const char *output;
     const char *const *cells; /* files; ends with NULL */
+    progress_report progress; /* or NULL */
 };
 
 struct pack_result {

@@ -152,6 +152,8 @@ static void test_bad_free_is_reported_and_ignored(void **state)
     heap_free(NULL);
     assert_int_equal(complaints, before);
     heap_free(block + 16);
+    assert_int_equal(complaints, before + 1);
+    assert_consistent(2);
     heap_free((void *)page_align_down((uintptr_t)block));
     heap_free(block);
     heap_free(block); /* again; the neighbour keeps the run alive */
