@@ -30,7 +30,8 @@ struct frames {
 static_assert(sizeof(struct frames) <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct range_tree free_frames[FRAME_KIND_COUNT];
-static struct frames *held; /* the frames of the nano_core image, in no order */
+static struct frames *held;   /* the frames of the nano_core image, in no order */
+static struct frames *tables; /* as many descriptors as frames were taken for tables; which is no matter */
 static uint64_t total_ram;
 static uint64_t bad_drops;
 
@@ -207,6 +208,7 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
     }
     bad_drops = 0;
     held = NULL;
+    tables = NULL;
     struct frames *all = descriptor_pool_get();
     if (!all) {
         return ERR_NO_MEMORY;
@@ -257,6 +259,32 @@ enum status frame_allocator_take_top(uint64_t count, struct frames **out)
     }
     *out = become_handle(taken, FRAMES_RAM);
     return OK;
+}
+
+enum status frame_allocator_take_table(paddr_t *out_frame)
+{
+    struct frames *frames = NULL;
+    enum status status = frame_allocator_take_top(1, &frames);
+    if (status != OK) {
+        return status;
+    }
+    *out_frame = frames_start(frames);
+    frames->next = tables;
+    tables = frames;
+    return OK;
+}
+
+void frame_allocator_give_table(paddr_t frame)
+{
+    struct frames *frames = tables;
+    if (!frames) {
+        bad_drops++;
+        return;
+    }
+    tables = frames->next;
+    frames->next = NULL;
+    frames->node.range = (struct range){.start = frame >> PAGE_SHIFT, .count = 1};
+    give_range(frames);
 }
 
 enum status frame_allocator_take_any(uint64_t count, struct frames **out)
@@ -362,6 +390,11 @@ bool frames_are_stale(const struct frames *frames)
         }
     }
     return false;
+}
+
+bool frames_range_is_stale(const struct frames *cursor)
+{
+    return (cursor->node.owner & OWNER_STALE) != 0;
 }
 
 void frames_set_clean(struct frames *frames)

@@ -65,6 +65,13 @@ CELL_API enum status frame_allocator_take_top(uint64_t count, struct frames **ou
     OWN_ACQUIRES(**out);
 
 /*
+ * One of the highest free frames, for a page table. Its entry remembers the address, so there is no
+ * handle: the allocator keeps the descriptor, and giving back, which takes any such frame, cannot fail.
+ */
+CELL_API MUST_CHECK enum status frame_allocator_take_table(paddr_t *out_frame);
+CELL_API void frame_allocator_give_table(paddr_t frame);
+
+/*
  * Takes exactly the frames from `start` on, of whatever kind they are; all of one kind. ERR_BUSY when
  * one of them has an owner (or belongs to the running system), ERR_MISALIGNED, ERR_OUT_OF_BOUNDS.
  */
@@ -82,8 +89,9 @@ CELL_API paddr_t frames_start(const struct frames *frames) OWN_BORROWS(*frames);
 CELL_API bool frames_next_range(const struct frames *frames, const struct frames **cursor,
                                 paddr_t *out_start, uint64_t *out_count) OWN_BORROWS(*frames);
 
-/* Stale frames have not been cleared since they had another owner. */
+/* Stale frames have not been cleared since they had another owner. Are any; is this range? */
 CELL_API bool frames_are_stale(const struct frames *frames) OWN_BORROWS(*frames);
+CELL_API bool frames_range_is_stale(const struct frames *cursor);
 CELL_API void frames_set_clean(struct frames *frames) OWN_BORROWS(*frames);
 
 /*

@@ -78,6 +78,12 @@ CELL_API unsigned mapped_pages_flags(const struct mapped_pages *pages) OWN_BORRO
 CELL_API const struct frames *mapped_pages_frames(const struct mapped_pages *pages)
     OWN_BORROWS(*pages);
 
+struct mapped_pages_statistics {
+    uint64_t descriptor_pages; /* given to the descriptor pool, for ever */
+};
+
+CELL_API struct mapped_pages_statistics mapped_pages_statistics(void);
+
 /* ---- access ---- */
 
 /*
