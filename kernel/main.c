@@ -9,6 +9,7 @@
 #include "boot_info.h"
 #include "cell_namespace.h"
 #include "console.h"
+#include "cpu_local.h"
 #include "diag.h"
 #include "exceptions.h"
 #include "frame_allocator.h"
@@ -43,6 +44,7 @@ static struct {
     uint64_t entry_tsc;
 } handover;
 
+static struct cpu_local boot_cpu;
 static struct mapped_pages archive_pages;
 static uint64_t captain_address;
 
@@ -219,6 +221,7 @@ static const struct {
 /* Called by boot.S, on the boot stack, with interrupts off. */
 void nano_core_main(uint32_t magic, paddr_t information, uint64_t entry_tsc)
 {
+    cpu_local_init(&boot_cpu);
     handover.magic = magic;
     handover.information = information;
     handover.entry_tsc = entry_tsc;

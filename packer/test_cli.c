@@ -93,6 +93,10 @@ static void test_cli_failure_is_1_with_a_code(void **state)
         {"cellpack image -o x.iso --nano-core alpha.cell --cells cells.a", "error[C0441]"},
         {"cellpack image -o x.iso --nano-core absent --cells cells.a", "error[C0402]"},
         {"cellpack link -o x alpha.cell", "error[C0443]"},
+        {"PATH=$(dirname $(command -v cellpack)) cellpack compile --name x --summary x -o x.cell "
+         "x.c",
+         "error[C0404]"},
+        {"TMPDIR=/absent cellpack compile --name x --summary x -o x.cell x.c", "error[C0403]"},
         {"cellpack explain C9999", "error[C0450]"},
         {"cellpack ls --cells absent.a", "error[C0402]"},
         {"cellpack ls --cells alpha.cell.d", "error[C0402]"},

@@ -2,6 +2,7 @@
 #include "test_support.h"
 
 #include "cell_info.h"
+#include "cell_writer.h"
 #include "elf_object.h"
 #include "unwind_index.h"
 
@@ -303,6 +304,49 @@ static void test_compile_failure_leaves_no_cell(void **state)
     assert_int_not_equal(access(scratch_path("syntax.cell"), F_OK), 0);
 }
 
+/* What gcc writes, with noise in it: refused, or written, but the writer must not trip. */
+static void test_compile_damaged_object_does_no_harm(void **state)
+{
+    scratch_write("raw.c", two_functions, strlen(two_functions));
+    const char *const arguments[] = {"gcc",
+                                     "-c",
+                                     "-g",
+                                     "-ffunction-sections",
+                                     "-fdata-sections",
+                                     "-fno-pic",
+                                     "-DCELL_NAME=\"raw\"",
+                                     "-DCELL_SUMMARY=\"\"",
+                                     "-I",
+                                     TEST_CELL_FOLDER,
+                                     "-o",
+                                     scratch_path("raw.o"),
+                                     scratch_path("raw.c"),
+                                     NULL};
+    struct process process = {.arguments = arguments, .what = "compile"};
+    struct problem problem = {0};
+    assert_int_equal(process_run(&process, NULL, NULL, &problem), OK);
+    struct bytes original = scratch_read("raw.o");
+    uint32_t noise = 1;
+    unsigned outcomes[2] = {0};
+    for (unsigned run = 0; run < 3000; run++) {
+        struct bytes copy = {0};
+        struct bytes cell = {0};
+        struct bytes debug = {0};
+        bytes_append(&copy, original.data, original.size);
+        noise = noise * 1664525u + 1013904223u;
+        copy.data[(noise >> 4) % copy.size] ^= (uint8_t)(1u << (noise >> 29));
+        if (elf_object_open(bytes_span(&copy), &object, NULL) == OK) {
+            outcomes[cell_write(&object, &cell, &debug, &problem) == OK]++;
+            problem_fini(&problem);
+        }
+        bytes_fini(&copy);
+        bytes_fini(&cell);
+        bytes_fini(&debug);
+    }
+    assert_true(outcomes[0] > 0 && outcomes[1] > 0);
+    bytes_fini(&original);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_compile_depfile_names_the_headers),
         cmocka_unit_test(test_compile_refused_sources_have_a_code),
         cmocka_unit_test(test_compile_failure_leaves_no_cell),
+        cmocka_unit_test(test_compile_damaged_object_does_no_harm),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_destroy);
 }

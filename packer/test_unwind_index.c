@@ -188,6 +188,20 @@ static void test_unwind_index_entry_without_code_is_left_out(void **state)
     release(&fixture);
 }
 
+static void test_unwind_index_without_entries_names_no_section(void **state)
+{
+    struct fixture fixture = make_fixture();
+    fixture.frame_size = CIE_SIZE;
+    fixture.relocation_count = 0;
+    assert_int_equal(build(&fixture), 0);
+    assert_int_equal(fixture.index.size, 16);
+    struct unwind_index_header header;
+    memcpy(&header, fixture.index.data, sizeof(header));
+    assert_int_equal(header.count, 0);
+    assert_int_equal(header.eh_frame, 0);
+    release(&fixture);
+}
+
 static void test_unwind_index_final_terminator_is_accepted(void **state)
 {
     struct fixture fixture = make_fixture();
@@ -262,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_unwind_index_is_sorted_by_the_new_sections),
         cmocka_unit_test(test_unwind_index_two_functions_of_one_section_are_sorted),
         cmocka_unit_test(test_unwind_index_entry_without_code_is_left_out),
+        cmocka_unit_test(test_unwind_index_without_entries_names_no_section),
         cmocka_unit_test(test_unwind_index_final_terminator_is_accepted),
         cmocka_unit_test(test_unwind_index_damage_is_refused),
         cmocka_unit_test(test_unwind_index_wrong_target_is_refused),

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CODES_MAX 1000u /* codes have three digits behind C0 */
+
 static uint32_t count_of(const struct findings *findings, enum rule rule)
 {
     uint32_t count = 0;
@@ -36,13 +38,12 @@ static void print_rule(const struct findings *findings, enum rule rule)
 
 static void print_help_lines(const struct findings *findings)
 {
+    bool seen[CODES_MAX] = {false};
     for (size_t i = 0; i < findings->count; i++) {
-        bool seen = false;
-        for (size_t k = 0; k < i; k++) {
-            seen = seen || findings->list[k].code == findings->list[i].code;
-        }
-        if (!seen) {
-            printf("help: cellpack explain C%04u\n", findings->list[i].code);
+        unsigned code = findings->list[i].code;
+        if (code < CODES_MAX && !seen[code]) {
+            seen[code] = true;
+            printf("help: cellpack explain C%04u\n", code);
         }
     }
 }

@@ -192,11 +192,25 @@ static enum status join_objects(struct build *build)
     return status;
 }
 
+/* As make and Ninja read it back. */
+static void append_target(struct bytes *rule, const char *path)
+{
+    for (; *path; path++) {
+        if (*path == ' ' || *path == '#') {
+            bytes_append(rule, "\\", 1);
+        } else if (*path == '$') {
+            bytes_append(rule, "$", 1);
+        }
+        bytes_append(rule, path, 1);
+    }
+    bytes_append(rule, ":", 1);
+}
+
 /* One make rule of all sources' dependencies: what follows "cell:" of each file. */
 static enum status write_depfile(struct build *build)
 {
     struct bytes rule = {0};
-    bytes_append_text(&rule, "%s:", build->request->output);
+    append_target(&rule, build->request->output);
     enum status status = OK;
     for (size_t i = 0; status == OK && i < build->source_count; i++) {
         char path[4096];

@@ -16,8 +16,8 @@
 #define MULTIBOOT2_ARCHITECTURE 0u          /* i386: 32-bit protected mode, x86_64 too */
 #define MULTIBOOT2_SEARCH       32768u
 
-/* FAT12 with 2.88 MB holds a GRUB core several times. */
-#define FAT_FORMAT  "2880"
+/* KiB, of a size that every firmware knows: FAT12. A GRUB core has about 650. */
+#define FAT_FORMAT  "1440"
 #define FAT_SERIAL  "54484f52" /* "THOR" */
 #define VOLUME_NAME "THEORIS"
 

@@ -223,57 +223,113 @@ static void check_unique(const struct checking *checking)
     }
 }
 
-/* The cell that defines a name without exporting it, or NULL. */
-static const struct model_cell *hidden_in(const struct model *model, const char *name)
+/* A symbol that is defined but not exported. */
+struct hidden_symbol {
+    struct symbol_key key;
+    uint32_t cell;
+};
+
+struct hidden_symbols {
+    struct symbol_map by_name;
+    struct hidden_symbol *list;
+};
+
+static bool is_hidden(const struct elf64_sym *symbol)
 {
+    uint8_t type = elf_symbol_type(symbol);
+    return symbol->st_shndx != SHN_UNDEF && type != STT_SECTION && type != STT_FILE &&
+           !elf_symbol_is_export(symbol);
+}
+
+static uint32_t count_hidden(const struct model *model)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < model->cell_count; i++) {
+        for (uint32_t k = 1; k < model->cells[i].object.symbol_count; k++) {
+            count += is_hidden(&model->cells[i].object.symbols[k]);
+        }
+    }
+    return count;
+}
+
+static bool find_hidden(const struct model *model, struct hidden_symbols *hidden)
+{
+    uint32_t count = count_hidden(model);
+    uint32_t capacity = symbol_map_capacity(count);
+    const struct symbol_key **slots = calloc(capacity + 1, sizeof(*slots));
+    hidden->list = calloc((size_t)count + 1, sizeof(*hidden->list));
+    if (!slots || !hidden->list) {
+        free(slots);
+        return false;
+    }
+    symbol_map_init(&hidden->by_name, slots, capacity, NULL);
+    struct hidden_symbol *next = hidden->list;
     for (uint32_t i = 0; i < model->cell_count; i++) {
         const struct elf_object *object = &model->cells[i].object;
         for (uint32_t k = 1; k < object->symbol_count; k++) {
-            uint8_t type = elf_symbol_type(&object->symbols[k]);
-            if (object->symbols[k].st_shndx != SHN_UNDEF && type != STT_SECTION &&
-                type != STT_FILE && strcmp(elf_object_symbol_name(object, k), name) == 0) {
-                return &model->cells[i];
+            if (is_hidden(&object->symbols[k])) {
+                next->key.name = elf_object_symbol_name(object, k);
+                next->key.hash = symbol_map_hash(next->key.name);
+                next->cell = i;
+                symbol_map_insert(&hidden->by_name, &next->key);
+                next++;
             }
         }
     }
-    return NULL;
+    return true;
 }
 
-/* The first relocation that refers to a symbol says where it is needed. */
+/* The first relocation that refers to each symbol says where it is needed. */
 static char *place_of_import(const struct model *model, const struct model_cell *cell,
-                             uint32_t symbol)
+                             uint32_t edge_index)
 {
-    for (uint32_t i = 0; i < cell->edge_count; i++) {
-        const struct model_edge *edge = &model->edges[cell->first_edge + i];
-        if (edge->symbol == symbol) {
-            return place("%s:%s+0x%x", cell->name, model->sections[edge->source].name,
-                         edge->offset);
-        }
+    if (edge_index == MODEL_NOWHERE) {
+        return place("%s", cell->name);
     }
-    return place("%s", cell->name);
+    const struct model_edge *edge = &model->edges[edge_index];
+    return place("%s:%s+0x%x", cell->name, model->sections[edge->source].name, edge->offset);
 }
 
-static void check_imports(const struct checking *checking, const struct model_cell *cell)
+static void add_missing(const struct checking *checking, const struct hidden_symbols *hidden,
+                        const struct model_cell *cell, const char *name, char *where)
+{
+    const struct symbol_key *key = symbol_map_find(&hidden->by_name, name, symbol_map_hash(name));
+    if (key) {
+        uint32_t owner = CONTAINER_OF(key, struct hidden_symbol, key)->cell;
+        add(checking, RULE_IMPORTS, PROBLEM_CHECK_HIDDEN, cell->name, where,
+            "%s needs %s, which is defined in %s but hidden", cell->name, name,
+            checking->model->cells[owner].name);
+    } else {
+        add(checking, RULE_IMPORTS, DIAG_LINK_MISSING_SYMBOL, cell->name, where,
+            "%s needs %s, which no cell defines", cell->name, name);
+    }
+}
+
+static bool check_imports(const struct checking *checking, const struct hidden_symbols *hidden,
+                          const struct model_cell *cell)
 {
     const struct model *model = checking->model;
     const struct elf_object *object = &cell->object;
-    for (uint32_t i = 1; i < object->symbol_count; i++) {
-        const char *name = elf_object_symbol_name(object, i);
-        if (object->symbols[i].st_shndx != SHN_UNDEF || !name[0] ||
-            elf_symbol_binding(&object->symbols[i]) == STB_WEAK ||
-            strcmp(name, MODEL_IMAGE_SYMBOL) == 0 || model_find_export(model, name)) {
-            continue;
-        }
-        const struct model_cell *hidden = hidden_in(model, name);
-        char *where = place_of_import(model, cell, i);
-        if (hidden) {
-            add(checking, RULE_IMPORTS, PROBLEM_CHECK_HIDDEN, cell->name, where,
-                "%s needs %s, which is defined in %s but hidden", cell->name, name, hidden->name);
-        } else {
-            add(checking, RULE_IMPORTS, DIAG_LINK_MISSING_SYMBOL, cell->name, where,
-                "%s needs %s, which no cell defines", cell->name, name);
+    uint32_t *first = malloc((object->symbol_count + 1) * sizeof(*first));
+    if (!first) {
+        return false;
+    }
+    memset(first, 0xff, (object->symbol_count + 1) * sizeof(*first));
+    for (uint32_t i = cell->first_edge + cell->edge_count; i-- > cell->first_edge;) {
+        if (model->edges[i].symbol < object->symbol_count) {
+            first[model->edges[i].symbol] = i;
         }
     }
+    for (uint32_t i = 1; i < object->symbol_count; i++) {
+        const char *name = elf_object_symbol_name(object, i);
+        if (object->symbols[i].st_shndx == SHN_UNDEF && name[0] &&
+            elf_symbol_binding(&object->symbols[i]) != STB_WEAK &&
+            strcmp(name, MODEL_IMAGE_SYMBOL) != 0 && !model_find_export(model, name)) {
+            add_missing(checking, hidden, cell, name, place_of_import(model, cell, first[i]));
+        }
+    }
+    free(first);
+    return true;
 }
 
 static bool is_supported(uint32_t type)
@@ -357,32 +413,36 @@ static bool check_acyclic(const struct checking *checking)
     return good;
 }
 
-static void check_cell(const struct checking *checking, const struct model_cell *cell)
+static bool check_cell(const struct checking *checking, const struct hidden_symbols *hidden,
+                       const struct model_cell *cell)
 {
     check_note(checking, cell);
     check_prefix(checking, cell);
-    check_imports(checking, cell);
     check_relocations(checking, cell);
     if (cell->has_note) {
         check_unwind(checking, cell);
         check_stateless(checking, cell);
         check_application(checking, cell);
     }
+    return check_imports(checking, hidden, cell);
 }
 
 enum status rules_check(const struct model *model, const bool *chosen,
                         struct findings *out_findings)
 {
     struct findings findings = {0};
+    struct hidden_symbols hidden = {0};
     const struct checking checking = {model, chosen, &findings};
     check_rejects(&checking);
-    for (uint32_t i = 0; i < model->cell_count; i++) {
-        if (chosen[i]) {
-            check_cell(&checking, &model->cells[i]);
-        }
+    bool good = find_hidden(model, &hidden);
+    for (uint32_t i = 0; good && i < model->cell_count; i++) {
+        good = !chosen[i] || check_cell(&checking, &hidden, &model->cells[i]);
     }
     check_unique(&checking);
-    if (!check_acyclic(&checking) || findings.failed) {
+    good = good && check_acyclic(&checking) && !findings.failed;
+    free(hidden.by_name.slots);
+    free(hidden.list);
+    if (!good) {
         findings_fini(&findings);
         return ERR_NO_MEMORY;
     }

@@ -25,7 +25,7 @@ char *source_lines_find(struct source_lines *lines, const struct model *model, u
                         uint64_t offset);
 
 /*
- * The shelf on which a cell's source stands: "mem" where that is cells/mem/heap/heap.c, "kernel" for
- * kernel/main.c; NULL where it is not known. The caller's to free.
+ * The shelf on which a cell's source stands: "mem" where that is cells/mem/heap/heap.c, "kernel"
+ * for kernel/main.c; NULL where it is not known. The caller's to free.
  */
 char *source_lines_shelf(struct source_lines *lines, const struct model *model, uint32_t cell);

@@ -130,6 +130,9 @@ static int compare_targets(const void *left, const void *right)
 
 static const struct elf64_rela *find_target(const struct frame_walk *walk, uint64_t offset)
 {
+    if (walk->target_count == 0) {
+        return NULL;
+    }
     struct elf64_rela key = {.r_offset = offset};
     const struct elf64_rela *wanted = &key;
     const struct elf64_rela **found = bsearch(&wanted, walk->targets, walk->target_count,
@@ -307,7 +310,7 @@ static enum status walk_frame(struct frame_walk *walk, struct bytes *out)
         .version = UNWIND_INDEX_VERSION,
         .entry_size = sizeof(struct unwind_index_entry),
         .count = (uint32_t)walk->entry_count,
-        .eh_frame = walk->new_index[walk->section],
+        .eh_frame = walk->entry_count ? walk->new_index[walk->section] : 0,
     };
     bytes_append(out, &header, sizeof(header));
     bytes_append(out, walk->entries, walk->entry_count * sizeof(*walk->entries));

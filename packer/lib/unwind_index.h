@@ -21,7 +21,7 @@ struct unwind_index_header {
     uint16_t version;
     uint16_t entry_size;
     uint32_t count;
-    uint32_t eh_frame; /* section index; 0 when the cell has no unwind table */
+    uint32_t eh_frame; /* section index; 0 when there are no entries */
 } PACKED;
 
 struct unwind_index_entry {

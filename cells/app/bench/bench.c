@@ -253,6 +253,36 @@ static enum status measure_archive(const struct costs *costs)
     return OK;
 }
 
+static enum status measure_cell(const char *name, const struct costs *costs)
+{
+    struct loader_statistics before = loader_statistics();
+    struct cell *cell;
+    struct diag diag = {0};
+    uint64_t start = read_tsc();
+    enum status status = loader_load(cell_namespace_initial(), name, &cell, &diag);
+    uint64_t ticks = since(start, costs);
+    if (status != OK) {
+        return give_up(name, status, &diag);
+    }
+    struct loader_statistics now = loader_statistics();
+    uint64_t relocations = now.relocations - before.relocations;
+    console_print("figure load_%s %lu\nfigure load_%s_relocations %lu\n", name,
+                  (unsigned long)ticks, name, (unsigned long)relocations);
+    console_print("figure load_%s_relocate %lu\n", name,
+                  (unsigned long)(now.relocation_ticks - before.relocation_ticks));
+    return OK;
+}
+
+static enum status measure_cells(const struct app_arguments *arguments)
+{
+    struct costs costs = calibrate();
+    enum status status = OK;
+    for (int i = 1; status == OK && i < arguments->count; i++) {
+        status = measure_cell(arguments->values[i], &costs);
+    }
+    return status;
+}
+
 /* ---- what the boot has cost ---- */
 
 static void report_boot(void)
@@ -274,7 +304,9 @@ static void report_boot(void)
 
 enum status bench_main(const struct app_arguments *arguments)
 {
-    (void)arguments;
+    if (arguments->count > 1) {
+        return measure_cells(arguments);
+    }
     report_boot();
     struct costs costs = calibrate();
     measure_calls(&costs);

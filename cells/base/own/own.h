@@ -7,61 +7,153 @@
  * owns the thing. Live slots are linked in a *chain*, so that a fault at any instruction can still
  * find and release them. clang checks the same source at compile time: its analysis of
  * capabilities, put on handles, refuses use before acquisition, use after a move, double moves and
- * untested results.
+ * untested results. docs/ownership.md says what each tool catches.
  *
  * Rules:
  *  - A resource is an opaque `struct thing *` that is never returned by value: a function that
- * acquires one takes `struct thing **out` and writes it last, in one store.
+ *    acquires one takes `struct thing **out`, which is empty, and fills it last, by FILL or MOVE.
  *  - A function that *takes* one has a `struct thing **` parameter: it empties the slot, whether it
  *    succeeds or not. A plain `struct thing *` parameter borrows.
  *  - `thing_drop(struct thing **handle)` releases and empties; it does nothing on an empty one, may
- * be started again after it was interrupted, and clears the handle in one store as its commit.
+ *    be started again after it was interrupted, and ends with EMPTY as its commit.
  *  - A slot lives on the stack of the task whose chain it is linked in, and is left in the order of
- * C's scopes. Never `goto` into the scope of a slot, never longjmp over one.
+ *    C's scopes. Never `goto` into the scope of a slot, never longjmp over one.
+ *  - The status of an acquisition is tested at once, by itself: `if (f(..) != OK)`, `if (f(..))`, or
+ *    `s = f(..); if (s != OK)`; not by `switch`, `<` or an assignment within the condition. What is
+ *    full on one of two paths that join counts as empty afterwards; HELD() finds out.
+ *  - Filling or moving into what is full traps: the old content would be lost.
  *
  *      OWNED(frames, frames);                             empty, linked
  *      err = frame_allocator_take(4, 1, SLOT(frames));    filled by the callee
  *      if (err) { return err; }                           nothing to release, released anyway
+ *      paint(REF(frames));                                borrowed
  *      MOVE(*out_frames, frames);                         given away: this slot is empty again
+ *
+ * What lives longer than a scope is a field that is NULL while empty; the analysis does not see
+ * into fields, so who owns it is checked at run time only:
+ *
+ *      STORE(table->frames, frames);                      from a slot into a field
+ *      paint(STORED(table->frames));                      borrowed from there
+ *      LOAD(frames, table->frames);                       back into an empty slot
+ *      frames_drop(&table->frames);                       or released in place
  */
 #pragma once
 
 #include "status.h"
 
-#if defined(__clang__)
+/*
+ * Three views of one source. What runs, by whichever compiler, is slots. For analysis only:
+ * OWN_CONTRACTS shows plain pointers with contracts to `clang -fsyntax-only -Wthread-safety`; it is
+ * 1 or 2. clang does not look into functions that acquire conditionally, so the second pass is for
+ * these: in it every acquisition succeeds. OWN_PLAIN shows plain pointers to `gcc -fanalyzer`,
+ * which loses track of handles in linked slots.
+ */
+#ifndef OWN_CONTRACTS
+    #define OWN_CONTRACTS 0
+#endif
+#ifndef OWN_PLAIN
+    #define OWN_PLAIN OWN_CONTRACTS
+#endif
 
-/* ---- what clang sees: plain annotated pointers, checked with -Wthread-safety, never run ---- */
+#if OWN_CONTRACTS
+    #define OWN_ATTRIBUTE_(...) __attribute__((__VA_ARGS__))
+    /* The analysis understands a comparison with a literal, not with an enumerator. */
+    #define OK                  0
+#else
+    #define OWN_ATTRIBUTE_(...)
+#endif
 
-    #define OWN_CAPABILITY(name) __attribute__((capability(name)))
-    /* Holds the result only where the status was tested to be OK. */
+#if OWN_CONTRACTS == 0
+    #define OWN_ACQUIRES(...) MUST_CHECK
+    #define OWN_ALWAYS_ACQUIRES(...)
+    #define OWN_FILLED_(...)
+#elif OWN_CONTRACTS == 1
     #define OWN_ACQUIRES(...) \
-        __attribute__((try_acquire_capability(OK, __VA_ARGS__), warn_unused_result))
-    #define OWN_CONSUMES(...) __attribute__((release_capability(__VA_ARGS__)))
-    #define OWN_BORROWS(...)  __attribute__((requires_capability(__VA_ARGS__)))
+        OWN_ATTRIBUTE_(try_acquire_capability(0, __VA_ARGS__), warn_unused_result)
+    #define OWN_ALWAYS_ACQUIRES(...) OWN_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
+    #define OWN_FILLED_(...)         OWN_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
+#else
+    #define OWN_ACQUIRES(...)        OWN_ATTRIBUTE_(assert_capability(__VA_ARGS__))
+    #define OWN_ALWAYS_ACQUIRES(...) OWN_ATTRIBUTE_(assert_capability(__VA_ARGS__))
+    #define OWN_FILLED_(...)
+#endif
 
-    /* What the header of a handle declares, behind `struct OWN_CAPABILITY("thing") thing;`. */
-    #define OWN_DECLARE(type)                                                              \
-        CELL_API void type##_drop(struct type **handle)                                    \
-            __attribute__((assert_capability(**handle), release_capability(**handle)));    \
-        __attribute__((overloadable)) void own_move(struct type **to, struct type **from)  \
-            __attribute__((acquire_capability(**to), release_capability(**from)));         \
-        __attribute__((overloadable)) void own_store(struct type **to, struct type **from) \
-            __attribute__((release_capability(**from)))
+/* ---- contracts: on the type, and behind prototypes ---- */
 
-    #define OWNED(type, name)  struct type *name __attribute__((cleanup(type##_drop))) = NULL
-    #define SLOT(name)         (&(name))
-    #define REF(name)          (name)
-    #define MOVE(lvalue, name) own_move(&(lvalue), &(name))
-    #define STORE(field, name) own_store(&(field), &(name))
+/* On the forward declaration of a handle: `struct OWN_CAPABILITY("frames") frames;` */
+#define OWN_CAPABILITY(name) OWN_ATTRIBUTE_(capability("owned " name))
+
+/*
+ * OWN_ACQUIRES(**out): fills the slot if, and only if, it returns OK; the result must be tested.
+ * OWN_ALWAYS_ACQUIRES(**out): fills it, and cannot fail.
+ * OWN_CONSUMES(**slot): the slot is full before and empty after, whatever is returned.
+ * OWN_BORROWS(*handle): somebody owns it during the call.
+ */
+#define OWN_CONSUMES(...) OWN_ATTRIBUTE_(release_capability(__VA_ARGS__))
+#define OWN_BORROWS(...)  OWN_ATTRIBUTE_(requires_capability(__VA_ARGS__))
+
+/* The same for locks: on the type, on functions, on fields. docs/ownership.md has an example. */
+#define OWN_LOCK(name)                OWN_ATTRIBUTE_(capability(name))
+#define OWN_LOCKS(...)                OWN_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
+#define OWN_UNLOCKS(...)              OWN_ATTRIBUTE_(release_capability(__VA_ARGS__))
+#define OWN_NEEDS(...)                OWN_ATTRIBUTE_(requires_capability(__VA_ARGS__))
+#define OWN_EXCLUDES(...)             OWN_ATTRIBUTE_(locks_excluded(__VA_ARGS__))
+#define OWN_GUARDED_BY(...)           OWN_ATTRIBUTE_(guarded_by(__VA_ARGS__))
+#define OWN_POINTS_TO_GUARDED_BY(...) OWN_ATTRIBUTE_(pt_guarded_by(__VA_ARGS__))
+
+/* On a function that the analysis cannot follow; say why beside it. */
+#define OWN_UNCHECKED OWN_ATTRIBUTE_(no_thread_safety_analysis)
+
+/* What breaks the rules above is a programmer's error: the CPU reports it where it happens. */
+#define OWN_DEMAND_(condition) ((condition) ? (void)0 : __builtin_trap())
+
+#if OWN_PLAIN
+
+    #if OWN_CONTRACTS
+        #define OWN_DECLARE(type)                                                                  \
+            CELL_API void type##_drop(struct type **handle) OWN_UNCHECKED OWN_ATTRIBUTE_(          \
+                assert_capability(**handle), release_capability(**handle));                        \
+            OWN_OVERLOAD_(void)                                                                    \
+            own_move(struct type **to, struct type **from) OWN_CONSUMES(**from) OWN_FILLED_(**to); \
+            OWN_OVERLOAD_(void)                                                                    \
+            own_store(struct type **to, struct type **from) OWN_CONSUMES(**from);                  \
+            OWN_OVERLOAD_(void)                                                                    \
+            own_load(struct type **to, struct type **from)                                         \
+                OWN_ATTRIBUTE_(acquire_capability(**to));                                          \
+            OWN_OVERLOAD_(void) own_fill(struct type **to, struct type *handle) OWN_FILLED_(**to); \
+            OWN_OVERLOAD_(void) own_empty(struct type **slot) OWN_CONSUMES(**slot);                \
+            OWN_OVERLOAD_(void) own_borrow(struct type **slot) OWN_BORROWS(**slot);                \
+            OWN_OVERLOAD_(void)                                                                    \
+            own_stored(struct type **field) OWN_ATTRIBUTE_(assert_capability(**field));            \
+            OWN_OVERLOAD_(_Bool)                                                                   \
+            own_held(struct type **slot) OWN_ATTRIBUTE_(try_acquire_capability(1, **slot))
+        #define OWN_OVERLOAD_(type) __attribute__((overloadable)) type
+    #else
+        #define OWN_DECLARE(type)    CELL_API NOINLINE void type##_drop(struct type **handle)
+        #define own_fill(to, handle) ((void)(*(to) = (handle)))
+        #define own_empty(slot)      ((void)(*(slot) = NULL))
+        #define own_move(to, from)   (*(to) = *(from), own_empty(from))
+        #define own_store(to, from)  own_move(to, from)
+        #define own_load(to, from)   own_move(to, from)
+        #define own_held(slot)       (*(slot) != NULL)
+        #define own_borrow(slot)     ((void)0)
+        #define own_stored(field)    ((void)0)
+    #endif
+
+    #define OWNED(type, name)   struct type *name __attribute__((cleanup(type##_drop))) = NULL
+    #define SLOT(name)          (&(name))
+    #define REF(name)           (own_borrow(&(name)), (name))
+    #define HELD(name)          own_held(&(name))
+    #define MOVE(lvalue, name)  own_move(&(lvalue), &(name))
+    #define STORE(field, name)  own_store(&(field), &(name))
+    #define STORED(field)       (own_stored(&(field)), (field))
+    #define LOAD(name, field)   own_load(&(name), &(field))
+    #define FILL(out, resource) own_fill(out, resource)
+    #define EMPTY(slot)         own_empty(slot)
 
 #else
 
 /* ---- what runs ---- */
-
-    #define OWN_CAPABILITY(name)
-    #define OWN_ACQUIRES(...) MUST_CHECK
-    #define OWN_CONSUMES(...)
-    #define OWN_BORROWS(...)
 
 /*
  * The head of every slot. The tag is the slot's address xor its drop function: it says that this
@@ -71,21 +163,21 @@ struct own_slot {
     struct own_slot *below; /* the chain, towards older slots */
     uintptr_t tag;          /* 0 while not linked */
     void *handle;           /* NULL: empty */
-    void **peer;            /* destination of a move under way, else NULL */
+    void **peer;            /* the other side of a move under way, else NULL */
 };
 
 typedef void (*own_drop_t)(void **handle);
 
     /*
-     * The newest slot of this task, NULL when it has none: a field of the CPU's own memory, at
-     * %gs:8, which a switch of tasks saves and loads; on the host a variable of the thread.
+     * The newest slot of this task, NULL when it has none: a field of the CPU's own memory
+     * (cpu_local.h), which a switch of tasks saves and loads; on the host a variable of the thread.
      */
+    #define OWN_TOP_OFFSET 8u /* from %gs */
     #if __STDC_HOSTED__
 extern __thread struct own_slot *own_thread_top;
         #define OWN_TOP own_thread_top
     #else
-        #define OWN_TOP_OFFSET 8u /* struct cpu_local, own_top */
-        #define OWN_TOP        (*(struct own_slot * __seg_gs *)OWN_TOP_OFFSET)
+        #define OWN_TOP (*(struct own_slot * __seg_gs *)OWN_TOP_OFFSET)
     #endif
 
 /* Links an empty slot; `drop` is its type's drop function. */
@@ -101,8 +193,9 @@ static inline void own_enter(struct own_slot *slot, own_drop_t drop)
     COMPILER_BARRIER();
 }
 
-/* Releases what the slot holds, unless a move that was interrupted has given it to its peer
- * already. */
+/*
+ * Releases what the slot holds, unless a move that was interrupted left it to the other side.
+ */
 static inline void own_release(struct own_slot *slot, own_drop_t drop)
 {
     bool was_moved = slot->peer && *slot->peer == slot->handle;
@@ -117,6 +210,7 @@ static inline void own_leave(struct own_slot *slot, own_drop_t drop)
     COMPILER_BARRIER();
     own_release(slot, drop);
     COMPILER_BARRIER();
+    OWN_DEMAND_(OWN_TOP == slot); /* else scopes were left out of order */
     OWN_TOP = slot->below;
     COMPILER_BARRIER();
     slot->tag = 0;
@@ -131,6 +225,7 @@ static inline void own_leave(struct own_slot *slot, own_drop_t drop)
  */
 CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
 
+    /* What the header of a handle declares, behind `struct OWN_CAPABILITY("thing") thing;`. */
     #define OWN_DECLARE(type)                                          \
         CELL_API NOINLINE void type##_drop(struct type **handle);      \
         struct type##_slot {                                           \
@@ -150,18 +245,24 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
         }                                                              \
         struct type##_slot
 
+    /* An empty slot, linked, until the end of the block. */
     #define OWNED(type, name)                                                \
         struct type##_slot name __attribute__((cleanup(type##_slot_leave))); \
         own_enter(&(name).slot, (own_drop_t)type##_drop)
 
+    /* For callees that fill or consume: `struct type **`. */
     #define SLOT(name) (&(name).typed.handle)
+    /* For callees that borrow: `struct type *`. The slot must be full. */
     #define REF(name)  ((name).typed.handle)
+    /* Is it full? For code that cannot know. */
+    #define HELD(name) ((name).typed.handle != NULL)
 
-    /* Two phases: at every instruction exactly one of both counts as the owner. `lvalue` must be
-     * empty. */
+    /* Gives to `lvalue`, which must be empty, in two phases: at every instruction exactly one of
+     * both counts as the owner. */
     #define MOVE(lvalue, name)                        \
         do {                                          \
             (name).typed.peer = &(lvalue);            \
+            OWN_DEMAND_(!*(name).typed.peer);         \
             COMPILER_BARRIER();                       \
             *(name).typed.peer = (name).typed.handle; \
             COMPILER_BARRIER();                       \
@@ -170,6 +271,38 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
             (name).typed.peer = NULL;                 \
             COMPILER_BARRIER();                       \
         } while (0)
+    /* The same into a field, an element or a variable that outlives the scope. */
     #define STORE(field, name) MOVE(field, name)
+    /* Borrows from there. */
+    #define STORED(field)      (field)
+    /* Back into an empty slot; until the field is cleared, the field owns. */
+    #define LOAD(name, field)                         \
+        do {                                          \
+            OWN_DEMAND_(!(name).typed.handle);        \
+            (name).typed.peer = &(field);             \
+            COMPILER_BARRIER();                       \
+            (name).typed.handle = *(name).typed.peer; \
+            COMPILER_BARRIER();                       \
+            *(name).typed.peer = NULL;                \
+            COMPILER_BARRIER();                       \
+            (name).typed.peer = NULL;                 \
+            COMPILER_BARRIER();                       \
+        } while (0)
+
+    /* The commit of an acquisition and of a release: everything before has happened when the
+     * slot's one store does. Of `struct type **`. */
+    #define FILL(out, resource)   \
+        do {                      \
+            OWN_DEMAND_(!*(out)); \
+            COMPILER_BARRIER();   \
+            *(out) = (resource);  \
+            COMPILER_BARRIER();   \
+        } while (0)
+    #define EMPTY(slot)         \
+        do {                    \
+            COMPILER_BARRIER(); \
+            *(slot) = NULL;     \
+            COMPILER_BARRIER(); \
+        } while (0)
 
 #endif

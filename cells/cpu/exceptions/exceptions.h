@@ -50,5 +50,8 @@ CELL_API const char *exceptions_name(uint64_t vector);
 CELL_API size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, char *buffer,
                                     size_t size);
 
-/* "heap:.text.heap_free+0x1c", or "no cell" for an address outside of all cells. As snprintf. */
+/*
+ * "heap:.text.heap_free+0x1c"; before the static cells are adopted "heap, text+0x1c"; "no cell" for an
+ * address outside of all cells. As snprintf.
+ */
 CELL_API size_t exceptions_locate(uint64_t address, char *buffer, size_t size);

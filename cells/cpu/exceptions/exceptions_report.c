@@ -8,6 +8,7 @@
 #include "address_map.h"
 #include "console.h"
 #include "format.h"
+#include "nano_core_image.h"
 #include "x86.h"
 
 #define LOCATION_SIZE    160 /* names of a cell and a section, both at most 64 bytes in practice */
@@ -120,11 +121,27 @@ size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, ch
     return text.length;
 }
 
+/* Until the static cells are adopted, the image's table is all that is known of them: no sections. */
+static size_t locate_in_image(uint64_t address, char *buffer, size_t size)
+{
+    static const char *const regions[REGION_COUNT] = {"text", "rodata", "data"};
+    for (uint64_t i = 0; i < nano_core_image.cell_count; i++) {
+        const struct nano_core_image_cell *cell = &nano_core_image.cells[i];
+        for (unsigned r = 0; r < REGION_COUNT; r++) {
+            if (address - cell->addresses[r] < cell->sizes[r]) {
+                return format_into(buffer, size, "%s, %s+%#llx", cell->name, regions[r],
+                                   (unsigned long long)(address - cell->addresses[r]));
+            }
+        }
+    }
+    return format_into(buffer, size, "no cell");
+}
+
 size_t exceptions_locate(uint64_t address, char *buffer, size_t size)
 {
     const struct section *section = address_map_find(address);
     if (!section) {
-        return format_into(buffer, size, "no cell");
+        return locate_in_image(address, buffer, size);
     }
     return format_into(buffer, size, "%s:%s+%#llx", section->cell->name, section->name,
                        (unsigned long long)(address - section->address));

@@ -10,6 +10,7 @@
 #include "address_map.h"
 #include "console.h"
 #include "exceptions.h"
+#include "nano_core_image.h"
 #include "exceptions_priv.h"
 #include "x86.h"
 
@@ -118,6 +119,31 @@ static void test_locate_names_cell_section_and_offset(void **state)
     assert_string_equal(text, "no cell");
 }
 
+/* As `cellpack link` writes it: one cell, with text and data. */
+const struct nano_core_image nano_core_image = {
+    .magic = NANO_CORE_IMAGE_MAGIC,
+    .cell_count = 1,
+    .cells = {{
+        .name = "console",
+        .addresses = {0xffffffff80104000, 0, 0xffffffff80120000},
+        .sizes = {0x200, 0, 0x10},
+    }},
+};
+
+static void test_locate_before_adoption_names_cell_and_region(void **state)
+{
+    (void)state;
+    char text[64];
+    exceptions_locate(0xffffffff801041ff, text, sizeof(text));
+    assert_string_equal(text, "console, text+0x1ff");
+    exceptions_locate(0xffffffff80120000, text, sizeof(text));
+    assert_string_equal(text, "console, data+0");
+    exceptions_locate(0xffffffff80104200, text, sizeof(text));
+    assert_string_equal(text, "no cell");
+    exceptions_locate(0, text, sizeof(text));
+    assert_string_equal(text, "no cell");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_describe_cuts_but_counts),
         cmocka_unit_test(test_names_of_all_numbers_are_there),
         cmocka_unit_test(test_locate_names_cell_section_and_offset),
+        cmocka_unit_test(test_locate_before_adoption_names_cell_and_region),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

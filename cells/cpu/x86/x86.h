@@ -14,6 +14,8 @@
 
 #include "cell.h"
 
+#define MSR_GS_BASE 0xc0000101u
+
 static inline uint64_t read_cr0(void)
 {
     uint64_t value;

@@ -86,11 +86,22 @@ enum status cell_namespace_reserve(struct cell_namespace *namespace, uint32_t ce
     return status == OK ? grow(&namespace->symbols, symbols) : status;
 }
 
+static void publish_symbol(struct cell_namespace *namespace, struct symbol *symbol)
+{
+    const struct symbol_key *key = symbol_map_insert(&namespace->symbols, &symbol->key);
+    if (!key || symbol->binding == STB_WEAK) {
+        return;
+    }
+    /* Only one of the same load can be here, and weak: the loader has bound all to the strong one. */
+    symbol_map_remove(&namespace->symbols, key);
+    symbol_map_insert(&namespace->symbols, &symbol->key);
+}
+
 void cell_namespace_publish(struct cell_namespace *namespace, struct cell *cell)
 {
     symbol_map_insert(&namespace->names, &cell->key);
     for (uint32_t i = 0; i < cell->symbol_count; i++) {
-        symbol_map_insert(&namespace->symbols, &cell->symbols[i].key);
+        publish_symbol(namespace, &cell->symbols[i]);
     }
     cell->namespace = namespace;
     cell->next = NULL;

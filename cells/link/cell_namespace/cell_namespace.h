@@ -51,8 +51,8 @@ CELL_API MUST_CHECK enum status cell_namespace_reserve(struct cell_namespace *na
                                                        uint32_t cells, uint32_t symbols);
 
 /*
- * Adds a cell and its symbols, for which room was reserved. A weak symbol that is defined here
- * already stays as it is; the loader has refused every other duplicate.
+ * Adds a cell and its symbols, for which room was reserved. Of one symbol defined twice the strong
+ * definition is kept, or the first of two weak ones; the loader has refused every other duplicate.
  */
 CELL_API void cell_namespace_publish(struct cell_namespace *namespace, struct cell *cell);
 

@@ -234,13 +234,24 @@ static enum status complete(struct transaction *transaction, struct diag *diag)
     return status;
 }
 
-static enum status load_member(struct cell_namespace *namespace, uint64_t member, struct diag *diag)
+static enum status refuse_symbol(const char *symbol, struct diag *diag)
+{
+    return diag_set(diag, DIAG_LINK_MISSING_SYMBOL, &(struct diag_site){.symbol = symbol});
+}
+
+/* Where `symbol` is given the member must define it. */
+static enum status load_member(struct cell_namespace *namespace, uint64_t member,
+                               const char *symbol, struct diag *diag)
 {
     uint64_t start = loader_ticks();
     struct transaction transaction;
     enum status status = transaction_begin(&transaction, namespace, diag);
     if (status == OK) {
         status = transaction_stage(&transaction, member, diag);
+    }
+    if (status == OK && symbol &&
+        !transaction_lookup(&transaction, symbol, symbol_map_hash(symbol))) {
+        status = refuse_symbol(symbol, diag); /* the index promised too much */
     }
     if (status == OK) {
         status = complete(&transaction, diag);
@@ -271,7 +282,7 @@ enum status loader_load(struct cell_namespace *namespace, const char *name, stru
         if (!catalog_find_cell(name, &member)) {
             return diag_set(diag, DIAG_LINK_CELL, &(struct diag_site){.cell = name});
         }
-        enum status status = load_member(namespace, member, diag);
+        enum status status = load_member(namespace, member, NULL, diag);
         if (status != OK) {
             return status;
         }
@@ -289,16 +300,13 @@ enum status loader_demand(struct cell_namespace *namespace, const char *name, ui
     if (!symbol) {
         uint64_t member;
         if (!catalog_find_symbol(name, hash, &member)) {
-            return diag_set(diag, DIAG_LINK_MISSING_SYMBOL, &(struct diag_site){.symbol = name});
+            return refuse_symbol(name, diag);
         }
-        enum status status = load_member(namespace, member, diag);
+        enum status status = load_member(namespace, member, name, diag);
         if (status != OK) {
             return status;
         }
         symbol = cell_namespace_find(namespace, name, hash);
-    }
-    if (!symbol) { /* the index named a member that does not define it */
-        return diag_set(diag, DIAG_LINK_MISSING_SYMBOL, &(struct diag_site){.symbol = name});
     }
     *out_address = symbol->entry ? symbol->entry : symbol->address;
     return OK;

@@ -58,15 +58,40 @@ static void drop_scratch(struct staged_cell *staged)
     }
 }
 
-/* Names the section of the first byte that differs. */
-static enum status refuse_image(const struct staged_cell *staged, uint32_t region, uint64_t at,
-                                uint8_t expected, uint8_t found, struct diag *diag)
+/* The first of `size` bytes that differs, or `size`. */
+static uint64_t first_difference(const uint8_t *expected, const uint8_t *found, uint64_t size)
+{
+    uint64_t at = 0;
+    if (size == 0 || __builtin_memcmp(expected, found, size) == 0) {
+        return size;
+    }
+    while (expected[at] == found[at]) {
+        at++;
+    }
+    return at;
+}
+
+static enum status compare_region(const struct staged_cell *staged, uint32_t region,
+                                  struct diag *diag)
 {
     const struct cell *cell = &staged->loaded->cell;
-    struct diag_site site = {.cell = staged->name, .expected = expected, .found = found};
+    const struct region *running = &cell->regions[region];
+    const uint8_t *expected = staged->unit.bytes[region];
+    const uint8_t *found = (const uint8_t *)running->address;
+    uint64_t at = first_difference(expected, found, running->size);
+    if (at == running->size) {
+        return OK;
+    }
+    struct diag_site site = {
+        .cell = staged->name,
+        .section = region == REGION_TEXT ? "text" : "rodata", /* between two sections */
+        .offset = at,
+        .expected = expected[at],
+        .found = found[at],
+    };
     for (uint32_t k = cell->region_first[region]; k < cell->region_first[region + 1]; k++) {
         const struct section *section = &cell->sections[cell->by_address[k]];
-        uint64_t start = section->address - cell->regions[region].address;
+        uint64_t start = section->address - running->address;
         if (at - start < section->size) {
             site.section = section->name;
             site.offset = at - start;
@@ -75,29 +100,19 @@ static enum status refuse_image(const struct staged_cell *staged, uint32_t regio
     return diag_set(diag, DIAG_LINK_IMAGE, &site);
 }
 
-static enum status compare_region(const struct staged_cell *staged, uint32_t region,
-                                  struct diag *diag)
-{
-    const struct region *running = &staged->loaded->cell.regions[region];
-    const uint8_t *expected = staged->unit.bytes[region];
-    const uint8_t *found = (const uint8_t *)running->address;
-    if (running->size == 0 || __builtin_memcmp(expected, found, running->size) == 0) {
-        return OK;
-    }
-    uint64_t at = 0;
-    while (expected[at] == found[at]) {
-        at++;
-    }
-    return refuse_image(staged, region, at, expected[at], found[at], diag);
-}
-
 static enum status compare_entries(const struct staged_cell *staged,
                                    const struct nano_core_image_cell *row, struct diag *diag)
 {
     const struct cell *cell = &staged->loaded->cell;
     size_t size = (size_t)cell->entry_count * ENTRY_SIZE;
+    struct diag_site site = {
+        .cell = staged->name,
+        .section = "entries",
+        .expected = cell->entry_count,
+        .found = row->entry_count,
+    };
     if (row->entry_count != cell->entry_count) {
-        return refuse_memory(staged, DIAG_LINK_IMAGE, "entries", row->entry_count, diag);
+        return diag_set(diag, DIAG_LINK_IMAGE, &site);
     }
     if (size == 0) {
         return OK;
@@ -107,9 +122,14 @@ static enum status compare_entries(const struct staged_cell *staged,
         return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, size, diag);
     }
     link_unit_write_entries(&staged->unit, expected);
-    bool is_equal = __builtin_memcmp(expected, (const void *)cell->entries, size) == 0;
+    const uint8_t *found = (const uint8_t *)cell->entries;
+    site.offset = first_difference(expected, found, size);
+    if (site.offset < size) {
+        site.expected = expected[site.offset];
+        site.found = found[site.offset];
+    }
     heap_free(expected);
-    return is_equal ? OK : refuse_memory(staged, DIAG_LINK_IMAGE, "entries", size, diag);
+    return site.offset == size ? OK : diag_set(diag, DIAG_LINK_IMAGE, &site);
 }
 
 /* Text and rodata are what linking yields; data may have changed, for the cells have been running.
@@ -179,6 +199,9 @@ static enum status publish_image_symbol(struct cell_namespace *namespace,
                                         const struct nano_core_image *image, struct diag *diag)
 {
     static const char name[] = "nano_core_image";
+    if (cell_namespace_find_own(namespace, name, symbol_map_hash(name))) {
+        return diag_set(diag, DIAG_LINK_DUPLICATE_SYMBOL, &(struct diag_site){.symbol = name});
+    }
     if (cell_namespace_reserve(namespace, 0, 1) != OK) {
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
     }
@@ -219,6 +242,9 @@ enum status loader_adopt(struct cell_namespace *namespace, const struct nano_cor
         drop_scratch(&transaction.staged[i]);
     }
     transaction_end(&transaction, status == OK);
+    if (status != OK) {
+        symbol_map_remove(&namespace->symbols, &image_symbol.key);
+    }
     count_adoption(loader_ticks() - start);
     return status;
 }

@@ -190,13 +190,24 @@ static enum status read_cell(struct staged_cell *staged, const struct archive_me
     return status;
 }
 
+/* In the namespace, or staged before the last one, which is about to be opened? */
+static bool is_present(const struct transaction *transaction, const char *name)
+{
+    for (uint32_t i = 0; i + 1 < transaction->count; i++) {
+        if (__builtin_strcmp(transaction->staged[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return cell_namespace_find_cell(transaction->namespace, name) != NULL;
+}
+
 static enum status open_staged(struct transaction *transaction, struct staged_cell *staged,
                                const struct archive_member *member, struct diag *diag)
 {
     struct elf_object object;
     struct cell_info info;
     enum status status = read_cell(staged, member, &object, &info, diag);
-    if (status == OK && cell_namespace_find_cell(transaction->namespace, info.name)) {
+    if (status == OK && is_present(transaction, info.name)) {
         status = diag_set(diag, DIAG_LINK_DUPLICATE_CELL, &(struct diag_site){0});
     }
     if (status == OK) {

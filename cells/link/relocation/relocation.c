@@ -52,6 +52,8 @@ static const char *const names[] = {
     [36] = "R_X86_64_TLSDESC",
     [37] = "R_X86_64_IRELATIVE",
     [38] = "R_X86_64_RELATIVE64",
+    [39] = "R_X86_64_PC32_BND",
+    [40] = "R_X86_64_PLT32_BND",
     [41] = "R_X86_64_GOTPCRELX",
     [42] = "R_X86_64_REX_GOTPCRELX",
 };

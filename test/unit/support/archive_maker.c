@@ -63,7 +63,8 @@ void object_rename(struct span object, const char *from, const char *to)
 
 void archive_maker_add(struct archive_maker *maker, const char *cell, struct span object)
 {
-    assert_true(maker->count < ARRAY_COUNT(maker->members) && strlen(cell) <= 10);
+    assert_true(maker->count < ARRAY_COUNT(maker->members) &&
+                strlen(cell) < sizeof(maker->members[0].name));
     strcpy(maker->members[maker->count].name, cell);
     maker->members[maker->count++].object = object;
 }
@@ -102,13 +103,30 @@ static size_t index_exports(const struct archive_maker *maker, const uint64_t *m
     return used;
 }
 
+#define LONG_NAME 48u /* bytes that each name takes in "//" */
+
+static void write_members(const struct archive_maker *maker, const uint64_t *offsets,
+                          uint8_t *long_names, uint8_t *bytes)
+{
+    for (size_t m = 0; m < maker->count; m++) {
+        char name[32];
+        struct span object = maker->members[m].object;
+        sprintf((char *)long_names + m * LONG_NAME, "%s.cell/\n", maker->members[m].name);
+        snprintf(name, sizeof(name), "/%zu", m * LONG_NAME);
+        write_header(bytes + offsets[m], name, object.size);
+        memcpy(bytes + offsets[m] + HEADER_SIZE, object.base, object.size);
+    }
+}
+
 struct span archive_maker_write(const struct archive_maker *maker)
 {
     size_t count;
     size_t names_size = index_exports(maker, NULL, NULL, NULL, &count);
     size_t index_size = (4 + 4 * count + names_size + 1) & ~(size_t)1;
     uint64_t offsets[ARRAY_COUNT(maker->members)];
-    size_t end = 8 + HEADER_SIZE + index_size;
+    size_t index_at = 8 + HEADER_SIZE;
+    size_t long_names_at = index_at + index_size + HEADER_SIZE;
+    size_t end = long_names_at + maker->count * LONG_NAME;
     for (size_t m = 0; m < maker->count; m++) {
         offsets[m] = end;
         end += HEADER_SIZE + ((maker->members[m].object.size + 1) & ~(size_t)1);
@@ -117,16 +135,10 @@ struct span archive_maker_write(const struct archive_maker *maker)
     assert_non_null(bytes);
     memcpy(bytes, "!<arch>\n", 8);
     write_header(bytes + 8, "/", index_size);
-    uint8_t *index = bytes + 8 + HEADER_SIZE;
     uint32_t big_count = __builtin_bswap32((uint32_t)count);
-    memcpy(index, &big_count, 4);
-    index_exports(maker, offsets, index + 4, index + 4 + 4 * count, &count);
-    for (size_t m = 0; m < maker->count; m++) {
-        char name[32];
-        struct span object = maker->members[m].object;
-        snprintf(name, sizeof(name), "%s.cell/", maker->members[m].name);
-        write_header(bytes + offsets[m], name, object.size);
-        memcpy(bytes + offsets[m] + HEADER_SIZE, object.base, object.size);
-    }
+    memcpy(bytes + index_at, &big_count, 4);
+    index_exports(maker, offsets, bytes + index_at + 4, bytes + index_at + 4 + 4 * count, &count);
+    write_header(bytes + long_names_at - HEADER_SIZE, "//", maker->count * LONG_NAME);
+    write_members(maker, offsets, bytes + long_names_at, bytes);
     return span_of(bytes, end);
 }

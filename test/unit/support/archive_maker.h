@@ -26,14 +26,14 @@ void object_rename(struct span object, const char *from, const char *to);
 
 struct archive_maker {
     struct {
-        char name[16]; /* of the cell */
+        char name[40]; /* of the cell */
         struct span object;
     } members[16];
     size_t count;
 };
 
-/* Adds `object` (borrowed) as member `<cell>.cell`; the name is at most 10 characters long. */
+/* Adds `object` (borrowed) as member `<cell>.cell`. */
 void archive_maker_add(struct archive_maker *maker, const char *cell, struct span object);
 
-/* Writes the archive: index of all exports, in order, then the members. */
+/* Writes the archive: index of all exports, long names, the members in order. */
 struct span archive_maker_write(const struct archive_maker *maker);
