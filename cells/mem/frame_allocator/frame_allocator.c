@@ -18,7 +18,7 @@ CELL(library, "1.0.0");
 #define FIRST_MEGABYTE 0x100000ull /* firmware data, and where other CPUs start */
 #define ALL_FRAMES     (PHYSICAL_LIMIT >> PAGE_SHIFT)
 
-#define HELD FRAME_KIND_COUNT /* no set: owned by the running system */
+#define HELD_SET FRAME_KIND_COUNT /* no set: owned by the running system */
 
 #define OWNER_KIND  0x3u
 #define OWNER_STALE 0x4u
@@ -93,7 +93,7 @@ static void give_range(struct frames *frames)
 
 /* ---- the memory map ---- */
 
-/* Moves those frames of `wanted` that are in set `from` to set `to`, or, for HELD, to the system. */
+/* Moves those frames of `wanted` that are in set `from` to set `to`, or, for HELD_SET, to the system. */
 static enum status move_between(enum frame_kind from, unsigned to, struct range wanted)
 {
     uint64_t at = wanted.start;
@@ -120,7 +120,7 @@ static enum status move_between(enum frame_kind from, unsigned to, struct range 
         if (status != OK) {
             return status;
         }
-        if (to == HELD) {
+        if (to == HELD_SET) {
             struct frames *frames = become_handle(taken, from);
             frames->next = held;
             held = frames;
@@ -220,7 +220,7 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
         status = reserve_all(boot);
     }
     if (status == OK) {
-        status = move_between(FRAMES_RAM, HELD, frames_within(image_start, image_bytes, true));
+        status = move_between(FRAMES_RAM, HELD_SET, frames_within(image_start, image_bytes, true));
     }
     total_ram = free_frames[FRAMES_RAM].total;
     return status == OK && total_ram == 0 ? ERR_NO_MEMORY : status;
@@ -241,7 +241,7 @@ enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct fram
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
     }
-    *out = become_handle(taken, FRAMES_RAM);
+    FILL(out, become_handle(taken, FRAMES_RAM));
     return OK;
 }
 
@@ -257,11 +257,12 @@ enum status frame_allocator_take_top(uint64_t count, struct frames **out)
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
     }
-    *out = become_handle(taken, FRAMES_RAM);
+    FILL(out, become_handle(taken, FRAMES_RAM));
     return OK;
 }
 
-enum status frame_allocator_take_table(paddr_t *out_frame)
+/* The handle ends here: what is kept of it is its descriptor. */
+OWN_UNCHECKED enum status frame_allocator_take_table(paddr_t *out_frame)
 {
     struct frames *frames = NULL;
     enum status status = frame_allocator_take_top(1, &frames);
@@ -287,7 +288,8 @@ void frame_allocator_give_table(paddr_t frame)
     give_range(frames);
 }
 
-enum status frame_allocator_take_any(uint64_t count, struct frames **out)
+/* Unchecked: the handle is filled by its end. */
+OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames **out)
 {
     struct range_tree *tree = &free_frames[FRAMES_RAM];
     if (count == 0) {
@@ -330,7 +332,7 @@ enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames
         struct range_node *taken;
         status = range_tree_take_at(&free_frames[kind], wanted, spare, &taken);
         if (status == OK) {
-            *out = become_handle(taken, (enum frame_kind)kind);
+            FILL(out, become_handle(taken, (enum frame_kind)kind));
         }
     }
     put_nodes(spare);
@@ -418,8 +420,7 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
     if (before == at->node.range.count) { /* between two ranges */
         struct frames *rest = at->next;
         at->next = NULL;
-        COMPILER_BARRIER();
-        *out_rest = rest;
+        FILL(out_rest, rest);
         return OK;
     }
     struct frames *rest = descriptor_pool_get();
@@ -435,12 +436,12 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
         return status;
     }
     at->next = NULL;
-    COMPILER_BARRIER();
-    *out_rest = rest;
+    FILL(out_rest, rest);
     return OK;
 }
 
-enum status frames_merge(struct frames *frames, struct frames **rest)
+/* Unchecked: this is where merging happens. */
+OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **rest)
 {
     struct frames *last = frames;
     struct frames *added = *rest;
@@ -453,8 +454,7 @@ enum status frames_merge(struct frames *frames, struct frames **rest)
     while (last->next) {
         last = last->next;
     }
-    *rest = NULL;
-    COMPILER_BARRIER();
+    EMPTY(rest);
     last->next = added;
     bool is_alike = last->node.owner == added->node.owner;
     if (is_alike &&

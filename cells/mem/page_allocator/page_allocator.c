@@ -109,7 +109,7 @@ enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t al
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_NO_ADDRESS_SPACE : status;
     }
-    *out = become_handle(taken, zone);
+    FILL(out, become_handle(taken, zone));
     return OK;
 }
 
@@ -137,7 +137,7 @@ enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages *
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_BUSY : status;
     }
-    *out = become_handle(taken, zone);
+    FILL(out, become_handle(taken, zone));
     return OK;
 }
 
@@ -179,11 +179,12 @@ enum status pages_split(struct pages *pages, uint64_t first_count, struct pages 
         return status;
     }
     rest->node.owner = pages->node.owner;
-    *out_rest = rest;
+    FILL(out_rest, rest);
     return OK;
 }
 
-enum status pages_merge(struct pages *pages, struct pages **rest)
+/* Unchecked: this is where merging happens. */
+OWN_UNCHECKED enum status pages_merge(struct pages *pages, struct pages **rest)
 {
     struct pages *added = *rest;
     if (!added) {
@@ -197,8 +198,7 @@ enum status pages_merge(struct pages *pages, struct pages **rest)
     if (status != OK) {
         return status;
     }
-    *rest = NULL;
-    COMPILER_BARRIER();
+    EMPTY(rest);
     pages->node.range = joined;
     descriptor_pool_put(added);
     return OK;
