@@ -149,10 +149,7 @@ static void append_legend(const struct colours *colours, struct bytes *out)
 
 void graph_write_dot(const struct graph *graph, struct bytes *out)
 {
-    struct colours colours = {0};
-    for (uint32_t i = 0; i < graph->model->cell_count; i++) {
-        colours.by_shelf = colours.by_shelf || graph->shelves[i];
-    }
+    struct colours colours = collect_colours(graph);
     bytes_append_text(
         out,
         "digraph cells {\n"
