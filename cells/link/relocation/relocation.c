@@ -67,18 +67,18 @@ const char *relocation_name(uint32_t type)
 struct function *relocation_find_function(struct function *functions, uint32_t count,
                                           uint32_t section, uint32_t offset)
 {
-    uint32_t low = 0;
+    const uint64_t wanted = (uint64_t)section << 32 | offset;
     while (count > 0) {
         uint32_t half = count / 2;
-        const struct function *middle = &functions[low + half];
-        if (middle->section < section || (middle->section == section && middle->offset < offset)) {
-            low += half + 1;
+        struct function *middle = functions + half;
+        if (((uint64_t)middle->section << 32 | middle->offset) < wanted) {
+            functions = middle + 1;
             count -= half + 1;
         } else {
             count = half;
         }
     }
-    return &functions[low];
+    return functions;
 }
 
 static size_t append(char *to, size_t at, size_t size, const char *from)
