@@ -16,27 +16,16 @@
 #include "page_table_priv.h"
 #include "x86.h"
 
+#define SIMULATED_FRAMES 400
+#include "simulated_mmu.h"
+
 /* ---- the machine ---- */
 
-#define FRAMES     400
-#define BOOT_ROOT  (1 * PAGE_SIZE)
 #define FIRST_FREE 2
-#define TLB_SIZE   1024
-#define WALK_SIZE  64
 
-static _Alignas(4096) uint64_t memory[FRAMES][ENTRY_COUNT]; /* by frame number */
-static bool is_taken[FRAMES];
+static bool is_taken[SIMULATED_FRAMES];
 static size_t taken_count;
-static size_t taken_limit = FRAMES;
-static uint64_t cr3 = BOOT_ROOT;
-static size_t invlpg_count;
-static size_t cr3_count;
-
-/* What the CPU remembers until it is told to forget: pages of both sizes, and tables of level 1. */
-static struct {
-    vaddr_t page;
-    uint64_t entry; /* 0: nothing here */
-} tlb[TLB_SIZE], large_tlb[WALK_SIZE], walks[WALK_SIZE];
+static size_t taken_limit = SIMULATED_FRAMES;
 
 enum status frame_allocator_take_table(paddr_t *out_frame)
 {
@@ -46,7 +35,7 @@ enum status frame_allocator_take_table(paddr_t *out_frame)
     size_t frame = FIRST_FREE;
     while (is_taken[frame]) {
         frame++;
-        assert_true(frame < FRAMES);
+        assert_true(frame < SIMULATED_FRAMES);
     }
     is_taken[frame] = true;
     taken_count++;
@@ -61,110 +50,6 @@ void frame_allocator_give_table(paddr_t frame)
     is_taken[frame / PAGE_SIZE] = false;
     taken_count--;
     memset(memory[frame / PAGE_SIZE], 0xff, PAGE_SIZE); /* its next owner */
-}
-
-uint64_t read_cr3(void)
-{
-    return cr3;
-}
-
-void write_cr3(uint64_t value)
-{
-    cr3 = value;
-    cr3_count++;
-    memset(tlb, 0, sizeof(tlb));
-    memset(large_tlb, 0, sizeof(large_tlb));
-    memset(walks, 0, sizeof(walks));
-}
-
-static size_t tlb_index(vaddr_t page)
-{
-    return (page >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 32 & (TLB_SIZE - 1);
-}
-
-static size_t region_index(vaddr_t page)
-{
-    return page / LARGE_SIZE * 0x9e3779b97f4a7c15ull >> 32 & (WALK_SIZE - 1);
-}
-
-/* One page, of whichever size, and all that is remembered of tables. */
-void invlpg(uint64_t address)
-{
-    vaddr_t page = page_align_down(address);
-    invlpg_count++;
-    if (tlb[tlb_index(page)].page == page) {
-        tlb[tlb_index(page)].entry = 0;
-    }
-    if (large_tlb[region_index(page)].page == (page & ~(LARGE_SIZE - 1))) {
-        large_tlb[region_index(page)].entry = 0;
-    }
-    memset(walks, 0, sizeof(walks));
-}
-
-static uint64_t *frame_at(paddr_t frame)
-{
-    assert_true(frame / PAGE_SIZE < FRAMES);
-    return memory[frame / PAGE_SIZE];
-}
-
-/* The entry of level 2 for `page`, through what is remembered, or 0. */
-static uint64_t walk_to_directory(vaddr_t page)
-{
-    vaddr_t region = page & ~(LARGE_SIZE - 1);
-    size_t at = region_index(page);
-    if (walks[at].entry && walks[at].page == region) {
-        return walks[at].entry;
-    }
-    uint64_t entry = cr3;
-    for (unsigned level = LEVELS; level > 1; level--) {
-        entry = frame_at(frame_of(entry))[index_at(level, page)];
-        if (!(entry & ENTRY_PRESENT)) {
-            return 0;
-        }
-    }
-    /* In the windows an entry of a table is used at another level: they have no large pages. */
-    if (index_at(LEVELS, page) != SLOT_SELF && is_large(entry)) {
-        return entry;
-    }
-    walks[at].page = region;
-    walks[at].entry = entry;
-    return entry;
-}
-
-/* What the CPU uses for `page`; 0 is a page fault. */
-static uint64_t translate(vaddr_t page)
-{
-    vaddr_t region = page & ~(LARGE_SIZE - 1);
-    if (tlb[tlb_index(page)].entry && tlb[tlb_index(page)].page == page) {
-        return tlb[tlb_index(page)].entry;
-    }
-    uint64_t large = large_tlb[region_index(page)].entry;
-    if (!large || large_tlb[region_index(page)].page != region) {
-        uint64_t directory = walk_to_directory(page);
-        bool is_window = index_at(LEVELS, page) == SLOT_SELF;
-        if (is_window || !is_large(directory)) {
-            uint64_t entry = directory ? frame_at(frame_of(directory))[index_at(1, page)] : 0;
-            if (!(entry & ENTRY_PRESENT)) {
-                return 0;
-            }
-            tlb[tlb_index(page)].page = page;
-            tlb[tlb_index(page)].entry = entry;
-            return entry;
-        }
-        assert_int_equal(frame_of(directory) & (LARGE_SIZE - 1),
-                         0); /* else reserved bits are set */
-        large_tlb[region_index(page)].page = region;
-        large_tlb[region_index(page)].entry = directory;
-        large = directory;
-    }
-    return (large & ~ENTRY_LARGE) + index_at(1, page) * PAGE_SIZE;
-}
-
-void *window_at(vaddr_t address)
-{
-    uint64_t entry = translate(page_align_down(address));
-    assert_true(entry & ENTRY_WRITABLE);
-    return (char *)frame_at(frame_of(entry)) + address % PAGE_SIZE;
 }
 
 /*
@@ -201,15 +86,6 @@ static void assert_nothing_is_lost(void)
     assert_int_equal(statistics.tables, tables);
     assert_int_equal(statistics.tables + statistics.spares, taken_count);
     assert_true(statistics.spares <= PAGE_TABLE_SPARES);
-}
-
-/* As boot.S leaves it: a root with itself in SLOT_SELF and something else in slot 0. */
-static int start_machine(void **state)
-{
-    (void)state;
-    memory[1][SLOT_SELF] = BOOT_ROOT | ENTRY_TABLE;
-    memory[1][0] = BOOT_ROOT | ENTRY_TABLE;
-    return 0;
 }
 
 static void assert_mapped(vaddr_t page, paddr_t frame, unsigned flags)
@@ -396,7 +272,7 @@ static void test_init_failing_at_any_frame_keeps_the_old_tables(void **state)
         assert_boot_tables();
     }
     struct page_region both = {.start = KERNEL_BASE, .page_count = 1, .flags = 3};
-    taken_limit = FRAMES;
+    taken_limit = SIMULATED_FRAMES;
     assert_int_equal(page_table_init(&both, 1), ERR_PERMISSION);
     struct page_region twice[] = {image[0], image[1], image[0]};
     assert_int_equal(page_table_init(twice, ARRAY_COUNT(twice)), ERR_EXISTS);
@@ -501,7 +377,7 @@ static void test_map_without_a_frame_for_a_table_fails_and_works_later(void **st
         assert_int_equal(page_table_map(page, 0x9000, 1, PAGE_READ), ERR_NO_MEMORY);
         assert_not_mapped(page);
         assert_int_equal(page_table_statistics().tables, before);
-        taken_limit = FRAMES;
+        taken_limit = SIMULATED_FRAMES;
         release_scratch(scratch);
         assert_nothing_is_lost();
     }
@@ -594,11 +470,11 @@ static void test_split_without_a_frame_changes_nothing(void **state)
     taken_limit = taken_count;
     assert_int_equal(page_table_cut(RUN + PAGE_SIZE), ERR_NO_MEMORY);
     assert_int_equal(page_table_cut(RUN + LARGE_SIZE), OK); /* entries end there anyway */
-    taken_limit = FRAMES;
+    taken_limit = SIMULATED_FRAMES;
     assert_int_equal(page_table_cut(RUN + PAGE_SIZE), OK);
     taken_limit = taken_count;
     assert_int_equal(page_table_unmap(RUN, 1), OK);
-    taken_limit = FRAMES;
+    taken_limit = SIMULATED_FRAMES;
     assert_run(RUN + PAGE_SIZE, FRAME + PAGE_SIZE, 1023, PAGE_WRITE);
     assert_int_equal(page_table_unmap(RUN + PAGE_SIZE, 1023), OK);
     release_scratch(scratch);
@@ -619,7 +495,7 @@ static void test_map_failing_in_the_middle_maps_nothing(void **state)
         assert_int_equal(page_table_map(RUN, FRAME + PAGE_SIZE, 2000, PAGE_READ),
                          ERR_NO_MEMORY); /* needs six tables, the upper two included */
         assert_no_run(RUN, 2000);
-        taken_limit = FRAMES;
+        taken_limit = SIMULATED_FRAMES;
         assert_nothing_is_lost();
         release_scratch(scratch);
     }
@@ -732,7 +608,7 @@ static size_t model_step(bool may_lack_memory)
     enum status expected;
     enum status status;
     int kind = rand() % 4;
-    taken_limit = may_lack_memory ? taken_count : FRAMES;
+    taken_limit = may_lack_memory ? taken_count : SIMULATED_FRAMES;
     if (kind < 2) {
         expected = mapped ? ERR_EXISTS : OK;
         status = page_table_map(page, frame, count, flags);
@@ -740,7 +616,7 @@ static size_t model_step(bool may_lack_memory)
         expected = mapped < count ? ERR_NOT_FOUND : OK;
         status = kind == 2 ? page_table_unmap(page, count) : page_table_protect(page, count, flags);
     }
-    taken_limit = FRAMES;
+    taken_limit = SIMULATED_FRAMES;
     if (status == ERR_NO_MEMORY && may_lack_memory) {
         compare_model(run, first, count);
         return 1;
