@@ -166,15 +166,16 @@
             type##_lock(lock, &(name))
     #endif
 
-    #define OWNED(type, name)   struct type *name __attribute__((cleanup(type##_drop))) = NULL
-    #define SLOT(name)          (&(name))
-    #define REF(name)           (own_borrow(&(name)), (name))
-    #define HELD(name)          own_held(&(name))
-    #define MOVE(lvalue, name)  own_move(&(lvalue), &(name))
-    #define STORE(field, name)  own_store(&(field), &(name))
+    /* Another name than the slot's: findings show which pointers have a cleanup. */
+    #define OWNED(type, name)   struct type *name##_slot __attribute__((cleanup(type##_drop))) = NULL
+    #define SLOT(name)          (&name##_slot)
+    #define REF(name)           (own_borrow(&name##_slot), name##_slot)
+    #define HELD(name)          own_held(&name##_slot)
+    #define MOVE(lvalue, name)  own_move(&(lvalue), &name##_slot)
+    #define STORE(field, name)  own_store(&(field), &name##_slot)
     #define STORED(field)       (own_stored(&(field)), (field))
-    #define LOAD(name, field)   own_load(&(name), &(field))
-    #define TAKE(name, slot)    own_move(&(name), slot)
+    #define LOAD(name, field)   own_load(&name##_slot, &(field))
+    #define TAKE(name, slot)    own_move(&name##_slot, slot)
     #define FILL(out, resource) own_fill(out, resource)
     #define EMPTY(slot)         own_empty(slot)
 
