@@ -152,7 +152,16 @@ static bool is_near(const struct relocation_batch *batch, const struct link_symb
            sign_extends(distance - batch->object->sections[batch->section].sh_size);
 }
 
-/* The loop; compiled once for each of the two kinds of field. */
+static inline void store_field(uint8_t *bytes, uint64_t offset, uint64_t value, bool is_relative)
+{
+    if (is_relative) {
+        store32(bytes + offset, value - offset);
+    } else {
+        store64(bytes + offset, value);
+    }
+}
+
+/* Compiled once for each of the two kinds of field. The inner loop stays within one window. */
 static inline __attribute__((always_inline)) void apply_run(const struct relocation_scope *scope,
                                                             struct relocation_cursor *cursor,
                                                             const struct link_symbol *symbol,
@@ -170,35 +179,36 @@ static inline __attribute__((always_inline)) void apply_run(const struct relocat
     const struct elf64_rela *rela = cursor->rela;
     struct dependency *record = cursor->record;
     const uint64_t run = info_of(rela);
-    uint64_t into_window = symbol_offset - window.first; /* plus the addend */
-    for (; rela != end && info_of(rela) == run; rela++, record++) {
-        const uint64_t offset = rela->r_offset;
-        const uint64_t addend = (uint64_t)rela->r_addend;
-        uint64_t value = symbol_value + addend;
-        uint64_t info = run;
-        if (offset >= field_end) {
-            break;
-        }
-        if (UNLIKELY(into_window + addend >= window.length)) {
-            if (!window.next || symbol_offset + addend > target->size) {
+    for (;;) {
+        const uint64_t into_window = symbol_offset - window.first; /* plus the addend */
+        for (; rela != end && info_of(rela) == run; rela++, record++) {
+            const uint64_t offset = rela->r_offset;
+            const uint64_t addend = (uint64_t)rela->r_addend;
+            if (offset >= field_end || into_window + addend >= window.length) {
                 break;
             }
-            struct function *function = move_window(batch, target, symbol_offset + addend, &window);
-            into_window = symbol_offset - window.first;
-            if (function) {
-                value = entry_of(batch, function) - place;
-                info |= INFO_VIA_ENTRY;
-                if (is_relative && !sign_extends(value - offset)) {
-                    break;
-                }
-            }
+            store_field(bytes, offset, symbol_value + addend, is_relative);
+            write_record(record, source, target, offset, symbol_offset + addend, run);
         }
-        if (is_relative) {
-            store32(bytes + offset, value - offset);
-        } else {
-            store64(bytes + offset, value);
+        if (rela == end || info_of(rela) != run || rela->r_offset >= field_end) {
+            break;
         }
-        write_record(record, source, target, offset, symbol_offset + addend, info);
+        const uint64_t target_offset = symbol_offset + (uint64_t)rela->r_addend;
+        if (!window.next || target_offset > target->size) {
+            break;
+        }
+        struct function *function = move_window(batch, target, target_offset, &window);
+        if (!function) {
+            continue;
+        }
+        const uint64_t value = entry_of(batch, function) - place;
+        if (is_relative && !sign_extends(value - rela->r_offset)) {
+            break;
+        }
+        store_field(bytes, rela->r_offset, value, is_relative);
+        write_record(record, source, target, rela->r_offset, target_offset, run | INFO_VIA_ENTRY);
+        rela++;
+        record++;
     }
     *cursor = (struct relocation_cursor){rela, record};
 }
