@@ -267,25 +267,24 @@ enum status relocation_apply(const struct relocation_batch *batch, struct diag *
 {
     const struct elf_object *object = batch->object;
     const struct elf64_shdr *header = &object->sections[batch->section];
-    uint64_t count;
-    const struct elf64_rela *rela =
-        elf_object_relocations(object, batch->relocation_section, &count);
+    const struct elf64_shdr *table = &object->sections[batch->relocation_section];
+    const uint8_t *first = object->file.base + table->sh_offset;
     const bool is_code = (header->sh_flags & SHF_EXECINSTR) != 0;
     const struct relocation_scope scope = {
         .batch = batch,
-        .end = rela + count,
+        .end = (const struct elf64_rela *)(first + table->sh_size),
         .end32 = field_end(header->sh_size, 4),
         .end64 = field_end(header->sh_size, 8),
         .is_code = is_code,
         .binds_to_functions = !is_code && describes_code(object, batch->section),
     };
-    struct relocation_cursor cursor = {rela, batch->records};
+    struct relocation_cursor cursor = {(const struct elf64_rela *)first, batch->records};
     while (cursor.rela != scope.end) {
         if (cursor.record) {
             apply_fast(&scope, &cursor);
-        }
-        if (cursor.rela == scope.end) {
-            break;
+            if (cursor.rela == scope.end) {
+                break;
+            }
         }
         enum status status = apply_one(&scope, cursor.rela, cursor.record, diag);
         if (status != OK) {
