@@ -67,79 +67,65 @@ void relocation_apply_operands(const struct relocation_scope *scope,
 }
 
 /*
- * Offsets of the target from `first` on, `length` of them, that bind to the place itself. The
- * section's functions before `next` start before `first`, and `next` does not.
+ * Offsets of the target from `first` on, `length` of them, that bind to the place itself. Of the
+ * target's functions, from `begin` to `end`, those before `next` start before `first`.
  */
 struct window {
     uint64_t first;
     uint64_t length;
     struct function *next; /* NULL when functions do not matter */
+    struct function *begin;
+    struct function *end;
 };
 
-/* Is there a function of this section at or before `offset`? */
-static inline bool precedes(const struct function *function, const struct function *end,
-                            uint32_t section, uint64_t offset)
+NOINLINE static struct function *search_next(const struct window *window, uint64_t offset)
 {
-    return function != end && function->section == section && function->offset <= offset;
-}
-
-/* The first function that starts behind `offset`, which is inside the section. */
-NOINLINE static struct function *search_next(const struct relocation_batch *batch,
-                                             const struct section *section, uint64_t offset)
-{
-    return relocation_find_function(batch->functions, batch->function_count, section->index,
-                                    (uint32_t)offset + 1);
+    return relocation_find_function(window->begin, (uint32_t)(window->end - window->begin),
+                                    window->begin->section, (uint32_t)offset + 1);
 }
 
 /*
- * Moves the window to where `offset`, inside the section, is: behind the last function that starts
- * there or before. Returns the function that starts at `offset`, or NULL.
+ * Moves the window to where `offset` is, inside the target of `size` bytes: behind the last function
+ * that starts there or before. Returns the function that starts at `offset`, or NULL.
  */
-static inline struct function *move_window(const struct relocation_batch *batch,
-                                           const struct section *section, uint64_t offset,
-                                           struct window *window)
+static inline struct function *move_window(struct window *window, uint64_t offset, uint64_t size)
 {
-    struct function *const end = batch->functions + batch->function_count;
-    const uint32_t index = section->index;
     struct function *next = window->next; /* tables are sorted: nearly always one further */
-    if (precedes(next, end, index, offset)) {
+    if (next != window->end && next->offset <= offset) {
         next++;
     }
-    if (precedes(next, end, index, offset) || offset < window->first) {
-        next = search_next(batch, section, offset);
+    if ((next != window->end && next->offset <= offset) || offset < window->first) {
+        next = search_next(window, offset);
     }
-    struct function *start = next != batch->functions ? next - 1 : NULL;
-    if (start && start->section != index) {
-        start = NULL;
-    }
-    window->first = start ? start->offset + 1 : 0;
-    window->length =
-        (precedes(next, end, index, section->size) ? next->offset : section->size + 1) -
-        window->first;
+    window->first = next != window->begin ? next[-1].offset + 1 : 0;
+    window->length = (next != window->end ? next->offset : size + 1) - window->first;
     window->next = next;
-    return start && start->offset == offset ? start : NULL;
+    return window->first == offset + 1 ? next - 1 : NULL;
 }
 
 /*
- * Opens an empty window at the first reference of a run, at `offset`; false: the run has to go the
- * general way.
+ * Opens the window of a run, empty where functions matter; false: the run has to go the general
+ * way.
  */
 static bool open_window(const struct relocation_scope *scope, const struct link_symbol *symbol,
-                        uint64_t offset, struct window *out_window)
+                        struct window *out_window)
 {
     const struct relocation_batch *batch = scope->batch;
     const struct section *section = symbol->section;
-    if (!section || symbol->kind == LINK_SYMBOL_NOT_LOADED || offset > section->size) {
+    if (!section || symbol->kind == LINK_SYMBOL_NOT_LOADED) {
         return false;
     }
     if (symbol->kind == LINK_SYMBOL_DATA || scope->binds_to_functions) {
         *out_window = (struct window){.length = section->size + 1};
         return true;
     }
+    struct function *const end = batch->functions + batch->function_count;
+    struct function *begin =
+        relocation_find_function(batch->functions, batch->function_count, section->index, 0);
     *out_window = (struct window){
-        .first = offset,
-        .next = relocation_find_function(batch->functions, batch->function_count, section->index,
-                                         (uint32_t)offset),
+        .next = begin,
+        .begin = begin,
+        .end = relocation_find_function(begin, (uint32_t)(end - begin), section->index + 1, 0),
     };
     return is_own(batch, section) && !symbol->entry;
 }
@@ -197,7 +183,7 @@ static inline __attribute__((always_inline)) void apply_run(const struct relocat
         if (!window.next || target_offset > target->size) {
             break;
         }
-        struct function *function = move_window(batch, target, target_offset, &window);
+        struct function *function = move_window(&window, target_offset, target->size);
         if (!function) {
             continue;
         }
@@ -222,7 +208,7 @@ void relocation_apply_run(const struct relocation_scope *scope, struct relocatio
     }
     const struct link_symbol *symbol = &batch->symbols[rela->r_sym];
     struct window window;
-    if (!open_window(scope, symbol, symbol->offset + (uint64_t)rela->r_addend, &window)) {
+    if (!open_window(scope, symbol, &window)) {
         return;
     }
     if (rela->r_type == R_X86_64_64) {
