@@ -30,13 +30,14 @@ enum {
 };
 enum { SYMBOLS = UNLOADED + 1 };
 
-#define GOTPCREL 9u /* R_X86_64_GOTPCREL: any kind that is refused */
-#define SIZE     512u
-#define MOST     64
-#define ENTRIES  0xffffffff93000000ull
-#define TEXT_AT  0xffffffff90000000ull
-#define DATA_AT  0xffffffff92000000ull
-#define OTHER_AT 0xffffffff94000040ull
+#define GOTPCREL   9u    /* R_X86_64_GOTPCREL: any kind that is refused */
+#define OTHER_SIZE 4096u /* larger than what refers to it */
+#define SIZE       512u
+#define MOST       64
+#define ENTRIES    0xffffffff93000000ull
+#define TEXT_AT    0xffffffff90000000ull
+#define DATA_AT    0xffffffff92000000ull
+#define OTHER_AT   0xffffffff94000040ull
 
 /* All functions of the object, by section and offset. */
 static const struct {
@@ -301,7 +302,7 @@ static struct elf64_rela random_relocation(void)
     static const uint32_t common[] = {R_X86_64_PLT32, R_X86_64_PC32, R_X86_64_32S,
                                       R_X86_64_64,    R_X86_64_PC64, R_X86_64_NONE};
     static const int64_t addends[] = {0, -4, 64, 60, 124, 128, 8, 4, 16, 20, 100, 500, -64, 1000};
-    int64_t any = below(SIZE + 40);
+    int64_t any = below((below(2) ? SIZE : OTHER_SIZE) + 40);
     struct elf64_rela rela = {
         .r_type = common[below(ARRAY_COUNT(common))],
         .r_sym = below(UNLOADED),
@@ -352,7 +353,7 @@ static void move_far_away(struct bench *bench)
 {
     uint64_t distance = below(2) ? 0x7fffffff : -0x80000000ull;
     struct link_symbol *symbol = &bench->symbols[OTHER_DATA];
-    symbol->value = bench->address + distance + below(4 * SIZE) - 2 * SIZE;
+    symbol->value = bench->address + distance + below(2 * OTHER_SIZE) - OTHER_SIZE;
     symbol->section->address = symbol->value - symbol->offset;
 }
 
@@ -374,7 +375,7 @@ static void begin(struct bench *bench)
         bench->sections[i].index = i;
         bench->sections[i].size = SIZE;
     }
-    bench->other_sections[0].size = bench->other_sections[1].size = SIZE;
+    bench->other_sections[0].size = bench->other_sections[1].size = OTHER_SIZE;
     resolve(bench);
     random_contents(bench);
     bench->section = sections[below(3)];
