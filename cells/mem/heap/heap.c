@@ -82,7 +82,7 @@ static void list_remove(struct run *run)
 static struct run *map_run(size_t bytes, unsigned class)
 {
     struct mapped_pages pages;
-    if (mapped_pages_init(&pages, PAGE_ZONE_DATA, bytes, PAGE_WRITE) != OK) {
+    if (mapped_pages_init_uncleared(&pages, PAGE_ZONE_DATA, bytes) != OK) {
         return NULL;
     }
     struct run *run = mapped_pages_address(&pages);

@@ -17,11 +17,9 @@ static bool no_memory;
 static size_t pages_out;
 static unsigned complaints;
 
-enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
-                              unsigned flags)
+enum status mapped_pages_init_uncleared(struct mapped_pages *out, enum page_zone zone, size_t bytes)
 {
     assert_int_equal(zone, PAGE_ZONE_DATA);
-    assert_int_equal(flags, PAGE_WRITE);
     if (no_memory) {
         return ERR_NO_MEMORY;
     }

@@ -87,13 +87,11 @@ static enum status check(size_t bytes, unsigned flags)
     return (flags & PAGE_WRITE) && (flags & PAGE_EXECUTE) ? ERR_PERMISSION : OK;
 }
 
-enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
-                              unsigned flags)
+enum status mapped_pages_init_uncleared(struct mapped_pages *out, enum page_zone zone, size_t bytes)
 {
     *out = (struct mapped_pages){0};
-    enum status status = check(bytes, flags);
-    if (status != OK) {
-        return status;
+    if (bytes == 0) {
+        return ERR_INVALID_ARGUMENT;
     }
     if (page_count_of(bytes) > frame_allocator_statistics().free) {
         return ERR_NO_MEMORY; /* at once, without trying */
@@ -105,20 +103,32 @@ enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, siz
         .flags = PAGE_WRITE,
         .owns_frames = true,
     };
-    status = take_and_map(&pages, 0, PAGE_WRITE);
+    enum status status = take_and_map(&pages, 0, PAGE_WRITE);
+    if (status == OK) {
+        *out = pages;
+    }
+    return status;
+}
+
+enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
+                              unsigned flags)
+{
+    *out = (struct mapped_pages){0};
+    enum status status = check(bytes, flags);
+    if (status == OK) {
+        status = mapped_pages_init_uncleared(out, zone, bytes);
+    }
     if (status != OK) {
         return status;
     }
-    memset(mapped_pages_address(&pages), 0, pages.bytes);
+    memset(mapped_pages_address(out), 0, out->bytes);
     if (flags != PAGE_WRITE) {
-        status = mapped_pages_protect(&pages, flags);
+        status = mapped_pages_protect(out, flags);
         if (status != OK) {
-            release(&pages, pages.page_count);
-            return status;
+            mapped_pages_fini(out);
         }
     }
-    *out = pages;
-    return OK;
+    return status;
 }
 
 enum status mapped_pages_init_at_frames(struct mapped_pages *out, enum page_zone zone,

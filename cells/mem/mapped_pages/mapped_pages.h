@@ -33,6 +33,13 @@ MUST_CHECK CELL_API enum status mapped_pages_init(struct mapped_pages *out, enum
                                                   size_t bytes, unsigned flags);
 
 /*
+ * The same, writable, but not zeroed: it holds what was there before. For those who write before
+ * they read; zeroing a page is half of the work of mapping it.
+ */
+MUST_CHECK CELL_API enum status mapped_pages_init_uncleared(struct mapped_pages *out,
+                                                            enum page_zone zone, size_t bytes);
+
+/*
  * The given physical memory, which belongs to somebody else (a module, a device) and stays so:
  * frames are not given back. `start` need not be aligned; whatever shares its first and last page
  * is mapped, too. Errors as above, and ERR_OUT_OF_BOUNDS beyond PHYSICAL_LIMIT.

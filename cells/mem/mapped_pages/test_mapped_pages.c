@@ -170,6 +170,25 @@ static void test_init_gives_zeroed_memory_in_whole_pages(void **state)
     assert_nothing_is_held();
 }
 
+static void test_init_uncleared_leaves_the_memory_as_it_is(void **state)
+{
+    (void)state;
+    struct mapped_pages pages;
+    assert_int_equal(mapped_pages_init_uncleared(&pages, PAGE_ZONE_DATA, 4097), OK);
+    assert_int_equal(mapped_pages_size(&pages), 8192);
+    const uint8_t *bytes = mapped_pages_address(&pages);
+    for (size_t i = 0; i < 8192; i++) {
+        assert_int_equal(bytes[i], 0xa5);
+    }
+    assert_int_equal(mapped_flags[1], PAGE_WRITE);
+    mapped_pages_fini(&pages);
+    assert_nothing_is_held();
+    assert_int_equal(mapped_pages_init_uncleared(&pages, PAGE_ZONE_DATA, 0), ERR_INVALID_ARGUMENT);
+    assert_int_equal(mapped_pages_init_uncleared(&pages, PAGE_ZONE_DATA, (PAGES + 1) * PAGE_SIZE),
+                     ERR_NO_MEMORY);
+    assert_nothing_is_held();
+}
+
 static void test_fini_twice_or_on_zeroed_does_nothing(void **state)
 {
     (void)state;
@@ -292,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_init_gives_zeroed_memory_in_whole_pages, clear),
+        cmocka_unit_test_setup(test_init_uncleared_leaves_the_memory_as_it_is, clear),
         cmocka_unit_test_setup(test_fini_twice_or_on_zeroed_does_nothing, clear),
         cmocka_unit_test_setup(test_init_executable_is_not_writable_any_more, clear),
         cmocka_unit_test_setup(test_init_wrong_arguments_are_refused, clear),
