@@ -292,7 +292,7 @@ static void resolve(struct bench *bench)
                                                    .offset = 0x40,
                                                    .kind = LINK_SYMBOL_CODE};
     symbols[OTHER_DATA] = (struct link_symbol){
-        .value = OTHER_AT + 0x1000, .section = &bench->other_sections[1], .offset = 0x20};
+        .value = OTHER_AT + 0x1000, .section = &bench->other_sections[1], .offset = 0x800};
     symbols[NUMBER] = (struct link_symbol){.value = 0x12345678};
     symbols[UNLOADED] = (struct link_symbol){.kind = LINK_SYMBOL_NOT_LOADED};
 }
