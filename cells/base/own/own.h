@@ -160,20 +160,13 @@ static inline void own_enter(struct own_slot *slot, own_drop_t drop)
     COMPILER_BARRIER();
 }
 
-/* Releases what the slot holds, unless a move that was interrupted left it to the other side. */
-static inline void own_release(struct own_slot *slot, own_drop_t drop)
-{
-    bool was_moved = slot->peer && *slot->peer == slot->handle;
-    if (slot->handle && !was_moved) {
-        drop(&slot->handle);
-    }
-}
-
 /* Ends a slot's scope: release, unlink, and only then forget that it was one. */
 static inline void own_leave(struct own_slot *slot, own_drop_t drop)
 {
     COMPILER_BARRIER();
-    own_release(slot, drop);
+    if (slot->handle) {
+        drop(&slot->handle);
+    }
     COMPILER_BARRIER();
     OWN_DEMAND_(OWN_TOP == slot); /* else scopes were left out of order */
     OWN_TOP = slot->below;
@@ -184,9 +177,9 @@ static inline void own_leave(struct own_slot *slot, own_drop_t drop)
 
 /*
  * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of
- * a fault: it pops a slot before it drops it, so a drop that faults is not tried twice, and it
- * stops at the first link that is not a live slot between `low` and `high`, the bounds of the
- * stack. Returns how many were released.
+ * a fault: it settles moves that were under way, then pops each slot before it drops it, so a drop
+ * that faults is not tried twice. It stops at the first link that is not a live slot between `low`
+ * and `high`, the bounds of the stack. Returns how many were released.
  */
 CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
 
