@@ -13,7 +13,7 @@
 #include "link_unit.h"
 #include "loader.h"
 #include "mapped_pages.h"
-#include "range_set.h"
+#include "range_tree.h"
 #include "sort.h"
 #include "address_map.h"
 
@@ -139,25 +139,28 @@ static void loaded_format_formats(void **state)
     end_namespace(&here);
 }
 
-static void loaded_symbol_map_and_range_set_agree_with_native_ones(void **state)
+static void loaded_symbol_map_and_range_tree_agree_with_native_ones(void **state)
 {
     struct cell_namespace here;
     cell_namespace_init(&here, "here", NULL);
     __typeof__(symbol_map_hash) *loaded_hash = demand(&here, "symbol_map_hash");
     assert_int_equal(loaded_hash("theoris"), symbol_map_hash("theoris"));
 
-    __typeof__(range_set_init) *loaded_init = demand(&here, "range_set_init");
-    __typeof__(range_set_add) *loaded_add = demand(&here, "range_set_add");
-    __typeof__(range_set_take) *loaded_take = demand(&here, "range_set_take");
-    struct range storage[4];
-    struct range_set set;
-    uint64_t start;
-    loaded_init(&set, storage, ARRAY_COUNT(storage));
-    assert_int_equal(loaded_add(&set, 100, 50), OK);
-    assert_int_equal(loaded_add(&set, 120, 1), ERR_EXISTS);
-    assert_int_equal(loaded_take(&set, 8, 64, &start), OK);
-    assert_int_equal(start, 128);
-    assert_true(range_set_holds(&set, 100, 28)); /* native code on the same structure */
+    __typeof__(range_tree_give) *loaded_give = demand(&here, "range_tree_give");
+    __typeof__(range_tree_take) *loaded_take = demand(&here, "range_tree_take");
+    struct range_node nodes[4] = {{.range = {.start = 100, .count = 50}},
+                                  {.range = {.start = 120, .count = 1}}};
+    struct range_node *spare[2] = {&nodes[2], &nodes[3]};
+    struct range_node *unused[2];
+    struct range_node *taken;
+    struct range_tree tree = {0};
+    assert_int_equal(loaded_give(&tree, &nodes[0], unused), OK);
+    assert_int_equal(loaded_give(&tree, &nodes[1], unused), ERR_EXISTS);
+    assert_int_equal(loaded_take(&tree, 8, 64, spare, &taken), OK);
+    assert_int_equal(taken->range.start, 128);
+    assert_true(range_tree_is_whole(&tree)); /* native code on the same structure */
+    assert_ptr_equal(range_tree_find(&tree, 127), range_tree_find(&tree, 100));
+    assert_null(range_tree_find(&tree, 128));
     end_namespace(&here);
 }
 
@@ -318,7 +321,7 @@ static void loaded_reader_refuses_like_the_native_one(void **state)
 
 #define INNER_MAX 4096
 static void *inner_blocks[INNER_MAX];
-static struct mapped_pages inner_pages[INNER_MAX];
+static struct mapped_pages *inner_pages[INNER_MAX];
 
 static void *inner_allocate(size_t size)
 {
@@ -340,12 +343,12 @@ static void inner_free(void *block)
     heap_free(block);
 }
 
-static enum status inner_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
-                                    unsigned flags)
+static enum status inner_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                      struct mapped_pages **out)
 {
-    enum status status = mapped_pages_init(out, zone, bytes, flags);
+    enum status status = mapped_pages_create(zone, bytes, flags, out);
     for (size_t i = 0; status == OK; i++) {
-        if (!inner_pages[i].start) {
+        if (!inner_pages[i]) {
             inner_pages[i] = *out;
             break;
         }
@@ -353,14 +356,14 @@ static enum status inner_pages_init(struct mapped_pages *out, enum page_zone zon
     return status;
 }
 
-static void inner_pages_fini(struct mapped_pages *pages)
+static void inner_pages_drop(struct mapped_pages **handle)
 {
-    for (size_t i = 0; pages->start && i < INNER_MAX; i++) {
-        if (inner_pages[i].start == pages->start) {
-            inner_pages[i] = (struct mapped_pages){0};
+    for (size_t i = 0; *handle && i < INNER_MAX; i++) {
+        if (inner_pages[i] == *handle) {
+            inner_pages[i] = NULL;
         }
     }
-    mapped_pages_fini(pages);
+    mapped_pages_drop(handle);
 }
 
 /* Cells that keep state have no end: what the inner loader still holds is released from outside. */
@@ -370,15 +373,19 @@ static size_t release_inner(void)
     for (size_t i = 0; i < INNER_MAX; i++) {
         count += inner_blocks[i] != NULL;
         inner_free(inner_blocks[i]);
-        mapped_pages_fini(&inner_pages[i]);
+        mapped_pages_drop(&inner_pages[i]);
     }
     return count;
 }
 
 static const struct host_symbol inner_symbols[] = {
-    {"heap_allocate", inner_allocate},       {"heap_free", inner_free},
-    {"mapped_pages_init", inner_pages_init}, {"mapped_pages_protect", mapped_pages_protect},
-    {"mapped_pages_fini", inner_pages_fini},
+    {"heap_allocate", inner_allocate},
+    {"heap_free", inner_free},
+    {"mapped_pages_create", inner_pages_create},
+    {"mapped_pages_drop", inner_pages_drop},
+    {"mapped_pages_remap", mapped_pages_remap},
+    {"mapped_pages_start", mapped_pages_start},
+    {"mapped_pages_count", mapped_pages_count},
 };
 
 static void a_loaded_loader_loads(void **state)
@@ -569,7 +576,7 @@ int main(int argc, char **argv)
         LOADING_TEST(every_cell_of_the_archive_is_linked_right),
         LOADING_TEST(loaded_sort_sorts),
         LOADING_TEST(loaded_format_formats),
-        LOADING_TEST(loaded_symbol_map_and_range_set_agree_with_native_ones),
+        LOADING_TEST(loaded_symbol_map_and_range_tree_agree_with_native_ones),
         LOADING_TEST(loaded_linker_links_like_the_native_one),
         LOADING_TEST(loaded_reader_refuses_like_the_native_one),
         LOADING_TEST(a_loaded_loader_loads),

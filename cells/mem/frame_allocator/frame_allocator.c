@@ -1,57 +1,186 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two sets of frame numbers: those that are free, and all that are managed, which never changes
- * after init and tells a frame that may be given back from one that may not.
+ * Three sets of free numbers, one a kind; the reserved and device sets hold what nobody owns of the rest
+ * of the address space. A descriptor is a node of range_tree with a link to the next range of the same
+ * handle; its `owner` field keeps the kind and whether the frames are stale.
  *
- * The loader's map may overlap itself and is in no order. So first all usable ranges are united,
- * rounded inwards to whole frames; then all others are taken out, rounded outwards.
+ * The firmware's map may overlap itself and is in no order. So the whole physical address space starts
+ * as device frames; what the map mentions is moved to the reserved set; what it calls usable and nobody
+ * else needs is moved to RAM. Moving is taking from whatever set has it: each number is in one set only.
  */
 #include "frame_allocator.h"
 #include "boot_info.h"
-#include "range_set.h"
+#include "descriptor_pool.h"
+#include "range_cache.h"
+#include "range_tree.h"
 
 CELL(library, "1.0.0");
 
-#define FIRST_MANAGED 0x100000ull /* see Rules: the first megabyte */
+#define FIRST_MEGABYTE 0x100000ull /* firmware data, and where other CPUs start */
+#define ALL_FRAMES     (PHYSICAL_LIMIT >> PAGE_SHIFT)
 
-static struct range free_storage[FRAME_ALLOCATOR_RANGES];
-static struct range managed_storage[FRAME_ALLOCATOR_RANGES];
-static struct range_set free_frames;
-static struct range_set managed_frames;
-static uint64_t lost_frames;
+#define HELD_SET FRAME_KIND_COUNT /* no set: owned by the running system */
 
-/* Adds the whole frames within `bytes` at `start`; those that are there already stay. */
-static enum status add_usable(struct range_set *set, paddr_t start, uint64_t bytes)
+#define OWNER_KIND  0x3u
+#define OWNER_STALE 0x4u
+
+struct frames {
+    struct range_node node; /* node.owner: kind and OWNER_STALE */
+    struct frames *next;    /* the next range of this handle */
+};
+static_assert(sizeof(struct frames) <= DESCRIPTOR_SIZE, "a descriptor");
+
+static struct range_tree free_frames[FRAME_KIND_COUNT];
+static struct range_cache singles; /* of RAM */
+static struct frames *held;   /* the frames of the nano_core image, in no order */
+static struct frames *tables; /* as many descriptors as frames were taken for tables; which is no matter */
+static uint64_t total_ram;
+static uint64_t bad_drops;
+
+static struct frames *frames_of(struct range_node *node)
 {
-    uint64_t end = start + bytes < PHYSICAL_LIMIT ? start + bytes : PHYSICAL_LIMIT;
-    uint64_t first = (start >> PAGE_SHIFT) + !page_is_aligned(start);
-    uint64_t past = end >> PAGE_SHIFT;
-    if (start >= PHYSICAL_LIMIT || first >= past) {
-        return OK;
-    }
-    enum status status = range_set_remove(set, first, past - first);
-    return status == OK ? range_set_add(set, first, past - first) : status;
+    return CONTAINER_OF(node, struct frames, node);
 }
 
-/* Removes every frame that `bytes` at `start` touch. */
-static enum status reserve(struct range_set *set, paddr_t start, uint64_t bytes)
+static enum frame_kind kind_of(const struct frames *frames)
 {
-    if (bytes == 0) {
-        return OK;
-    }
-    uint64_t first = start >> PAGE_SHIFT;
-    uint64_t last = (start + (bytes - 1)) >> PAGE_SHIFT;
-    return range_set_remove(set, first, last - first + 1);
+    return (enum frame_kind)(frames->node.owner & OWNER_KIND);
 }
 
-static enum status add_all_usable(struct range_set *set, const struct boot_info *boot)
+/* ---- spare descriptors ---- */
+
+static bool get_spares(struct range_node *spare[2])
 {
+    struct frames *first = descriptor_pool_get();
+    struct frames *second = descriptor_pool_get();
+    if (!first || !second) {
+        descriptor_pool_put(first);
+        descriptor_pool_put(second);
+        return false;
+    }
+    spare[0] = &first->node;
+    spare[1] = &second->node;
+    return true;
+}
+
+static void put_nodes(struct range_node *nodes[2])
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (nodes[i]) {
+            descriptor_pool_put(frames_of(nodes[i]));
+        }
+    }
+}
+
+static struct frames *become_handle(struct range_node *node, enum frame_kind kind)
+{
+    struct frames *frames = frames_of(node);
+    frames->node.owner = (uint32_t)kind | (kind == FRAMES_RAM ? OWNER_STALE : 0);
+    frames->next = NULL;
+    return frames;
+}
+
+/* Puts one range back into the set of its kind. */
+static void give_range(struct frames *frames)
+{
+    struct range_node *unused[2];
+    uint64_t count = frames->node.range.count;
+    if (range_tree_give(&free_frames[kind_of(frames)], &frames->node, unused) != OK) {
+        bad_drops += count; /* free already: the descriptor alone is taken back */
+        descriptor_pool_put(frames);
+        return;
+    }
+    put_nodes(unused);
+}
+
+/* Puts the single frames back where they can join others. */
+static void settle(void)
+{
+    struct range_node *node;
+    while ((node = range_cache_pop(&singles))) {
+        give_range(frames_of(node));
+    }
+}
+
+/* ---- the memory map ---- */
+
+/* Moves those frames of `wanted` that are in set `from` to set `to`, or, for HELD_SET, to the system. */
+static enum status move_between(enum frame_kind from, unsigned to, struct range wanted)
+{
+    uint64_t at = wanted.start;
+    uint64_t end = wanted.start + wanted.count; /* below PHYSICAL_LIMIT: cannot wrap */
+    while (at < end) {
+        const struct range_node *node = range_tree_find(&free_frames[from], at);
+        if (!node) {
+            node = range_tree_next(&free_frames[from], at);
+        }
+        if (!node || node->range.start >= end) {
+            return OK;
+        }
+        struct range part = {.start = node->range.start > at ? node->range.start : at};
+        uint64_t part_end = node->range.start + node->range.count;
+        part.count = (part_end < end ? part_end : end) - part.start;
+
+        struct range_node *spare[2];
+        struct range_node *taken;
+        if (!get_spares(spare)) {
+            return ERR_NO_MEMORY;
+        }
+        enum status status = range_tree_take_at(&free_frames[from], part, spare, &taken);
+        put_nodes(spare);
+        if (status != OK) {
+            return status;
+        }
+        if (to == HELD_SET) {
+            struct frames *frames = become_handle(taken, from);
+            frames->next = held;
+            held = frames;
+        } else {
+            give_range(become_handle(taken, (enum frame_kind)to));
+        }
+        at = part.start + part.count;
+    }
+    return OK;
+}
+
+/* The frames that `bytes` at `start` touch (outwards) or fill (inwards); count 0 if there are none. */
+static struct range frames_within(paddr_t start, uint64_t bytes, bool outwards)
+{
+    if (bytes == 0 || start >= PHYSICAL_LIMIT) {
+        return (struct range){0};
+    }
+    uint64_t last = bytes - 1 < PHYSICAL_LIMIT - 1 - start ? start + (bytes - 1)
+                                                            : PHYSICAL_LIMIT - 1;
+    uint64_t first_frame = start >> PAGE_SHIFT;
+    uint64_t end_frame = (last >> PAGE_SHIFT) + 1;
+    if (!outwards) {
+        first_frame += !page_is_aligned(start);
+        end_frame -= (last & (PAGE_SIZE - 1)) != PAGE_SIZE - 1;
+    }
+    return (struct range){
+        .start = first_frame,
+        .count = end_frame > first_frame ? end_frame - first_frame : 0,
+    };
+}
+
+/* All that the map mentions becomes reserved; then the usable parts of it become RAM. */
+static enum status enter_memory(const struct boot_info *boot)
+{
+    for (size_t i = 0; i < boot->memory_count; i++) {
+        const struct boot_memory *memory = &boot->memory[i];
+        enum status status = move_between(FRAMES_DEVICE, FRAMES_RESERVED,
+                                          frames_within(memory->start, memory->bytes, true));
+        if (status != OK) {
+            return status;
+        }
+    }
     for (size_t i = 0; i < boot->memory_count; i++) {
         const struct boot_memory *memory = &boot->memory[i];
         if (memory->kind != BOOT_MEMORY_USABLE) {
             continue;
         }
-        enum status status = add_usable(set, memory->start, memory->bytes);
+        enum status status = move_between(FRAMES_RESERVED, FRAMES_RAM,
+                                          frames_within(memory->start, memory->bytes, false));
         if (status != OK) {
             return status;
         }
@@ -59,16 +188,24 @@ static enum status add_all_usable(struct range_set *set, const struct boot_info 
     return OK;
 }
 
-static enum status reserve_all(struct range_set *set, const struct boot_info *boot)
+static enum status reserve(paddr_t start, uint64_t bytes)
 {
-    enum status status = reserve(set, boot->information_start, boot->information_bytes);
+    return move_between(FRAMES_RAM, FRAMES_RESERVED, frames_within(start, bytes, true));
+}
+
+static enum status reserve_all(const struct boot_info *boot)
+{
+    enum status status = reserve(0, FIRST_MEGABYTE);
+    if (status == OK) {
+        status = reserve(boot->information_start, boot->information_bytes);
+    }
     for (size_t i = 0; i < boot->module_count && status == OK; i++) {
-        status = reserve(set, boot->modules[i].start, boot->modules[i].bytes);
+        status = reserve(boot->modules[i].start, boot->modules[i].bytes);
     }
     for (size_t i = 0; i < boot->memory_count && status == OK; i++) {
         const struct boot_memory *memory = &boot->memory[i];
         if (memory->kind != BOOT_MEMORY_USABLE) {
-            status = reserve(set, memory->start, memory->bytes);
+            status = reserve(memory->start, memory->bytes);
         }
     }
     return status;
@@ -77,78 +214,292 @@ static enum status reserve_all(struct range_set *set, const struct boot_info *bo
 enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_start,
                                  uint64_t image_bytes)
 {
-    struct range_set set;
-    range_set_init(&set, free_storage, FRAME_ALLOCATOR_RANGES);
-    enum status status = add_all_usable(&set, boot);
-    if (status == OK) {
-        status = reserve_all(&set, boot);
+    for (unsigned i = 0; i < FRAME_KIND_COUNT; i++) {
+        free_frames[i] = (struct range_tree){0};
     }
-    if (status == OK) {
-        status = reserve(&set, 0, FIRST_MANAGED);
-    }
-    if (status == OK) {
-        status = reserve(&set, image_start, image_bytes);
-    }
-    if (status != OK) {
-        return status;
-    }
-    if (set.total == 0) {
+    singles = (struct range_cache){0};
+    bad_drops = 0;
+    held = NULL;
+    tables = NULL;
+    struct frames *all = descriptor_pool_get();
+    if (!all) {
         return ERR_NO_MEMORY;
     }
-
-    range_set_init(&managed_frames, managed_storage, FRAME_ALLOCATOR_RANGES);
-    for (size_t i = 0; i < set.used; i++) {
-        managed_storage[i] = free_storage[i];
+    all->node.range = (struct range){.start = 0, .count = ALL_FRAMES};
+    give_range(become_handle(&all->node, FRAMES_DEVICE));
+    enum status status = enter_memory(boot);
+    if (status == OK) {
+        status = reserve_all(boot);
     }
-    managed_frames.used = set.used;
-    managed_frames.total = set.total;
-    free_frames = set;
-    lost_frames = 0;
+    if (status == OK) {
+        status = move_between(FRAMES_RAM, HELD_SET, frames_within(image_start, image_bytes, true));
+    }
+    total_ram = free_frames[FRAMES_RAM].total;
+    return status == OK && total_ram == 0 ? ERR_NO_MEMORY : status;
+}
+
+/* ---- taking ---- */
+
+enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct frames **out)
+{
+    if (count == 1 && alignment == 1 && LIKELY(singles.top)) {
+        FILL(out, become_handle(range_cache_pop(&singles), FRAMES_RAM));
+        return OK;
+    }
+    struct range_node *spare[2];
+    struct range_node *taken;
+    if (!get_spares(spare)) {
+        return ERR_NO_MEMORY;
+    }
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    enum status status = range_tree_take(tree, count, alignment, spare, &taken);
+    if (status == ERR_NOT_FOUND && singles.top) {
+        settle();
+        status = range_tree_take(tree, count, alignment, spare, &taken);
+    }
+    put_nodes(spare);
+    if (status != OK) {
+        return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
+    }
+    FILL(out, become_handle(taken, FRAMES_RAM));
     return OK;
 }
 
-enum status frame_allocator_take(size_t count, paddr_t *out_start)
+enum status frame_allocator_take_top(uint64_t count, struct frames **out)
 {
-    uint64_t first;
-    enum status status = range_set_take(&free_frames, count, 1, &first);
-    if (status == OK) {
-        *out_start = first << PAGE_SHIFT;
+    struct range_node *spare[2];
+    struct range_node *taken;
+    if (!get_spares(spare)) {
+        return ERR_NO_MEMORY;
     }
-    return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    enum status status = range_tree_take_top(tree, count, spare, &taken);
+    if (status == ERR_NOT_FOUND && singles.top) {
+        settle();
+        status = range_tree_take_top(tree, count, spare, &taken);
+    }
+    put_nodes(spare);
+    if (status != OK) {
+        return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
+    }
+    FILL(out, become_handle(taken, FRAMES_RAM));
+    return OK;
 }
 
-enum status frame_allocator_take_top(paddr_t *out_frame)
+/* The handle ends here: what is kept of it is its descriptor. */
+OWN_UNCHECKED enum status frame_allocator_take_table(paddr_t *out_frame)
 {
-    uint64_t frame;
-    enum status status = range_set_take_top(&free_frames, 1, &frame);
-    if (status == OK) {
-        *out_frame = frame << PAGE_SHIFT;
+    struct frames *frames = NULL;
+    enum status status = frame_allocator_take_top(1, &frames);
+    if (status != OK) {
+        return status;
     }
-    return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
+    *out_frame = frames_start(frames);
+    frames->next = tables;
+    tables = frames;
+    return OK;
 }
 
-enum status frame_allocator_give_back(paddr_t start, size_t count)
+void frame_allocator_give_table(paddr_t frame)
 {
-    uint64_t first = start >> PAGE_SHIFT;
+    struct frames *frames = tables;
+    if (!frames) {
+        bad_drops++;
+        return;
+    }
+    tables = frames->next;
+    frames->next = NULL;
+    frames->node.range = (struct range){.start = frame >> PAGE_SHIFT, .count = 1};
+    give_range(frames);
+}
+
+/* Unchecked: the handle is filled by its end. */
+OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames **out)
+{
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    if (count == 0) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    settle();
+    if (count > tree->total) {
+        return ERR_NO_MEMORY;
+    }
+    OWNED(frames, all);
+    struct frames **end = SLOT(all);
+    while (count > 0) {
+        uint64_t longest = tree->root->largest; /* not empty: `count` are left in it */
+        uint64_t part = count < longest ? count : longest;
+        enum status status = frame_allocator_take(part, 1, end);
+        if (status != OK) {
+            return status;
+        }
+        end = &(*end)->next;
+        count -= part;
+    }
+    MOVE(*out, all);
+    return OK;
+}
+
+enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames **out)
+{
+    struct range wanted = {.start = start >> PAGE_SHIFT, .count = count};
     if (!page_is_aligned(start)) {
         return ERR_MISALIGNED;
     }
-    if (!range_set_holds(&managed_frames, first, count)) {
+    if (count == 0 || wanted.start >= ALL_FRAMES || count > ALL_FRAMES - wanted.start) {
         return ERR_OUT_OF_BOUNDS;
     }
-    enum status status = range_set_add(&free_frames, first, count);
-    if (status == ERR_LIMIT) {
-        lost_frames += count;
+    struct range_node *spare[2];
+    if (!get_spares(spare)) {
+        return ERR_NO_MEMORY;
     }
-    return status;
+    settle();
+    enum status status = ERR_NOT_FOUND;
+    for (unsigned kind = 0; kind < FRAME_KIND_COUNT && status == ERR_NOT_FOUND; kind++) {
+        struct range_node *taken;
+        status = range_tree_take_at(&free_frames[kind], wanted, spare, &taken);
+        if (status == OK) {
+            FILL(out, become_handle(taken, (enum frame_kind)kind));
+        }
+    }
+    put_nodes(spare);
+    return status == ERR_NOT_FOUND ? ERR_BUSY : status;
+}
+
+/* Range by range: at every step the handle owns exactly what was not given back yet. */
+void frames_drop(struct frames **handle)
+{
+    while (*handle) {
+        struct frames *first = *handle;
+        *handle = first->next;
+        COMPILER_BARRIER();
+        if (kind_of(first) != FRAMES_RAM || !range_cache_push(&singles, &first->node)) {
+            give_range(first);
+        }
+    }
+}
+
+/* ---- what owners do ---- */
+
+uint64_t frames_count(const struct frames *frames)
+{
+    uint64_t count = 0;
+    for (; frames; frames = frames->next) {
+        count += frames->node.range.count;
+    }
+    return count;
+}
+
+enum frame_kind frames_kind(const struct frames *frames)
+{
+    return kind_of(frames);
+}
+
+paddr_t frames_start(const struct frames *frames)
+{
+    return frames->node.range.start << PAGE_SHIFT;
+}
+
+bool frames_next_range(const struct frames *frames, const struct frames **cursor,
+                       paddr_t *out_start, uint64_t *out_count)
+{
+    const struct frames *at = *cursor ? (*cursor)->next : frames;
+    if (!at) {
+        return false;
+    }
+    *cursor = at;
+    *out_start = at->node.range.start << PAGE_SHIFT;
+    *out_count = at->node.range.count;
+    return true;
+}
+
+bool frames_are_stale(const struct frames *frames)
+{
+    for (; frames; frames = frames->next) {
+        if (frames->node.owner & OWNER_STALE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool frames_range_is_stale(const struct frames *cursor)
+{
+    return (cursor->node.owner & OWNER_STALE) != 0;
+}
+
+void frames_set_clean(struct frames *frames)
+{
+    for (; frames; frames = frames->next) {
+        frames->node.owner &= ~OWNER_STALE;
+    }
+}
+
+enum status frames_split(struct frames *frames, uint64_t first_count, struct frames **out_rest)
+{
+    struct frames *at = frames;
+    uint64_t before = first_count;
+    while (at && before > at->node.range.count) {
+        before -= at->node.range.count;
+        at = at->next;
+    }
+    if (!at || before == 0 || (before == at->node.range.count && !at->next)) {
+        return ERR_OUT_OF_BOUNDS;
+    }
+    if (before == at->node.range.count) { /* between two ranges */
+        struct frames *rest = at->next;
+        at->next = NULL;
+        FILL(out_rest, rest);
+        return OK;
+    }
+    struct frames *rest = descriptor_pool_get();
+    if (!rest) {
+        return ERR_NO_MEMORY;
+    }
+    rest->node.owner = at->node.owner;
+    rest->next = at->next;
+    enum status status =
+        range_split(at->node.range, before, &at->node.range, &rest->node.range);
+    if (status != OK) {
+        descriptor_pool_put(rest);
+        return status;
+    }
+    at->next = NULL;
+    FILL(out_rest, rest);
+    return OK;
+}
+
+/* Unchecked: this is where merging happens. */
+OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **rest)
+{
+    struct frames *last = frames;
+    struct frames *added = *rest;
+    if (!added) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    if (kind_of(frames) != kind_of(added)) {
+        return ERR_MISMATCH;
+    }
+    while (last->next) {
+        last = last->next;
+    }
+    EMPTY(rest);
+    last->next = added;
+    bool is_alike = last->node.owner == added->node.owner;
+    if (is_alike &&
+        range_join(last->node.range, added->node.range, &last->node.range) == OK) {
+        last->next = added->next;
+        descriptor_pool_put(added);
+    }
+    return OK;
 }
 
 struct frame_statistics frame_allocator_statistics(void)
 {
     return (struct frame_statistics){
-        .total = managed_frames.total,
-        .free = free_frames.total,
-        .ranges = free_frames.used,
-        .lost = lost_frames,
+        .total = total_ram,
+        .free = free_frames[FRAMES_RAM].total + singles.count,
+        .ranges = free_frames[FRAMES_RAM].ranges + singles.count,
+        .bad_drops = bad_drops,
     };
 }

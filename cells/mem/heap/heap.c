@@ -31,7 +31,7 @@ struct run {
     uint64_t taken[4]; /* bit i: block i is in use */
     struct run *next;  /* in the class's list */
     struct run *previous;
-    struct mapped_pages pages;
+    struct mapped_pages *pages; /* owned; this header lies in them */
 };
 static_assert(sizeof(struct run) <= HEADER_SIZE, "the first block follows the header");
 
@@ -79,24 +79,30 @@ static void list_remove(struct run *run)
     }
 }
 
+static uint64_t run_bytes(struct run *run)
+{
+    return mapped_pages_count(STORED(run->pages)) * PAGE_SIZE;
+}
+
 static struct run *map_run(size_t bytes, unsigned class)
 {
-    struct mapped_pages pages;
-    if (mapped_pages_init_uncleared(&pages, PAGE_ZONE_DATA, bytes) != OK) {
+    OWNED(mapped_pages, pages);
+    if (mapped_pages_create(PAGE_ZONE_DATA, bytes, PAGE_WRITE, SLOT(pages)) != OK) {
         return NULL;
     }
-    struct run *run = mapped_pages_address(&pages);
-    *run = (struct run){.magic = RUN_MAGIC, .class = (uint8_t) class, .pages = pages};
-    statistics.bytes_mapped += mapped_pages_size(&pages);
+    struct run *run = (struct run *)mapped_pages_start(REF(pages));
+    *run = (struct run){.magic = RUN_MAGIC, .class = (uint8_t) class};
+    STORE(run->pages, pages);
+    statistics.bytes_mapped += run_bytes(run);
     return run;
 }
 
 static void unmap_run(struct run *run)
 {
-    struct mapped_pages pages = run->pages; /* the header goes with them */
-    statistics.bytes_mapped -= mapped_pages_size(&pages);
+    statistics.bytes_mapped -= run_bytes(run);
     run->magic = 0;
-    mapped_pages_fini(&pages);
+    OWNED(mapped_pages, pages);
+    LOAD(pages, run->pages); /* the header goes with them */
 }
 
 static void *block_at(struct run *run, unsigned index)
@@ -143,7 +149,7 @@ static void *allocate_large(size_t bytes)
     if (!run) {
         return NULL;
     }
-    statistics.bytes_in_use += mapped_pages_size(&run->pages) - HEADER_SIZE;
+    statistics.bytes_in_use += run_bytes(run) - HEADER_SIZE;
     return (char *)run + HEADER_SIZE;
 }
 
@@ -207,7 +213,7 @@ void heap_free(void *block)
     }
     statistics.blocks_in_use--;
     if (run->class == CLASS_LARGE) {
-        statistics.bytes_in_use -= mapped_pages_size(&run->pages) - HEADER_SIZE;
+        statistics.bytes_in_use -= run_bytes(run) - HEADER_SIZE;
         unmap_run(run);
     } else {
         free_small(run, index);

@@ -1,180 +1,421 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames are taken one by one: they need not be neighbours, so memory can be had until the last
- * frame is gone. Where a frame went is not kept here; the page table knows, and gives it back.
+ * A mapping is a descriptor that keeps the pages and frames it was made of. Start, size and flags are
+ * copied into it, so that access needs nothing else.
+ *
+ * The functions below are what the contracts stand for, so most are not checked against them.
+ *
+ * Everything that can fail comes first. The last step fills the caller's slot, or empties it, in one
+ * store. Where a drop is interrupted, what is left of the mapping says what is still to do: unmapping
+ * twice does no harm while the pages are owned, and after that they are not there any more.
+ *
+ * The descriptor pool is refilled here, before anything is begun, with a page that is mapped by hand:
+ * the reserve of the pool is what that needs.
  */
 #include "mapped_pages.h"
-#include "frame_allocator.h"
+#include "mapped_pages_priv.h"
+#include "descriptor_pool.h"
 #include "freestanding.h"
-#include "logger.h"
-#include "page_allocator.h"
 #include "page_table.h"
 
-CELL(library, "1.0.0");
+CELL(library, "2.0.0");
 
-/* Giving back can fail only when somebody broke the rules, or an allocator is full: it counts. */
-static void report_loss(const char *what, uint64_t address, enum status status)
+/* Pages of one entry of level 2: runs that long are aligned to it, where there is room. */
+#define LARGE_PAGES 512u
+
+struct mapped_pages {
+    vaddr_t start;
+    uint64_t bytes;
+    unsigned flags;
+    struct pages *pages;
+    struct frames *frames;
+};
+static_assert(sizeof(struct mapped_pages) <= DESCRIPTOR_SIZE, "a descriptor");
+
+/* What was donated to the descriptor pool belongs to it for ever. */
+static struct frames *donated_frames;
+static struct pages *donated_pages;
+static uint64_t donated_count;
+
+/* ---- descriptors ---- */
+
+OWN_UNCHECKED static bool keep_donation(struct pages **pages, struct frames **frames)
 {
-    if (status != OK) {
-        log_error("cannot give back %s 0x%llx: %s", what, (unsigned long long)address,
-                  status_text(status));
+    if (!donated_frames) {
+        donated_frames = *frames;
+        *frames = NULL;
+    } else if (frames_merge(donated_frames, frames) != OK) {
+        return false;
+    }
+    if (donated_pages && pages_merge(donated_pages, pages) == OK) {
+        return true;
+    }
+    donated_pages = *pages; /* those before stay taken; nobody asks for them again */
+    *pages = NULL;
+    return true;
+}
+
+/* Adds a page to the pool if it runs low. That it cannot be is no error yet. */
+OWN_UNCHECKED static void refill_descriptors(void)
+{
+    if (LIKELY(descriptor_pool_available() >= DESCRIPTOR_RESERVE)) {
+        return;
+    }
+    OWNED(pages, pages);
+    OWNED(frames, frames);
+    if (frame_allocator_take_top(1, SLOT(frames)) != OK ||
+        page_allocator_take(PAGE_ZONE_DATA, 1, 1, SLOT(pages)) != OK) {
+        return;
+    }
+    vaddr_t page = pages_start(REF(pages));
+    if (page_table_map(page, frames_start(REF(frames)), 1, PAGE_WRITE) != OK) {
+        return;
+    }
+    if (keep_donation(SLOT(pages), SLOT(frames))) {
+        donated_count++;
+        descriptor_pool_donate(memory_at(page), PAGE_SIZE);
+    } else {
+        (void)!page_table_unmap(page, 1);
     }
 }
 
-/* Ends the first `count` mappings, then the claim on all pages. */
-static void release(struct mapped_pages *pages, size_t count)
+/* ---- frames ---- */
+
+/* Unmaps the first `count` pages; where nothing is cut in two that needs no memory. */
+static void unmap(vaddr_t start, uint64_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        vaddr_t page = pages->start + i * PAGE_SIZE;
-        paddr_t frame;
-        enum status status = page_table_unmap(page, &frame);
-        report_loss("page", page, status);
-        if (status == OK && pages->owns_frames) {
-            report_loss("frame", frame, frame_allocator_give_back(frame, 1));
-        }
+    if (count > 0) {
+        (void)!page_table_unmap(start, count);
     }
-    report_loss("pages", pages->start,
-                page_allocator_give_back(pages->zone, pages->start, pages->page_count));
-    *pages = (struct mapped_pages){0};
 }
 
-/* Maps each page to a fresh frame, or to those from `frame` on. */
-static enum status map_all(const struct mapped_pages *pages, paddr_t frame, unsigned flags,
-                           size_t *out_mapped)
+static unsigned clearing_flags(const struct frames *range, unsigned flags)
 {
-    enum status status = OK;
-    size_t i;
-    for (i = 0; i < pages->page_count; i++) {
-        if (pages->owns_frames) {
-            status = frame_allocator_take(1, &frame);
-            if (status != OK) {
-                break;
-            }
-        }
-        status = page_table_map(pages->start + i * PAGE_SIZE, frame, flags);
+    return frames_range_is_stale(range) ? PAGE_WRITE : flags;
+}
+
+/* Maps each range of the frames; stale ones so that they can be cleared. */
+OWN_UNCHECKED static enum status map_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
+{
+    const struct frames *range = NULL;
+    paddr_t frame;
+    uint64_t count;
+    uint64_t done = 0;
+    while (frames_next_range(frames, &range, &frame, &count)) {
+        enum status status = page_table_map(start + (done << PAGE_SHIFT), frame, count,
+                                            clearing_flags(range, flags));
         if (status != OK) {
-            if (pages->owns_frames) {
-                report_loss("frame", frame, frame_allocator_give_back(frame, 1));
-            }
-            break;
+            unmap(start, done);
+            return status;
         }
-        frame += PAGE_SIZE;
+        done += count;
     }
-    *out_mapped = i;
-    return status;
+    return OK;
 }
 
-/* Takes pages for `request`, which has everything but `start`, and maps them. */
-static enum status take_and_map(struct mapped_pages *request, paddr_t frame, unsigned flags)
+/* Clears what is stale, and gives it the access that was asked for. */
+OWN_UNCHECKED static enum status clear_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
 {
-    enum status status = page_allocator_take(request->zone, request->page_count, &request->start);
-    if (status != OK) {
-        return status;
+    const struct frames *range = NULL;
+    paddr_t frame;
+    uint64_t count;
+    vaddr_t at = start;
+    while (frames_next_range(frames, &range, &frame, &count)) {
+        if (frames_range_is_stale(range)) {
+            for (uint64_t i = 0; i < count; i++) {
+                memset(memory_at(at + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
+            }
+            enum status status =
+                flags == PAGE_WRITE ? OK : page_table_protect(at, count, flags);
+            if (status != OK) {
+                return status;
+            }
+        }
+        at += count << PAGE_SHIFT;
     }
-    size_t mapped;
-    status = map_all(request, frame, flags, &mapped);
-    if (status != OK) {
-        release(request, mapped);
-    }
-    return status;
+    return OK;
 }
 
-static enum status check(size_t bytes, unsigned flags)
+static enum status check_flags(unsigned flags)
 {
-    if (bytes == 0 || (flags & ~(unsigned)PAGE_FLAGS_ALL)) {
+    if (flags & ~(unsigned)PAGE_FLAGS_ALL) {
         return ERR_INVALID_ARGUMENT;
     }
     return (flags & PAGE_WRITE) && (flags & PAGE_EXECUTE) ? ERR_PERMISSION : OK;
 }
 
-enum status mapped_pages_init_uncleared(struct mapped_pages *out, enum page_zone zone, size_t bytes)
+/* ---- mapping ---- */
+
+OWN_UNCHECKED static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
 {
-    *out = (struct mapped_pages){0};
-    if (bytes == 0) {
-        return ERR_INVALID_ARGUMENT;
-    }
-    if (page_count_of(bytes) > frame_allocator_statistics().free) {
-        return ERR_NO_MEMORY; /* at once, without trying */
-    }
-    struct mapped_pages pages = {
-        .page_count = page_count_of(bytes),
-        .bytes = page_count_of(bytes) * PAGE_SIZE,
-        .zone = zone,
-        .flags = PAGE_WRITE,
-        .owns_frames = true,
-    };
-    enum status status = take_and_map(&pages, 0, PAGE_WRITE);
-    if (status == OK) {
-        *out = pages;
+    enum status status = map_ranges(start, frames, flags);
+    if (status == OK && frames_are_stale(frames)) {
+        status = clear_ranges(start, frames, flags);
+        if (status != OK) {
+            unmap(start, frames_count(frames));
+            return status;
+        }
+        frames_set_clean(frames);
     }
     return status;
 }
 
-enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
-                              unsigned flags)
+OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames **frames,
+                                         unsigned flags, struct mapped_pages **out)
 {
-    *out = (struct mapped_pages){0};
-    enum status status = check(bytes, flags);
-    if (status == OK) {
-        status = mapped_pages_init_uncleared(out, zone, bytes);
-    }
+    enum status status = check_flags(flags);
     if (status != OK) {
         return status;
     }
-    memset(mapped_pages_address(out), 0, out->bytes);
-    if (flags != PAGE_WRITE) {
-        status = mapped_pages_protect(out, flags);
-        if (status != OK) {
-            mapped_pages_fini(out);
-        }
+    uint64_t count = pages_count(*pages);
+    if (count != frames_count(*frames)) {
+        return ERR_MISMATCH;
     }
-    return status;
+    refill_descriptors();
+    struct mapped_pages *mapped = descriptor_pool_get();
+    if (!mapped) {
+        return ERR_NO_MEMORY;
+    }
+    vaddr_t start = pages_start(*pages);
+    status = map_at(start, *frames, flags);
+    if (status != OK) {
+        descriptor_pool_put(mapped);
+        return status;
+    }
+    mapped->start = start;
+    mapped->bytes = count << PAGE_SHIFT;
+    mapped->flags = flags;
+    mapped->pages = *pages;
+    mapped->frames = *frames;
+    EMPTY(pages);
+    EMPTY(frames);
+    FILL(out, mapped);
+    return OK;
 }
 
-enum status mapped_pages_init_at_frames(struct mapped_pages *out, enum page_zone zone,
-                                        paddr_t start, size_t bytes, unsigned flags)
+/* Pages for `count` frames; aligned where entries of 2 MiB can then be used. */
+static enum status take_pages(enum page_zone zone, uint64_t count, struct pages **out)
+    OWN_ACQUIRES(**out);
+
+OWN_UNCHECKED static enum status take_pages(enum page_zone zone, uint64_t count, struct pages **out)
 {
-    *out = (struct mapped_pages){0};
-    enum status status = check(bytes, flags);
+    if (count >= LARGE_PAGES) {
+        enum status status = page_allocator_take(zone, count, LARGE_PAGES, out);
+        if (status != ERR_NO_ADDRESS_SPACE) {
+            return status;
+        }
+    }
+    return page_allocator_take(zone, count, 1, out);
+}
+
+static enum status take_frames(uint64_t count, struct frames **out) OWN_ACQUIRES(**out);
+
+OWN_UNCHECKED static enum status take_frames(uint64_t count, struct frames **out)
+{
+    enum status status = ERR_NO_MEMORY;
+    if (count == 1) {
+        return frame_allocator_take(1, 1, out);
+    }
+    if (count > frame_allocator_statistics().free) {
+        return status;
+    }
+    if (count >= LARGE_PAGES) {
+        status = frame_allocator_take(count, LARGE_PAGES, out);
+    }
+    if (status == ERR_NO_MEMORY) {
+        status = frame_allocator_take(count, 1, out);
+    }
+    return status == ERR_NO_MEMORY ? frame_allocator_take_any(count, out) : status;
+}
+
+enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                struct mapped_pages **out)
+{
+    enum status status = bytes == 0 ? ERR_INVALID_ARGUMENT : check_flags(flags);
+    if (status != OK) {
+        return status;
+    }
+    refill_descriptors();
+    OWNED(frames, frames);
+    status = take_frames(page_count_of(bytes), SLOT(frames));
+    if (status != OK) {
+        return status;
+    }
+    OWNED(pages, pages);
+    status = take_pages(zone, page_count_of(bytes), SLOT(pages));
+    if (status != OK) {
+        return status;
+    }
+    return mapped_pages_map(SLOT(pages), SLOT(frames), flags, out);
+}
+
+enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes,
+                                   unsigned flags, struct mapped_pages **out)
+{
+    enum status status = bytes == 0 ? ERR_INVALID_ARGUMENT : check_flags(flags);
     if (status != OK) {
         return status;
     }
     if (start >= PHYSICAL_LIMIT || bytes > PHYSICAL_LIMIT - start) {
         return ERR_OUT_OF_BOUNDS;
     }
-    size_t offset = (size_t)(start - page_align_down(start));
-    struct mapped_pages pages = {
-        .page_count = page_count_of(offset + bytes),
-        .offset = offset,
-        .bytes = bytes,
-        .zone = zone,
-        .flags = flags,
-    };
-    status = take_and_map(&pages, page_align_down(start), flags);
+    refill_descriptors();
+    uint64_t count = page_count_of((size_t)(start - page_align_down(start)) + bytes);
+    OWNED(frames, frames);
+    status = frame_allocator_take_at(page_align_down(start), count, SLOT(frames));
+    if (status != OK) {
+        return status;
+    }
+    OWNED(pages, pages);
+    status = take_pages(zone, count, SLOT(pages));
+    if (status != OK) {
+        return status;
+    }
+    return mapped_pages_map(SLOT(pages), SLOT(frames), flags, out);
+}
+
+OWN_UNCHECKED void mapped_pages_drop(struct mapped_pages **handle)
+{
+    struct mapped_pages *mapped = *handle;
+    if (!mapped) {
+        return;
+    }
+    if (mapped->pages) {
+        unmap(mapped->start, mapped->bytes >> PAGE_SHIFT);
+        pages_drop(&mapped->pages);
+    }
+    frames_drop(&mapped->frames);
+    EMPTY(handle);
+    descriptor_pool_put(mapped);
+}
+
+OWN_UNCHECKED void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
+                                         struct frames **out_frames)
+{
+    struct mapped_pages *mapped = *handle;
+    unmap(mapped->start, mapped->bytes >> PAGE_SHIFT);
+    EMPTY(handle);
+    FILL(out_pages, mapped->pages);
+    FILL(out_frames, mapped->frames);
+    descriptor_pool_put(mapped);
+}
+
+enum status mapped_pages_remap(struct mapped_pages *mapped, unsigned flags)
+{
+    enum status status = check_flags(flags);
     if (status == OK) {
-        *out = pages;
+        status = page_table_protect(mapped->start, mapped->bytes >> PAGE_SHIFT, flags);
+    }
+    if (status == OK) {
+        mapped->flags = flags;
     }
     return status;
 }
 
-enum status mapped_pages_protect(struct mapped_pages *pages, unsigned flags)
+/* ---- parts ---- */
+
+/* Cuts pages, frames and tables; all or nothing. */
+OWN_UNCHECKED static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
+                               struct pages **out_pages, struct frames **out_frames)
 {
-    if (!pages->start) {
-        return ERR_STATE;
-    }
-    enum status status = check(pages->bytes, flags);
-    for (size_t i = 0; i < pages->page_count && status == OK; i++) {
-        status = page_table_protect(pages->start + i * PAGE_SIZE, flags);
+    enum status status = page_table_cut(mapped->start + (first_count << PAGE_SHIFT));
+    if (status == OK) {
+        status = pages_split(mapped->pages, first_count, out_pages);
     }
     if (status == OK) {
-        pages->flags = flags;
+        status = frames_split(mapped->frames, first_count, out_frames);
+        if (status != OK) {
+            (void)!pages_merge(mapped->pages, out_pages); /* neighbours: cannot fail */
+        }
     }
     return status;
 }
 
-void mapped_pages_fini(struct mapped_pages *pages)
+OWN_UNCHECKED enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t first_count,
+                                           struct mapped_pages **out_rest)
 {
-    if (pages->start) {
-        release(pages, pages->page_count);
+    if (first_count == 0 || first_count >= mapped->bytes >> PAGE_SHIFT) {
+        return ERR_OUT_OF_BOUNDS;
     }
+    refill_descriptors();
+    struct mapped_pages *rest = descriptor_pool_get();
+    if (!rest) {
+        return ERR_NO_MEMORY;
+    }
+    *rest = (struct mapped_pages){0};
+    enum status status = split_parts(mapped, first_count, &rest->pages, &rest->frames);
+    if (status != OK) {
+        descriptor_pool_put(rest);
+        return status;
+    }
+    uint64_t first_bytes = first_count << PAGE_SHIFT;
+    rest->start = mapped->start + first_bytes;
+    rest->bytes = mapped->bytes - first_bytes;
+    rest->flags = mapped->flags;
+    mapped->bytes = first_bytes;
+    FILL(out_rest, rest);
+    return OK;
+}
+
+OWN_UNCHECKED enum status mapped_pages_merge(struct mapped_pages *mapped, struct mapped_pages **rest)
+{
+    struct mapped_pages *added = *rest;
+    if (!added) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    if (mapped->flags != added->flags ||
+        frames_kind(mapped->frames) != frames_kind(added->frames)) {
+        return ERR_MISMATCH;
+    }
+    enum status status = pages_merge(mapped->pages, &added->pages);
+    if (status != OK) {
+        return status;
+    }
+    EMPTY(rest);
+    (void)!frames_merge(mapped->frames, &added->frames); /* of one kind: cannot fail */
+    mapped->bytes += added->bytes;
+    descriptor_pool_put(added);
+    return OK;
+}
+
+/* ---- access ---- */
+
+vaddr_t mapped_pages_start(const struct mapped_pages *mapped)
+{
+    return mapped->start;
+}
+
+uint64_t mapped_pages_count(const struct mapped_pages *mapped)
+{
+    return mapped->bytes >> PAGE_SHIFT;
+}
+
+unsigned mapped_pages_flags(const struct mapped_pages *mapped)
+{
+    return mapped->flags;
+}
+
+const struct frames *mapped_pages_frames(const struct mapped_pages *mapped)
+{
+    return mapped->frames;
+}
+
+void *mapped_pages_access(const struct mapped_pages *mapped, uint64_t offset, uint64_t size,
+                          uint64_t alignment, uint64_t count, unsigned needed)
+{
+    uint64_t bytes;
+    if (!mapped || __builtin_mul_overflow(size, count, &bytes)) {
+        return NULL;
+    }
+    bool is_inside = offset <= mapped->bytes && bytes <= mapped->bytes - offset;
+    bool is_aligned = ((mapped->start + offset) & (alignment - 1)) == 0;
+    if (!is_inside || !is_aligned || (mapped->flags & needed) != needed) {
+        return NULL;
+    }
+    return (void *)(mapped->start + offset);
+}
+
+struct mapped_pages_statistics mapped_pages_statistics(void)
+{
+    return (struct mapped_pages_statistics){.descriptor_pages = donated_count};
 }

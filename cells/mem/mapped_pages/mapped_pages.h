@@ -1,66 +1,116 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mapped_pages.h - memory to use: pages with frames behind them.
+ * mapped_pages.h - memory that can be used: pages with frames behind them, owned as one thing.
  *
- * Why: pages, frames and the mapping between them are one resource to everybody else. They are
- * taken together, and given back together, once.
+ * Why: this is the only way to get at memory (Theseus, section 4.3.1). Who maps gives his pages and his
+ * frames away for a `struct mapped_pages`; this cell keeps no table of mappings. The invariants:
  *
- * Rules: the structure is the caller's storage and is not copied while it holds pages; all zero is
- * empty. Nobody else may hold pointers into the memory after mapped_pages_fini(). Memory is
- * writable or executable, never both. One CPU with interrupts off, for now: no lock.
+ *   M.1  bijective: a frame is mapped by one page at most, for both are owned and consumed by mapping;
+ *   M.2  in bounds: access is given for a type at an offset, checked for bounds, overflow and alignment;
+ *   M.3  unmapped exactly once, when the owner drops it or takes it apart;
+ *   M.4  writable or executable only if mapped so, and never both.
+ *
+ * Rules: frames of RAM that are stale are cleared before anybody sees them. A range of 2 MiB whose pages
+ * and frames are both aligned to that is mapped by one entry. Page tables that become empty are freed.
+ * Pointers that the access functions give are borrowed from the mapping: they end with it. O(pages) for
+ * the tables plus O(log n) for the allocators, independent of how many mappings there are. One CPU, no
+ * preemption: docs/locking.md.
  */
 #pragma once
 
+#include "frame_allocator.h"
 #include "memory.h"
-#include "status.h"
+#include "own.h"
+#include "page_allocator.h"
 
-struct mapped_pages {
-    vaddr_t start; /* of the first page; 0: empty */
-    size_t page_count;
-    size_t offset; /* of the memory in the first page */
-    size_t bytes;  /* usable, from `offset` */
-    enum page_zone zone;
-    unsigned flags;
-    bool owns_frames; /* they go back to the frame allocator */
+struct OWN_CAPABILITY("mapped_pages") mapped_pages;
+OWN_DECLARE(mapped_pages); /* unmaps, and gives pages and frames back */
+
+/*
+ * Maps `*pages` to `*frames`, as many, in order, and takes both. `flags`: enum page_flags.
+ * ERR_MISMATCH when there are not equally many, ERR_PERMISSION for write and execute together,
+ * ERR_INVALID_ARGUMENT for flags that do not exist, ERR_NO_MEMORY without a descriptor or a frame for a
+ * page table. After a failure nothing is mapped and both slots are still full: their scopes release
+ * them.
+ */
+CELL_API enum status mapped_pages_map(struct pages **pages, struct frames **frames, unsigned flags,
+                                      struct mapped_pages **out) OWN_CONSUMES(**pages, **frames)
+    OWN_ACQUIRES(**out);
+
+/* Takes pages of `zone` and frames for `bytes`, rounded up, and maps them; the memory reads as zero. */
+CELL_API enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                         struct mapped_pages **out) OWN_ACQUIRES(**out);
+
+/*
+ * Takes the frames that hold `bytes` at `start`, and pages of `zone`, and maps them: for modules and
+ * other memory that exists at a given place. The caller adds the offset of `start` in its frame.
+ */
+CELL_API enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes,
+                                            unsigned flags, struct mapped_pages **out)
+    OWN_ACQUIRES(**out);
+
+/* Changes what may be done with all of it. ERR_PERMISSION, ERR_INVALID_ARGUMENT: nothing changed. */
+CELL_API MUST_CHECK enum status mapped_pages_remap(struct mapped_pages *pages, unsigned flags)
+    OWN_BORROWS(*pages);
+
+/*
+ * Cuts off what lies behind the first `first_count` pages. ERR_OUT_OF_BOUNDS, ERR_NO_MEMORY: no change.
+ */
+CELL_API enum status mapped_pages_split(struct mapped_pages *pages, uint64_t first_count,
+                                        struct mapped_pages **out_rest) OWN_BORROWS(*pages)
+    OWN_ACQUIRES(**out_rest);
+
+/*
+ * Adds `*rest`, whose pages must follow and whose flags and kind of frames must be equal; else
+ * ERR_MISMATCH, and *rest stays where it is.
+ */
+CELL_API MUST_CHECK enum status mapped_pages_merge(struct mapped_pages *pages,
+                                                   struct mapped_pages **rest) OWN_BORROWS(*pages)
+    OWN_CONSUMES(**rest);
+
+/* Unmaps, and hands the parts to the caller. Cannot fail. The frames are not stale: they are his. */
+CELL_API void mapped_pages_take_apart(struct mapped_pages **pages, struct pages **out_pages,
+                                      struct frames **out_frames) OWN_CONSUMES(**pages)
+    OWN_ALWAYS_ACQUIRES(**out_pages, **out_frames);
+
+CELL_API vaddr_t mapped_pages_start(const struct mapped_pages *pages) OWN_BORROWS(*pages);
+CELL_API uint64_t mapped_pages_count(const struct mapped_pages *pages) OWN_BORROWS(*pages);
+CELL_API unsigned mapped_pages_flags(const struct mapped_pages *pages) OWN_BORROWS(*pages);
+CELL_API const struct frames *mapped_pages_frames(const struct mapped_pages *pages)
+    OWN_BORROWS(*pages);
+
+struct mapped_pages_statistics {
+    uint64_t descriptor_pages; /* given to the descriptor pool, for ever */
 };
 
-/*
- * At least `bytes` of zeroed memory, rounded up to pages. On failure *out is empty: ERR_NO_MEMORY,
- * ERR_NO_ADDRESS_SPACE, ERR_PERMISSION for write and execute together, ERR_INVALID_ARGUMENT for 0
- * bytes or unknown flags.
- */
-MUST_CHECK CELL_API enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone,
-                                                  size_t bytes, unsigned flags);
+CELL_API struct mapped_pages_statistics mapped_pages_statistics(void);
+
+/* ---- access ---- */
 
 /*
- * The same, writable, but not zeroed: it holds what was there before. For those who write before
- * they read; zeroing a page is half of the work of mapping it.
+ * `count` elements of `size` bytes, aligned to `alignment`, at `offset`: NULL unless they lie inside,
+ * nothing overflows, the address is aligned, and the mapping has all of `needed` (enum page_flags).
+ * The macros below are what is meant to be used.
  */
-MUST_CHECK CELL_API enum status mapped_pages_init_uncleared(struct mapped_pages *out,
-                                                            enum page_zone zone, size_t bytes);
+CELL_API void *mapped_pages_access(const struct mapped_pages *pages, uint64_t offset, uint64_t size,
+                                   uint64_t alignment, uint64_t count, unsigned needed)
+    OWN_BORROWS(*pages);
 
-/*
- * The given physical memory, which belongs to somebody else (a module, a device) and stays so:
- * frames are not given back. `start` need not be aligned; whatever shares its first and last page
- * is mapped, too. Errors as above, and ERR_OUT_OF_BOUNDS beyond PHYSICAL_LIMIT.
- */
-MUST_CHECK CELL_API enum status mapped_pages_init_at_frames(struct mapped_pages *out,
-                                                            enum page_zone zone, paddr_t start,
-                                                            size_t bytes, unsigned flags);
+/* A `const type *`, or NULL. */
+#define MAPPED_PAGES_AS(type, pages, offset)                                                       \
+    ((const type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), 1, PAGE_READ))
 
-/* Changes what may be done with the memory. ERR_PERMISSION for write and execute together. */
-MUST_CHECK CELL_API enum status mapped_pages_protect(struct mapped_pages *pages, unsigned flags);
+/* A `type *`, or NULL where the mapping is not writable. */
+#define MAPPED_PAGES_AS_MUTABLE(type, pages, offset)                                               \
+    ((type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), 1, PAGE_WRITE))
 
-/* Gives everything back; *pages is empty afterwards. Does nothing when it is empty already. */
-CELL_API void mapped_pages_fini(struct mapped_pages *pages);
+/* The first of `count` elements. */
+#define MAPPED_PAGES_SLICE(type, pages, offset, count)                                             \
+    ((const type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), count,          \
+                                       PAGE_READ))
+#define MAPPED_PAGES_SLICE_MUTABLE(type, pages, offset, count)                                     \
+    ((type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), count, PAGE_WRITE))
 
-/* NULL when empty. */
-static inline void *mapped_pages_address(const struct mapped_pages *pages)
-{
-    return pages->start ? (void *)(pages->start + pages->offset) : NULL;
-}
-
-static inline size_t mapped_pages_size(const struct mapped_pages *pages)
-{
-    return pages->bytes;
-}
+/* A function pointer of `type`, or NULL where the mapping is not executable. */
+#define MAPPED_PAGES_AS_FUNCTION(type, pages, offset)                                              \
+    ((type)mapped_pages_access(pages, offset, 1, 1, 1, PAGE_EXECUTE))

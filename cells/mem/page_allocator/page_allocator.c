@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One range_set of page numbers for each zone. Lowest first keeps mappings together, which keeps
- * the number of page table frames small.
+ * One tree of page numbers for each zone. Lowest first keeps mappings together, which keeps the number of
+ * page tables small.
  */
 #include "page_allocator.h"
-#include "range_set.h"
+#include "descriptor_pool.h"
+#include "range_cache.h"
+#include "range_tree.h"
 
 CELL(library, "1.0.0");
 
-struct zone {
-    struct range storage[PAGE_ALLOCATOR_RANGES];
-    struct range_set free;
-    uint64_t lost;
+struct pages {
+    struct range_node node; /* node.owner: the zone */
 };
+static_assert(sizeof(struct pages) <= DESCRIPTOR_SIZE, "a descriptor");
 
-static struct zone zones[PAGE_ZONE_COUNT];
+static struct range_tree free_pages[PAGE_ZONE_COUNT];
+static struct range_cache singles[PAGE_ZONE_COUNT];
+static uint64_t bad_drops[PAGE_ZONE_COUNT];
 
 static const struct {
     vaddr_t start;
@@ -24,58 +27,212 @@ static const struct {
     [PAGE_ZONE_DATA] = {DATA_ZONE_START, DATA_ZONE_END},
 };
 
-static uint64_t zone_pages(enum page_zone zone)
+static uint64_t zone_pages(unsigned zone)
 {
     return (bounds[zone].end - bounds[zone].start) >> PAGE_SHIFT;
 }
 
+static struct pages *pages_of(struct range_node *node)
+{
+    return CONTAINER_OF(node, struct pages, node);
+}
+
+static bool get_spares(struct range_node *spare[2])
+{
+    struct pages *first = descriptor_pool_get();
+    struct pages *second = descriptor_pool_get();
+    if (!first || !second) {
+        descriptor_pool_put(first);
+        descriptor_pool_put(second);
+        return false;
+    }
+    spare[0] = &first->node;
+    spare[1] = &second->node;
+    return true;
+}
+
+static void put_nodes(struct range_node *nodes[2])
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (nodes[i]) {
+            descriptor_pool_put(pages_of(nodes[i]));
+        }
+    }
+}
+
+static void give_range(struct pages *pages)
+{
+    struct range_node *unused[2];
+    unsigned zone = pages->node.owner;
+    uint64_t count = pages->node.range.count;
+    if (range_tree_give(&free_pages[zone], &pages->node, unused) != OK) {
+        bad_drops[zone] += count;
+        descriptor_pool_put(pages);
+        return;
+    }
+    put_nodes(unused);
+}
+
+/* Puts the single pages back where they can join others. */
+static void settle(unsigned zone)
+{
+    struct range_node *node;
+    while ((node = range_cache_pop(&singles[zone]))) {
+        give_range(pages_of(node));
+    }
+}
+
 enum status page_allocator_init(void)
 {
-    for (int i = 0; i < PAGE_ZONE_COUNT; i++) {
-        struct zone *zone = &zones[i];
-        range_set_init(&zone->free, zone->storage, PAGE_ALLOCATOR_RANGES);
-        zone->lost = 0;
-        enum status status = range_set_add(&zone->free, bounds[i].start >> PAGE_SHIFT,
-                                           zone_pages((enum page_zone)i));
-        if (status != OK) {
-            return status;
+    for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
+        struct pages *all = descriptor_pool_get();
+        if (!all) {
+            return ERR_NO_MEMORY;
         }
+        free_pages[zone] = (struct range_tree){0};
+        singles[zone] = (struct range_cache){0};
+        bad_drops[zone] = 0;
+        all->node.owner = zone;
+        all->node.range = (struct range){
+            .start = bounds[zone].start >> PAGE_SHIFT,
+            .count = zone_pages(zone),
+        };
+        give_range(all);
     }
     return OK;
 }
 
-enum status page_allocator_take(enum page_zone zone, size_t count, vaddr_t *out_start)
+static struct pages *become_handle(struct range_node *node, unsigned zone)
 {
-    uint64_t first;
-    enum status status = range_set_take(&zones[zone].free, count, 1, &first);
-    if (status == OK) {
-        *out_start = first << PAGE_SHIFT;
-    }
-    return status == ERR_NOT_FOUND ? ERR_NO_ADDRESS_SPACE : status;
+    node->owner = zone;
+    return pages_of(node);
 }
 
-enum status page_allocator_give_back(enum page_zone zone, vaddr_t start, size_t count)
+enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
+                                struct pages **out)
+{
+    if (count == 1 && alignment == 1 && LIKELY(singles[zone].top)) {
+        FILL(out, become_handle(range_cache_pop(&singles[zone]), zone));
+        return OK;
+    }
+    struct range_node *spare[2];
+    struct range_node *taken;
+    if (!get_spares(spare)) {
+        return ERR_NO_MEMORY;
+    }
+    enum status status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
+    if (status == ERR_NOT_FOUND && singles[zone].top) {
+        settle(zone);
+        status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
+    }
+    put_nodes(spare);
+    if (status != OK) {
+        return status == ERR_NOT_FOUND ? ERR_NO_ADDRESS_SPACE : status;
+    }
+    FILL(out, become_handle(taken, zone));
+    return OK;
+}
+
+enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages **out)
 {
     if (!page_is_aligned(start)) {
         return ERR_MISALIGNED;
     }
-    if (start < bounds[zone].start || start >= bounds[zone].end ||
+    unsigned zone = 0;
+    while (zone < PAGE_ZONE_COUNT && (start < bounds[zone].start || start >= bounds[zone].end)) {
+        zone++;
+    }
+    if (zone == PAGE_ZONE_COUNT || count == 0 ||
         count > (bounds[zone].end - start) >> PAGE_SHIFT) {
         return ERR_OUT_OF_BOUNDS;
     }
-    enum status status = range_set_add(&zones[zone].free, start >> PAGE_SHIFT, count);
-    if (status == ERR_LIMIT) {
-        zones[zone].lost += count;
+    struct range_node *spare[2];
+    struct range_node *taken;
+    if (!get_spares(spare)) {
+        return ERR_NO_MEMORY;
     }
-    return status;
+    settle(zone);
+    struct range wanted = {.start = start >> PAGE_SHIFT, .count = count};
+    enum status status = range_tree_take_at(&free_pages[zone], wanted, spare, &taken);
+    put_nodes(spare);
+    if (status != OK) {
+        return status == ERR_NOT_FOUND ? ERR_BUSY : status;
+    }
+    FILL(out, become_handle(taken, zone));
+    return OK;
+}
+
+void pages_drop(struct pages **handle)
+{
+    struct pages *pages = *handle;
+    if (pages) {
+        *handle = NULL;
+        COMPILER_BARRIER();
+        if (!range_cache_push(&singles[pages->node.owner], &pages->node)) {
+            give_range(pages);
+        }
+    }
+}
+
+vaddr_t pages_start(const struct pages *pages)
+{
+    return pages->node.range.start << PAGE_SHIFT;
+}
+
+uint64_t pages_count(const struct pages *pages)
+{
+    return pages->node.range.count;
+}
+
+enum page_zone pages_zone(const struct pages *pages)
+{
+    return (enum page_zone)pages->node.owner;
+}
+
+enum status pages_split(struct pages *pages, uint64_t first_count, struct pages **out_rest)
+{
+    struct pages *rest = descriptor_pool_get();
+    if (!rest) {
+        return ERR_NO_MEMORY;
+    }
+    enum status status =
+        range_split(pages->node.range, first_count, &pages->node.range, &rest->node.range);
+    if (status != OK) {
+        descriptor_pool_put(rest);
+        return status;
+    }
+    rest->node.owner = pages->node.owner;
+    FILL(out_rest, rest);
+    return OK;
+}
+
+/* Unchecked: this is where merging happens. */
+OWN_UNCHECKED enum status pages_merge(struct pages *pages, struct pages **rest)
+{
+    struct pages *added = *rest;
+    if (!added) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    if (pages->node.owner != added->node.owner) {
+        return ERR_MISMATCH;
+    }
+    struct range joined;
+    enum status status = range_join(pages->node.range, added->node.range, &joined);
+    if (status != OK) {
+        return status;
+    }
+    EMPTY(rest);
+    pages->node.range = joined;
+    descriptor_pool_put(added);
+    return OK;
 }
 
 struct page_statistics page_allocator_statistics(enum page_zone zone)
 {
     return (struct page_statistics){
         .total = zone_pages(zone),
-        .free = zones[zone].free.total,
-        .ranges = zones[zone].free.used,
-        .lost = zones[zone].lost,
+        .free = free_pages[zone].total + singles[zone].count,
+        .ranges = free_pages[zone].ranges + singles[zone].count,
+        .bad_drops = bad_drops[zone],
     };
 }

@@ -1,42 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page_allocator.h - which pages of the address space are free.
+ * page_allocator.h - who owns which page of the address space.
  *
- * Why: every mapping needs pages that nobody else uses. There are two zones: code must lie in the
- * top 2 GiB, in reach of 32-bit relocations; everything else has room below.
+ * Why: every mapping needs pages that nobody else uses. Free pages are kept here; who owns pages holds a
+ * `struct pages`, one contiguous range, and this cell keeps no table of it. There are two zones: code
+ * must lie in the top 2 GiB, in reach of 32-bit relocations; everything else has room below.
  *
- * Rules: pages are addresses only, nothing is mapped here. One CPU with interrupts off, for now: no
- * lock. memory.h has the bounds of the zones.
+ * Rules: pages are addresses only, nothing is mapped here. O(log n) in the number of free ranges; no
+ * heap is needed. memory.h has the bounds of the zones. One CPU, no preemption: docs/locking.md.
  */
 #pragma once
 
 #include "memory.h"
-#include "status.h"
+#include "own.h"
 
-/* Ranges of free pages in one zone: room for fragmentation. */
-#define PAGE_ALLOCATOR_RANGES 1024
+struct OWN_CAPABILITY("pages") pages;
+OWN_DECLARE(pages);
 
 struct page_statistics {
     uint64_t total;
     uint64_t free;
-    size_t ranges;
-    uint64_t lost; /* given back, but there was no room to remember them */
+    uint64_t ranges; /* that the free ones form, each with a descriptor */
+    uint64_t bad_drops; /* pages that were given back although they were free: a bug of the owner */
 };
 
-/* All pages of both zones are free afterwards. */
-MUST_CHECK CELL_API enum status page_allocator_init(void);
-
-/* Takes `count` consecutive pages, the lowest there are. ERR_NO_ADDRESS_SPACE when there are none.
- */
-MUST_CHECK CELL_API enum status page_allocator_take(enum page_zone zone, size_t count,
-                                                    vaddr_t *out_start);
+/* All pages of both zones are free afterwards. ERR_NO_MEMORY without descriptors. */
+CELL_API MUST_CHECK enum status page_allocator_init(void);
 
 /*
- * Gives back pages that were taken, in any grouping. ERR_EXISTS when one of them is free already,
- * ERR_OUT_OF_BOUNDS when it is not in that zone; nothing changes then. Pages for which there is no
- * room are lost, counted, and reported with ERR_LIMIT.
+ * Takes the lowest `count` consecutive pages whose first page number is a multiple of `alignment`, a
+ * power of two. ERR_NO_ADDRESS_SPACE, ERR_NO_MEMORY (no descriptor), ERR_INVALID_ARGUMENT.
  */
-MUST_CHECK CELL_API enum status page_allocator_give_back(enum page_zone zone, vaddr_t start,
-                                                         size_t count);
+CELL_API enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
+                                         struct pages **out) OWN_ACQUIRES(**out);
+
+/* Takes exactly these pages. ERR_BUSY when one has an owner, ERR_MISALIGNED, ERR_OUT_OF_BOUNDS. */
+CELL_API enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages **out)
+    OWN_ACQUIRES(**out);
+
+CELL_API vaddr_t pages_start(const struct pages *pages) OWN_BORROWS(*pages);
+CELL_API uint64_t pages_count(const struct pages *pages) OWN_BORROWS(*pages);
+CELL_API enum page_zone pages_zone(const struct pages *pages) OWN_BORROWS(*pages);
+
+/* Cuts the pages behind the first `first_count` off. ERR_OUT_OF_BOUNDS, ERR_NO_MEMORY: no change. */
+CELL_API enum status pages_split(struct pages *pages, uint64_t first_count,
+                                 struct pages **out_rest) OWN_BORROWS(*pages)
+    OWN_ACQUIRES(**out_rest);
+
+/* Adds `*rest`, which must follow `pages`; else ERR_MISMATCH, and *rest stays where it is. */
+CELL_API MUST_CHECK enum status pages_merge(struct pages *pages, struct pages **rest)
+    OWN_BORROWS(*pages) OWN_CONSUMES(**rest);
 
 CELL_API struct page_statistics page_allocator_statistics(enum page_zone zone);

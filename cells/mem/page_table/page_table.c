@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * No physical memory is mapped for its own sake, so a table is reached through the recursive slot
- * (page_table_priv.h), and a frame that is to become a table is *shown* first: root entry SLOT_SHOW
- * is pointed at it, and the recursive address of what that entry points to is the frame. It is
- * cleared there before any table refers to it, so the CPU never walks through left-over bytes.
+ * (page_table_entries.h), and a frame that is to become a table is *shown* first: root entry
+ * SLOT_SHOW is pointed at it, and the recursive address of what that entry points to is the frame.
+ * It is filled there before any table refers to it, so the CPU never walks through left-over bytes.
  *
  * New tables are built beside the running ones in the same way, through SLOT_BUILD, with the same
  * functions: `root` says which of the two is meant. Writing CR3 is the commit.
+ *
+ * A run is worked on in steps that end at multiples of 2 MiB: each step is one entry of level 2 or a
+ * part of one table of level 1, and the tables above are walked once for it.
+ *
+ * A table that has become empty is all zeros again, so it can be used as it is: a few are kept.
+ *
+ * Order of taking something away: clear the entries, make the CPUs forget (invlpg also drops what
+ * they remember of tables: SDM, "Invalidation of TLBs and Paging-Structure Caches"), and only then
+ * give a table's frame back. A table's window is a translation too, and is forgotten with it.
  */
 #include "page_table.h"
 #include "page_table_priv.h"
@@ -14,19 +23,40 @@
 #include "freestanding.h"
 #include "x86.h"
 
-CELL(library, "1.0.0");
+CELL(library, "2.0.0");
+
+/* Forgetting more pages than that one by one costs more than filling the TLB again. */
+#define INVLPG_LIMIT 32u
+
+typedef volatile uint64_t entry_t;
 
 static bool ready;
-static uint64_t table_frames;
+static uint64_t table_count; /* in use */
+static paddr_t spares[PAGE_TABLE_SPARES]; /* all zeros */
+static unsigned spare_count;
+static page_table_shootdown_t shootdown_hook;
 
-static volatile uint64_t *entry_at(unsigned root, unsigned level, vaddr_t page)
+/* ---- the TLB ---- */
+
+static inline void forget(vaddr_t page, uint64_t count)
 {
-    return (volatile uint64_t *)window_at(table_at(root, level, page)) + index_at(level, page);
+    if (count <= INVLPG_LIMIT) {
+        for (uint64_t i = 0; i < count; i++) {
+            invlpg(page + (i << PAGE_SHIFT));
+        }
+    } else {
+        write_cr3(read_cr3());
+    }
+    if (UNLIKELY(shootdown_hook != NULL)) {
+        shootdown_hook(page, count);
+    }
 }
 
-static volatile uint64_t *root_entry(unsigned slot)
+/* ---- tables ---- */
+
+static inline entry_t *entry_at(unsigned root, unsigned level, vaddr_t page)
 {
-    return entry_at(SLOT_SELF, 4, address_of(slot, 0, 0, 0));
+    return window_at(entry_address(root, level, page));
 }
 
 /* Where root entry `slot` has its target: one page, until the entry is changed. */
@@ -37,59 +67,134 @@ static vaddr_t shown_by(unsigned slot)
 
 static void set_root_entry(unsigned slot, uint64_t entry)
 {
-    *root_entry(slot) = entry;
+    *entry_at(SLOT_SELF, 4, address_of(slot, 0, 0, 0)) = entry;
     invlpg(shown_by(slot));
 }
 
-/* Takes a frame and clears it. A root gets its self reference before it is hidden again. */
-static enum status take_table(bool is_root, paddr_t *out_frame)
+/* Makes a frame visible until hide(). */
+static uint64_t *show(paddr_t frame)
 {
-    paddr_t frame;
-    enum status status = frame_allocator_take_top(&frame);
-    if (status != OK) {
-        return status;
-    }
     set_root_entry(SLOT_SHOW, frame | ENTRY_SLOT);
-    uint64_t *table = window_at(shown_by(SLOT_SHOW));
-    memset(table, 0, PAGE_SIZE);
-    if (is_root) {
-        table[SLOT_SELF] = frame | ENTRY_SLOT;
-    }
+    return window_at(shown_by(SLOT_SHOW));
+}
+
+static void hide(void)
+{
     set_root_entry(SLOT_SHOW, 0);
-    table_frames++;
-    *out_frame = frame;
-    return OK;
 }
 
-/* The level 1 entry of `page`, or NULL where a table on the way to it is missing. */
-static volatile uint64_t *find_entry(unsigned root, vaddr_t page)
+/* Takes a frame that is all zeros. */
+static enum status take_table(paddr_t *out_frame)
 {
-    for (unsigned level = LEVELS; level > 1; level--) {
-        if (!(*entry_at(root, level, page) & ENTRY_PRESENT)) {
-            return NULL;
-        }
+    if (spare_count > 0) {
+        *out_frame = spares[--spare_count];
+        table_count++;
+        return OK;
     }
-    return entry_at(root, 1, page);
+    enum status status = frame_allocator_take_table(out_frame);
+    if (status == OK) {
+        memset(show(*out_frame), 0, PAGE_SIZE);
+        hide();
+        table_count++;
+    }
+    return status;
 }
 
-/* As find_entry(), but adds the tables that are missing. */
-static enum status make_entry(unsigned root, vaddr_t page, volatile uint64_t **out_entry)
+/* Takes back a table that is all zeros and that no CPU can reach. */
+static void put_table(paddr_t frame)
 {
-    for (unsigned level = LEVELS; level > 1; level--) {
-        volatile uint64_t *entry = entry_at(root, level, page);
+    table_count--;
+    if (spare_count < PAGE_TABLE_SPARES) {
+        spares[spare_count++] = frame;
+    } else {
+        frame_allocator_give_table(frame);
+    }
+}
+
+/* Notes that the table of `level` on the way to `page` has `change` more entries. */
+static inline void change_used(unsigned root, unsigned level, vaddr_t page, int64_t change)
+{
+    if (level < LEVELS) {
+        *entry_at(root, level + 1, page) += (uint64_t)change * ENTRY_USED_ONE;
+    }
+}
+
+/* Removes the table of `level` on the way to `page` if it is empty, and those above that become so. */
+static void prune(unsigned root, unsigned level, vaddr_t page)
+{
+    for (; level < LEVELS; level++) {
+        entry_t *entry = entry_at(root, level + 1, page);
+        if (used_of(*entry) > 0) {
+            return;
+        }
+        paddr_t table = frame_of(*entry);
+        *entry = 0;
+        change_used(root, level + 1, page, -1);
+        forget(table_address(root, level, page), 1);
+        put_table(table);
+    }
+}
+
+/* Makes sure that the tables down to `level` on the way to `page` exist. */
+static enum status make_tables(unsigned root, unsigned level, vaddr_t page)
+{
+    for (unsigned at = LEVELS; at > level; at--) {
+        entry_t *entry = entry_at(root, at, page);
         if (*entry & ENTRY_PRESENT) {
             continue;
         }
         paddr_t table;
-        enum status status = take_table(false, &table);
+        enum status status = take_table(&table);
         if (status != OK) {
+            prune(root, at, page); /* one that was made just now may be empty */
             return status;
         }
         *entry = table | ENTRY_TABLE;
+        change_used(root, at, page, 1);
     }
-    *out_entry = entry_at(root, 1, page);
     return OK;
 }
+
+/* The entry of level 2 for `page`, or NULL where it is not present. */
+static inline entry_t *find_directory(unsigned root, vaddr_t page)
+{
+    if (!(*entry_at(root, 4, page) & ENTRY_PRESENT) || !(*entry_at(root, 3, page) & ENTRY_PRESENT)) {
+        return NULL;
+    }
+    entry_t *directory = entry_at(root, 2, page);
+    return *directory & ENTRY_PRESENT ? directory : NULL;
+}
+
+/* Replaces an entry of 2 MiB by a table that says the same. */
+static enum status split(unsigned root, entry_t *directory, vaddr_t page)
+{
+    uint64_t old = *directory;
+    paddr_t table;
+    enum status status = take_table(&table);
+    if (status != OK) {
+        return status;
+    }
+    uint64_t *entries = show(table);
+    for (unsigned i = 0; i < ENTRY_COUNT; i++) {
+        entries[i] = (old & ~ENTRY_LARGE) + i * PAGE_SIZE;
+    }
+    hide();
+    *directory = table | ENTRY_TABLE | ENTRY_COUNT * ENTRY_USED_ONE;
+    forget(page, 1);
+    forget(table_address(root, 1, page), 1);
+    return OK;
+}
+
+static enum status cut(unsigned root, vaddr_t page)
+{
+    if (index_at(1, page) == 0) {
+        return OK;
+    }
+    entry_t *directory = find_directory(root, page);
+    return directory && is_large(*directory) ? split(root, directory, page) : OK;
+}
+
+/* ---- runs ---- */
 
 static enum status check_flags(unsigned flags)
 {
@@ -102,47 +207,195 @@ static enum status check_flags(unsigned flags)
     return OK;
 }
 
-static enum status check_page(vaddr_t page)
+static enum status check_run(vaddr_t page, uint64_t count)
 {
     if (!page_is_aligned(page)) {
         return ERR_MISALIGNED;
     }
-    return is_mappable(page) ? OK : ERR_OUT_OF_BOUNDS;
+    return is_mappable(page, count) ? OK : ERR_OUT_OF_BOUNDS;
 }
 
-static enum status map_in(unsigned root, vaddr_t page, paddr_t frame, unsigned flags)
+static enum status check_frames(paddr_t frame, uint64_t count)
 {
-    enum status status = check_page(page);
-    if (status == OK) {
-        status = check_flags(flags);
-    }
-    if (status != OK) {
-        return status;
-    }
     if (!page_is_aligned(frame)) {
         return ERR_MISALIGNED;
     }
-    if (frame >= PHYSICAL_LIMIT) {
-        return ERR_OUT_OF_BOUNDS;
+    bool is_inside = frame < PHYSICAL_LIMIT && count <= (PHYSICAL_LIMIT - frame) >> PAGE_SHIFT;
+    return is_inside ? OK : ERR_OUT_OF_BOUNDS;
+}
+
+/*
+ * Most runs are a few pages of a table that is there. The entry of level 2 for such a run, which is
+ * then known to be mappable; NULL for all others, which go the general way.
+ */
+static inline entry_t *short_run(vaddr_t page, uint64_t count)
+{
+    bool is_inside = page - DATA_ZONE_START < DATA_ZONE_END - DATA_ZONE_START ||
+                     page >= address_of(SLOT_SELF + 1, 0, 0, 0);
+    if (!ready || !is_inside || !page_is_aligned(page) || count - 1 >= pages_to_boundary(page)) {
+        return NULL;
     }
-    volatile uint64_t *entry;
-    status = make_entry(root, page, &entry);
+    entry_t *directory = find_directory(SLOT_SELF, page);
+    return directory && !is_large(*directory) ? directory : NULL;
+}
+
+static enum status map_large(unsigned root, vaddr_t page, uint64_t entry)
+{
+    enum status status = make_tables(root, 2, page);
     if (status != OK) {
         return status;
     }
-    if (*entry & ENTRY_PRESENT) {
+    entry_t *directory = entry_at(root, 2, page);
+    if (*directory & ENTRY_PRESENT) {
         return ERR_EXISTS;
     }
-    *entry = entry_of(frame, flags); /* the TLB never holds pages that were not present */
+    *directory = entry | ENTRY_LARGE; /* the TLB never holds what was not present */
+    change_used(root, 2, page, 1);
     return OK;
 }
 
-static enum status map_region(unsigned root, const struct page_region *region)
+/* Fills `count` entries of one table, from `at` on, with `entry` and what follows it. */
+static inline enum status fill(entry_t *directory, entry_t *at, uint64_t count, uint64_t entry)
 {
-    for (size_t i = 0; i < region->page_count; i++) {
-        enum status status = map_in(root, region->start + i * PAGE_SIZE,
-                                    region->frame + i * PAGE_SIZE, region->flags);
+    for (uint64_t i = 0; i < count; i++) {
+        if (at[i] & ENTRY_PRESENT) {
+            return ERR_EXISTS;
+        }
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        at[i] = entry;
+        entry += PAGE_SIZE;
+    }
+    *directory += count * ENTRY_USED_ONE;
+    return OK;
+}
+
+/* Clears `count` entries of one table; ERR_NOT_FOUND when not all were present. */
+static inline enum status clear(unsigned root, entry_t *directory, vaddr_t page, uint64_t count)
+{
+    entry_t *at = entry_at(root, 1, page);
+    uint64_t present = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        present += at[i] & ENTRY_PRESENT;
+        at[i] = 0;
+    }
+    forget(page, count);
+    *directory -= present * ENTRY_USED_ONE;
+    if (used_of(*directory) == 0) {
+        prune(root, 1, page);
+    }
+    return present == count ? OK : ERR_NOT_FOUND;
+}
+
+/* Changes what is present of `count` entries of one table; ERR_NOT_FOUND when that is not all. */
+static inline enum status change(entry_t *at, uint64_t count, uint64_t bits)
+{
+    enum status status = OK;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t entry = at[i];
+        if (entry & ENTRY_PRESENT) {
+            at[i] = frame_of(entry) | bits;
+        } else {
+            status = ERR_NOT_FOUND;
+        }
+    }
+    return status;
+}
+
+/* Maps `count` pages of one table. */
+static enum status map_small(unsigned root, vaddr_t page, uint64_t count, uint64_t entry)
+{
+    enum status status = make_tables(root, 1, page);
+    if (status != OK) {
+        return status;
+    }
+    entry_t *directory = entry_at(root, 2, page);
+    return is_large(*directory) ? ERR_EXISTS : fill(directory, entry_at(root, 1, page), count, entry);
+}
+
+static uint64_t step_of(vaddr_t page, uint64_t count)
+{
+    uint64_t step = pages_to_boundary(page);
+    return step < count ? step : count;
+}
+
+/* Unmaps what is mapped. The caller has cut the end, so only the first step may need a split. */
+static enum status unmap_run(unsigned root, vaddr_t page, uint64_t count)
+{
+    enum status result = OK;
+    uint64_t step;
+    for (; count > 0; page += step << PAGE_SHIFT, count -= step) {
+        step = step_of(page, count);
+        entry_t *directory = find_directory(root, page);
+        if (!directory) {
+            result = ERR_NOT_FOUND;
+            continue;
+        }
+        if (is_large(*directory) && step == LARGE_PAGES) {
+            *directory = 0;
+            forget(page, 1);
+            forget(table_address(root, 1, page), 1); /* looked like a table to the window */
+            change_used(root, 2, page, -1);
+            prune(root, 2, page);
+            continue;
+        }
+        if (is_large(*directory)) {
+            enum status status = split(root, directory, page);
+            if (status != OK) {
+                return status;
+            }
+        }
+        if (clear(root, directory, page, step) != OK) {
+            result = ERR_NOT_FOUND;
+        }
+    }
+    return result;
+}
+
+static enum status map_run(unsigned root, vaddr_t page, paddr_t frame, uint64_t count,
+                           unsigned flags)
+{
+    enum status status = check_run(page, count);
+    status = status == OK ? check_flags(flags) : status;
+    status = status == OK ? check_frames(frame, count) : status;
+    if (status != OK) {
+        return status;
+    }
+    uint64_t bits = bits_of(flags);
+    uint64_t done = 0;
+    uint64_t step;
+    for (; done < count; done += step) {
+        vaddr_t at = page + (done << PAGE_SHIFT);
+        uint64_t entry = (frame + (done << PAGE_SHIFT)) | bits;
+        step = step_of(at, count - done);
+        if (step == LARGE_PAGES && (frame_of(entry) & (LARGE_SIZE - 1)) == 0) {
+            status = map_large(root, at, entry);
+        } else {
+            status = map_small(root, at, step, entry);
+        }
         if (status != OK) {
+            break;
+        }
+    }
+    if (status != OK && done > 0) {
+        (void)!unmap_run(root, page, done); /* these steps exactly: nothing has to be split */
+    }
+    return status;
+}
+
+/* ---- exported ---- */
+
+static enum status build(const struct page_region *regions, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct page_region *region = &regions[i];
+        enum status status = map_run(SLOT_BUILD, region->start, region->frame, region->page_count,
+                                     region->flags);
+        if (status != OK) {
+            while (i > 0) {
+                region = &regions[--i];
+                (void)!unmap_run(SLOT_BUILD, region->start, region->page_count);
+            }
             return status;
         }
     }
@@ -155,17 +408,19 @@ enum status page_table_init(const struct page_region *regions, size_t count)
     if (ready) {
         return ERR_STATE;
     }
-    enum status status = take_table(true, &root);
+    enum status status = take_table(&root);
     if (status != OK) {
         return status;
     }
+    show(root)[SLOT_SELF] = root | ENTRY_SLOT;
+    hide();
     set_root_entry(SLOT_BUILD, root | ENTRY_SLOT);
-    for (size_t i = 0; i < count && status == OK; i++) {
-        status = map_region(SLOT_BUILD, &regions[i]);
-    }
+    status = build(regions, count);
     if (status != OK) {
+        *entry_at(SLOT_BUILD, 4, address_of(SLOT_SELF, 0, 0, 0)) = 0; /* all zeros again */
         set_root_entry(SLOT_BUILD, 0);
         write_cr3(read_cr3()); /* the TLB has seen the unfinished tables in their window */
+        put_table(root);
         return status;
     }
     write_cr3(root); /* the commit */
@@ -173,71 +428,130 @@ enum status page_table_init(const struct page_region *regions, size_t count)
     return OK;
 }
 
-enum status page_table_map(vaddr_t page, paddr_t frame, unsigned flags)
+enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count, unsigned flags)
 {
-    return ready ? map_in(SLOT_SELF, page, frame, flags) : ERR_STATE;
+    entry_t *directory = short_run(page, count);
+    if (LIKELY(directory && check_flags(flags) == OK && check_frames(frame, count) == OK)) {
+        return fill(directory, entry_at(SLOT_SELF, 1, page), count, frame | bits_of(flags));
+    }
+    return ready ? map_run(SLOT_SELF, page, frame, count, flags) : ERR_STATE;
 }
 
-enum status page_table_unmap(vaddr_t page, paddr_t *out_frame)
+/* An end in the first 2 MiB is dealt with by the first step, before anything has changed. */
+static enum status cut_end(vaddr_t page, uint64_t count)
+{
+    return count > pages_to_boundary(page) ? cut(SLOT_SELF, page + (count << PAGE_SHIFT)) : OK;
+}
+
+enum status page_table_unmap(vaddr_t page, uint64_t count)
+{
+    entry_t *directory = short_run(page, count);
+    if (LIKELY(directory)) {
+        return clear(SLOT_SELF, directory, page, count);
+    }
+    if (!ready) {
+        return ERR_STATE;
+    }
+    enum status status = check_run(page, count);
+    status = status == OK ? cut_end(page, count) : status;
+    return status == OK ? unmap_run(SLOT_SELF, page, count) : status;
+}
+
+static enum status protect_run(vaddr_t page, uint64_t count, unsigned flags)
+{
+    enum status status = cut_end(page, count);
+    if (status != OK) {
+        return status;
+    }
+    uint64_t bits = bits_of(flags);
+    uint64_t step;
+    vaddr_t at = page;
+    for (uint64_t left = count; left > 0; at += step << PAGE_SHIFT, left -= step) {
+        step = step_of(at, left);
+        entry_t *directory = find_directory(SLOT_SELF, at);
+        if (!directory) {
+            status = ERR_NOT_FOUND;
+            continue;
+        }
+        if (is_large(*directory) && step == LARGE_PAGES) {
+            *directory = frame_of(*directory) | bits | ENTRY_LARGE;
+            continue;
+        }
+        if (is_large(*directory)) {
+            enum status split_status = split(SLOT_SELF, directory, at);
+            if (split_status != OK) {
+                return split_status; /* in the first step: nothing has changed */
+            }
+        }
+        if (change(entry_at(SLOT_SELF, 1, at), step, bits) != OK) {
+            status = ERR_NOT_FOUND;
+        }
+    }
+    forget(page, count);
+    return status;
+}
+
+enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
+{
+    enum status status = check_flags(flags);
+    if (LIKELY(status == OK && short_run(page, count))) {
+        status = change(entry_at(SLOT_SELF, 1, page), count, bits_of(flags));
+        forget(page, count);
+        return status;
+    }
+    if (!ready) {
+        return ERR_STATE;
+    }
+    enum status run_status = check_run(page, count);
+    if (run_status != OK || status != OK) {
+        return run_status != OK ? run_status : status;
+    }
+    return protect_run(page, count, flags);
+}
+
+enum status page_table_cut(vaddr_t page)
 {
     if (!ready) {
         return ERR_STATE;
     }
-    enum status status = check_page(page);
-    if (status != OK) {
-        return status;
-    }
-    volatile uint64_t *entry = find_entry(SLOT_SELF, page);
-    if (!entry || !(*entry & ENTRY_PRESENT)) {
-        return ERR_NOT_FOUND;
-    }
-    *out_frame = frame_of(*entry);
-    *entry = 0;
-    invlpg(page);
-    return OK;
-}
-
-enum status page_table_protect(vaddr_t page, unsigned flags)
-{
-    if (!ready) {
-        return ERR_STATE;
-    }
-    enum status status = check_page(page);
-    if (status == OK) {
-        status = check_flags(flags);
-    }
-    if (status != OK) {
-        return status;
-    }
-    volatile uint64_t *entry = find_entry(SLOT_SELF, page);
-    if (!entry || !(*entry & ENTRY_PRESENT)) {
-        return ERR_NOT_FOUND;
-    }
-    *entry = entry_of(frame_of(*entry), flags);
-    invlpg(page);
-    return OK;
+    enum status status = check_run(page, 1);
+    return status == OK ? cut(SLOT_SELF, page) : status;
 }
 
 bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
 {
     page = page_align_down(page);
-    if (!ready || !is_mappable(page)) {
+    if (!ready || !is_mappable(page, 1)) {
         return false;
     }
-    volatile uint64_t *entry = find_entry(SLOT_SELF, page);
-    if (!entry || !(*entry & ENTRY_PRESENT)) {
+    const entry_t *directory = find_directory(SLOT_SELF, page);
+    if (!directory) {
         return false;
+    }
+    uint64_t entry = *directory;
+    if (is_large(entry)) {
+        entry += index_at(1, page) * PAGE_SIZE;
+    } else {
+        entry = *entry_at(SLOT_SELF, 1, page);
+        if (!(entry & ENTRY_PRESENT)) {
+            return false;
+        }
     }
     if (out_frame) {
-        *out_frame = frame_of(*entry);
+        *out_frame = frame_of(entry);
     }
     if (out_flags) {
-        *out_flags = flags_of(*entry);
+        *out_flags = flags_of(entry);
     }
     return true;
 }
 
-uint64_t page_table_frame_count(void)
+void page_table_set_shootdown(page_table_shootdown_t shootdown)
 {
-    return table_frames;
+    shootdown_hook = shootdown;
+}
+
+struct page_table_statistics page_table_statistics(void)
+{
+    return (struct page_table_statistics){.tables = table_count, .spares = spare_count};
 }

@@ -4,16 +4,21 @@
  *
  * Why: this is the only code that knows the format of the CPU's page tables.
  *
- * Rules: pages are 4 KiB, in the upper half of the address space, writable or executable but never
- * both, and not executable unless asked for. Neither pages nor frames are owned here: whoever maps
- * a frame keeps it, and gets it back by unmapping. Frames that hold tables come from the frame
- * allocator; they stay where they are when their last page is unmapped, for the next mapping there.
- * One CPU with interrupts off, for now: no lock, and only this CPU's TLB is told.
+ * Rules: runs of pages in the upper half of the address space, writable or executable but never
+ * both, and not executable unless asked for. Where 512 pages and their frames are both aligned to
+ * 2 MiB, one entry maps them. Neither pages nor frames are owned here: whoever maps frames keeps
+ * them. Frames that hold tables come from the frame allocator and go back when their last entry is
+ * gone; up to PAGE_TABLE_SPARES empty ones are kept for the next mapping. When a function returns,
+ * no CPU that the shootdown hook reaches uses what is not mapped any more. O(pages), a few
+ * instructions each. One CPU, no preemption: docs/locking.md.
  */
 #pragma once
 
 #include "memory.h"
 #include "status.h"
+
+/* More than the three tables that one page can need. */
+#define PAGE_TABLE_SPARES 4u
 
 /*
  * Replaces the tables that the machine was started with by new ones, in which exactly `regions` are
@@ -23,21 +28,46 @@
 MUST_CHECK CELL_API enum status page_table_init(const struct page_region *regions, size_t count);
 
 /*
- * Maps `page` to `frame`. ERR_EXISTS when the page is mapped already, ERR_PERMISSION for write and
- * execute together, ERR_NO_MEMORY when a table is needed and there is no frame for it,
- * ERR_OUT_OF_BOUNDS for pages outside the upper half or in the page tables' own windows, and for
- * frames beyond PHYSICAL_LIMIT; ERR_MISALIGNED, ERR_INVALID_ARGUMENT for unknown flags.
+ * Maps `count` pages to as many frames, from `page` and `frame` on. ERR_EXISTS when one of the pages
+ * is mapped already, ERR_PERMISSION for write and execute together, ERR_NO_MEMORY when a table is
+ * needed and there is no frame for it, ERR_OUT_OF_BOUNDS for pages outside the upper half or in the
+ * page tables' own windows, for frames beyond PHYSICAL_LIMIT and for a count of 0; ERR_MISALIGNED,
+ * ERR_INVALID_ARGUMENT for unknown flags. After a failure none of them is mapped.
  */
-MUST_CHECK CELL_API enum status page_table_map(vaddr_t page, paddr_t frame, unsigned flags);
+MUST_CHECK CELL_API enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count,
+                                               unsigned flags);
 
-/* Ends a mapping; the frame is the caller's again. ERR_NOT_FOUND when the page is not mapped. */
-MUST_CHECK CELL_API enum status page_table_unmap(vaddr_t page, paddr_t *out_frame);
+/*
+ * Ends mappings. ERR_NO_MEMORY when an end lies inside of an entry of 2 MiB and there is no frame
+ * for a table to split it: nothing has changed then. ERR_NOT_FOUND when not all were mapped: those
+ * that were are not any more.
+ */
+MUST_CHECK CELL_API enum status page_table_unmap(vaddr_t page, uint64_t count);
 
-/* Changes what may be done with a mapped page. Errors as for mapping; ERR_NOT_FOUND. */
-MUST_CHECK CELL_API enum status page_table_protect(vaddr_t page, unsigned flags);
+/* Changes what may be done. Errors as for mapping and unmapping. */
+MUST_CHECK CELL_API enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags);
 
-/* Is `page` mapped? If so, and where they are not NULL, writes its frame and flags. Any address. */
+/*
+ * Makes sure that no entry maps both the page and the one before it. Who cuts a run in two does this
+ * first, then both parts can be unmapped without needing memory. ERR_NO_MEMORY.
+ */
+MUST_CHECK CELL_API enum status page_table_cut(vaddr_t page);
+
+/* Is the page of this address mapped? If so, writes its frame and flags where they are not NULL. */
 CELL_API bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
 
-/* Frames that hold tables. */
-CELL_API uint64_t page_table_frame_count(void);
+/*
+ * Called with every run of pages whose old translation must be forgotten, when this CPU has done so
+ * and before the frames or tables behind it are used for something else. It comes back when all
+ * other CPUs have forgotten them too. NULL, as at first: there are no others.
+ */
+typedef void (*page_table_shootdown_t)(vaddr_t page, uint64_t count);
+CELL_API void page_table_set_shootdown(page_table_shootdown_t shootdown);
+
+/* Frames of the page tables: those that hold tables in use, and empty ones that are kept. */
+struct page_table_statistics {
+    uint64_t tables;
+    uint64_t spares;
+};
+
+CELL_API struct page_table_statistics page_table_statistics(void);
