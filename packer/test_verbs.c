@@ -49,6 +49,10 @@ static int set_up(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(cells); i++) {
         test_compile_good(&cells[i]);
     }
+    test_compile_good(&(struct test_cell){.name = "nameless",
+                                          .source = TEST_CELL_HEAD,
+                                          .assembly = ".data\n.quad 1, 2, 3\n"
+                                                      ".section .note.GNU-stack\n"});
     pack_as("cells.a", 3);
     pack_as("more.a", 4);
     setenv("CELLPACK_CELLS", scratch_path("cells.a"), 1);
@@ -92,6 +96,14 @@ static char *text_of(const char *file)
     struct bytes bytes = scratch_read(file);
     bytes_append(&bytes, "", 1);
     return (char *)bytes.data;
+}
+
+/* Is this all that the program wrote to stdout? */
+static void assert_output(const char *expected)
+{
+    char *text = text_of("out");
+    assert_string_equal(text, expected);
+    free(text);
 }
 
 static bool prints(const char *file, const char *part)
@@ -203,9 +215,13 @@ static void test_tree_in_both_directions(void **state)
 {
     (void)state;
     assert_int_equal(RUN("tree", "front"), EXIT_DONE);
-    assert_true(prints("out", "├── base  1\n└── middle  1\n    └── base  1\n"));
-    assert_int_equal(RUN("tree", "-i", "base", "--depth=1"), EXIT_DONE);
-    assert_true(prints("out", "base\n├── front  1\n└── middle  1\n"));
+    assert_output("front\n├── base  1\n└── middle  1\n    └── base  1\n");
+    assert_int_equal(RUN("tree"), EXIT_DONE);
+    assert_output("front\n├── base  1\n└── middle  1\n    └── base  1\n");
+    assert_int_equal(RUN("tree", "front", "--depth=1"), EXIT_DONE);
+    assert_output("front\n├── base  1\n└── middle  1\n");
+    assert_int_equal(RUN("tree", "-i", "base", "middle"), EXIT_DONE);
+    assert_output("base\n├── front  1\n└── middle  1\n    └── front  1\nmiddle (*)\n");
     assert_int_equal(RUN("tree", "middle:.text.middle_run", "--json"), EXIT_DONE);
     json_t *root = output_json("cellpack.tree/1");
     assert_string_equal(string_in(item(root, "nodes", 1), "section"), ".text.base_value");
@@ -327,6 +343,12 @@ static void test_spill_names_variables(void **state)
     assert_int_equal(number_in(root, "total"), 4);
     assert_string_equal(string_in(item(root, "variables", 0), "variable"), "base_state");
     assert_int_equal(number_in(item(root, "variables", 0), "user_count"), 1);
+    json_decref(root);
+    assert_int_equal(RUN("spill", scratch_path("nameless.cell"), "--json"), EXIT_DONE);
+    root = output_json("cellpack.spill/1");
+    assert_int_equal(number_in(root, "total"), 24);
+    assert_true(json_is_null(json_object_get(item(root, "variables", 0), "variable")));
+    assert_int_equal(number_in(item(root, "variables", 0), "size"), 24);
     json_decref(root);
     assert_int_equal(RUN("spill", "--check"), EXIT_DONE);
     assert_int_equal(RUN("spill", "--cells", scratch_path("more.a")), EXIT_DONE);
