@@ -3,8 +3,8 @@
  * All memory comes in *runs* of pages, and each run begins with a header, so the header of a block
  * is found by rounding its address down to its page.
  *
- *   small run   one page: header, then blocks of one size class; a bit for each says which are
- * taken large run   header, then one block, in as many pages as it needs
+ *   small run   one page: header, then blocks of one size class; a bit for each says which are taken
+ *   large run   header, then one block, in as many pages as it needs
  *
  * Which blocks are free is kept in the header's bits and not in the free blocks themselves: writing
  * to freed memory then corrupts nothing here, and freeing twice is seen at once.
