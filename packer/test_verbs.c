@@ -392,9 +392,43 @@ static void test_verbs_refuse_broken_input(void **state)
     assert_true(prints("out", "error[C0303]"));
 }
 
+/* Names in foreign objects are anybody's bytes: no control character may reach a terminal. */
+static void test_names_with_control_characters_are_escaped(void **state)
+{
+    (void)state;
+    struct bytes object = scratch_read("base.cell");
+    size_t replaced = 0;
+    for (size_t i = 0; i + 5 <= object.size; i++) {
+        if (memcmp(object.data + i, "base_", 5) == 0) {
+            object.data[i + 4] = 0x1b; /* ESC instead of the underscore */
+            replaced++;
+        }
+    }
+    assert_true(replaced > 0);
+    scratch_write("hostile.o", object.data, object.size);
+    bytes_fini(&object);
+    static const char *const verbs[] = {"ls", "info", "tree", "size", "spill", "check"};
+    size_t escaped = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+        if (strcmp(verbs[i], "tree") == 0) {
+            RUN("tree", "--sections", scratch_path("hostile.o"));
+        } else {
+            RUN(verbs[i], scratch_path("hostile.o"));
+        }
+        for (unsigned k = 0; k < 2; k++) {
+            char *text = text_of(k ? "err" : "out");
+            assert_null(strchr(text, 0x1b));
+            escaped += strstr(text, "\\x1b") != NULL;
+            free(text);
+        }
+    }
+    assert_true(escaped >= 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_with_control_characters_are_escaped),
         cmocka_unit_test(test_ls_lists_cells),
         cmocka_unit_test(test_info_shows_a_cell),
         cmocka_unit_test(test_sym_finds_definition_and_users),

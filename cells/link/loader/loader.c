@@ -177,7 +177,7 @@ static void link_dependencies(struct cell *cell)
     }
 }
 
-static void count_cell(const struct loaded_cell *loaded)
+static void count_cell(struct loaded_cell *loaded)
 {
     const struct cell *cell = &loaded->cell;
     statistics.cells++;

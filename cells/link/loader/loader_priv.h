@@ -74,7 +74,7 @@ void transaction_end(struct transaction *transaction, bool keep_cells);
 void release_cell(struct loaded_cell *loaded);
 
 /* Bytes of its own pages. */
-uint64_t region_bytes_of(const struct loaded_cell *loaded);
+uint64_t region_bytes_of(struct loaded_cell *loaded);
 
 /* ---- linking and commit (loader.c) ---- */
 

@@ -331,7 +331,7 @@ enum status transaction_close(struct transaction *transaction, struct diag *diag
     return status;
 }
 
-uint64_t region_bytes_of(const struct loaded_cell *loaded)
+uint64_t region_bytes_of(struct loaded_cell *loaded)
 {
     uint64_t pages = 0;
     for (uint32_t r = 0; r < REGION_COUNT; r++) {

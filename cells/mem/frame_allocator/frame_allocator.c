@@ -11,6 +11,7 @@
 #include "frame_allocator.h"
 #include "boot_info.h"
 #include "descriptor_pool.h"
+#include "range_cache.h"
 #include "range_tree.h"
 
 CELL(library, "1.0.0");
@@ -30,6 +31,7 @@ struct frames {
 static_assert(sizeof(struct frames) <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct range_tree free_frames[FRAME_KIND_COUNT];
+static struct range_cache singles; /* of RAM */
 static struct frames *held;   /* the frames of the nano_core image, in no order */
 static struct frames *tables; /* as many descriptors as frames were taken for tables; which is no matter */
 static uint64_t total_ram;
@@ -89,6 +91,15 @@ static void give_range(struct frames *frames)
         return;
     }
     put_nodes(unused);
+}
+
+/* Puts the single frames back where they can join others. */
+static void settle(void)
+{
+    struct range_node *node;
+    while ((node = range_cache_pop(&singles))) {
+        give_range(frames_of(node));
+    }
 }
 
 /* ---- the memory map ---- */
@@ -206,6 +217,7 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
     for (unsigned i = 0; i < FRAME_KIND_COUNT; i++) {
         free_frames[i] = (struct range_tree){0};
     }
+    singles = (struct range_cache){0};
     bad_drops = 0;
     held = NULL;
     tables = NULL;
@@ -230,13 +242,21 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
 
 enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct frames **out)
 {
+    if (count == 1 && alignment == 1 && LIKELY(singles.top)) {
+        FILL(out, become_handle(range_cache_pop(&singles), FRAMES_RAM));
+        return OK;
+    }
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
-    enum status status =
-        range_tree_take(&free_frames[FRAMES_RAM], count, alignment, spare, &taken);
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    enum status status = range_tree_take(tree, count, alignment, spare, &taken);
+    if (status == ERR_NOT_FOUND && singles.top) {
+        settle();
+        status = range_tree_take(tree, count, alignment, spare, &taken);
+    }
     put_nodes(spare);
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
@@ -252,7 +272,12 @@ enum status frame_allocator_take_top(uint64_t count, struct frames **out)
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
-    enum status status = range_tree_take_top(&free_frames[FRAMES_RAM], count, spare, &taken);
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    enum status status = range_tree_take_top(tree, count, spare, &taken);
+    if (status == ERR_NOT_FOUND && singles.top) {
+        settle();
+        status = range_tree_take_top(tree, count, spare, &taken);
+    }
     put_nodes(spare);
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
@@ -295,6 +320,7 @@ OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames
     if (count == 0) {
         return ERR_INVALID_ARGUMENT;
     }
+    settle();
     if (count > tree->total) {
         return ERR_NO_MEMORY;
     }
@@ -327,6 +353,7 @@ enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
+    settle();
     enum status status = ERR_NOT_FOUND;
     for (unsigned kind = 0; kind < FRAME_KIND_COUNT && status == ERR_NOT_FOUND; kind++) {
         struct range_node *taken;
@@ -346,7 +373,9 @@ void frames_drop(struct frames **handle)
         struct frames *first = *handle;
         *handle = first->next;
         COMPILER_BARRIER();
-        give_range(first);
+        if (kind_of(first) != FRAMES_RAM || !range_cache_push(&singles, &first->node)) {
+            give_range(first);
+        }
     }
 }
 
@@ -469,7 +498,7 @@ struct frame_statistics frame_allocator_statistics(void)
 {
     return (struct frame_statistics){
         .total = total_ram,
-        .free = free_frames[FRAMES_RAM].total,
+        .free = free_frames[FRAMES_RAM].total + singles.count,
         .ranges = free_frames[FRAMES_RAM].ranges,
         .bad_drops = bad_drops,
     };

@@ -79,7 +79,7 @@ static void list_remove(struct run *run)
     }
 }
 
-static uint64_t run_bytes(const struct run *run)
+static uint64_t run_bytes(struct run *run)
 {
     return mapped_pages_count(STORED(run->pages)) * PAGE_SIZE;
 }

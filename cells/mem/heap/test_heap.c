@@ -17,30 +17,51 @@ static bool no_memory;
 static size_t pages_out;
 static unsigned complaints;
 
-enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
-                              unsigned flags)
+struct mapped_pages {
+    vaddr_t start;
+    size_t page_count;
+};
+
+enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                struct mapped_pages **out)
 {
     assert_int_equal(zone, PAGE_ZONE_DATA);
     assert_int_equal(flags, PAGE_WRITE);
+    assert_null(*out);
     if (no_memory) {
         return ERR_NO_MEMORY;
     }
     size_t size = page_count_of(bytes) * PAGE_SIZE;
     void *memory = size ? aligned_alloc(PAGE_SIZE, size) : NULL;
-    if (!memory) {
+    struct mapped_pages *handle = memory ? malloc(sizeof(*handle)) : NULL;
+    if (!handle) {
+        free(memory);
         return ERR_NO_MEMORY;
     }
-    *out = (struct mapped_pages){
-        .start = (vaddr_t)memory, .page_count = page_count_of(bytes), .bytes = size};
-    pages_out += out->page_count;
+    *handle = (struct mapped_pages){.start = (vaddr_t)memory, .page_count = page_count_of(bytes)};
+    pages_out += handle->page_count;
+    *out = handle;
     return OK;
 }
 
-void mapped_pages_fini(struct mapped_pages *pages)
+vaddr_t mapped_pages_start(const struct mapped_pages *pages)
 {
-    pages_out -= pages->page_count;
-    free((void *)pages->start);
-    *pages = (struct mapped_pages){0};
+    return pages->start;
+}
+
+uint64_t mapped_pages_count(const struct mapped_pages *pages)
+{
+    return pages->page_count;
+}
+
+void mapped_pages_drop(struct mapped_pages **handle)
+{
+    if (*handle) {
+        pages_out -= (*handle)->page_count;
+        free((void *)(*handle)->start);
+        free(*handle);
+        *handle = NULL;
+    }
 }
 
 void logger_write(enum log_level level, const char *cell, const char *format, ...)

@@ -62,7 +62,7 @@ OWN_UNCHECKED static void refill_descriptors(void)
     }
     OWNED(pages, pages);
     OWNED(frames, frames);
-    if (frame_allocator_take(1, 1, SLOT(frames)) != OK ||
+    if (frame_allocator_take_top(1, SLOT(frames)) != OK ||
         page_allocator_take(PAGE_ZONE_DATA, 1, 1, SLOT(pages)) != OK) {
         return;
     }
@@ -210,6 +210,9 @@ static enum status take_frames(uint64_t count, struct frames **out) OWN_ACQUIRES
 OWN_UNCHECKED static enum status take_frames(uint64_t count, struct frames **out)
 {
     enum status status = ERR_NO_MEMORY;
+    if (count == 1) {
+        return frame_allocator_take(1, 1, out);
+    }
     if (count > frame_allocator_statistics().free) {
         return status;
     }
