@@ -139,11 +139,21 @@ static enum status take_pages(struct stack *stack, uint64_t count, struct pages 
     return OK;
 }
 
+static enum status take_frames(uint64_t count, struct frames **out) OWN_ACQUIRES(**out);
+
+static enum status take_frames(uint64_t count, struct frames **out)
+{
+    if (frame_allocator_take(count, 1, out) == OK) {
+        return OK;
+    }
+    return frame_allocator_take_any(count, out);
+}
+
 /* Gives the stack its memory; after an error it has none, or guards only. */
 static enum status fill(struct stack *stack, uint64_t count)
 {
     OWNED(frames, frames);
-    enum status status = frame_allocator_take_any(count, SLOT(frames));
+    enum status status = take_frames(count, SLOT(frames));
     if (status != OK) {
         return status;
     }
