@@ -168,10 +168,11 @@ static void read_above(void *top)
 static void on_small_stack(void (*function)(void *top))
 {
     OWNED(stack, stack);
-    if (stack_create(SMALL_STACK, "small", SLOT(stack)) == OK) {
-        vaddr_t top = stack_top(REF(stack));
-        stack_call(top, function, (void *)top);
+    if (stack_create(SMALL_STACK, "small", SLOT(stack)) != OK) {
+        return;
     }
+    vaddr_t top = stack_top(REF(stack));
+    stack_call(top, function, (void *)top);
 }
 
 static void overflow_small_stack(void)
@@ -193,9 +194,10 @@ static void underflow_small_stack(void)
 static void write_to_guard(void)
 {
     OWNED(stack, stack);
-    if (stack_create(SMALL_STACK, "small", SLOT(stack)) == OK) {
-        *(volatile uint8_t *)(stack_bottom(REF(stack)) - 1) = 1;
+    if (stack_create(SMALL_STACK, "small", SLOT(stack)) != OK) {
+        return;
     }
+    *(volatile uint8_t *)(stack_bottom(REF(stack)) - 1) = 1;
 }
 
 static const struct kind {

@@ -116,11 +116,13 @@ paddr_t dma_buffer_physical(const struct dma_buffer *buffer)
 
 uint64_t dma_buffer_size(const struct dma_buffer *buffer)
 {
-    return mapped_pages_count(buffer->pages) << PAGE_SHIFT;
+    struct mapped_pages *pages = buffer->pages;
+    return mapped_pages_count(STORED(pages)) << PAGE_SHIFT;
 }
 
 volatile void *dma_buffer_access(const struct dma_buffer *buffer, uint64_t offset, uint64_t size,
                                  uint64_t alignment, uint64_t count)
 {
-    return mapped_pages_access(buffer->pages, offset, size, alignment, count, PAGE_WRITE);
+    struct mapped_pages *pages = buffer->pages;
+    return mapped_pages_access(STORED(pages), offset, size, alignment, count, PAGE_WRITE);
 }
