@@ -13,6 +13,7 @@
  * the reserve of the pool is what that needs.
  */
 #include "mapped_pages.h"
+#include "mapped_pages_priv.h"
 #include "descriptor_pool.h"
 #include "freestanding.h"
 #include "page_table.h"
@@ -72,7 +73,7 @@ OWN_UNCHECKED static void refill_descriptors(void)
     }
     if (keep_donation(SLOT(pages), SLOT(frames))) {
         donated_count++;
-        descriptor_pool_donate((void *)page, PAGE_SIZE);
+        descriptor_pool_donate(memory_at(page), PAGE_SIZE);
     } else {
         (void)!page_table_unmap(page, 1);
     }
@@ -121,7 +122,9 @@ OWN_UNCHECKED static enum status clear_ranges(vaddr_t start, const struct frames
     vaddr_t at = start;
     while (frames_next_range(frames, &range, &frame, &count)) {
         if (frames_range_is_stale(range)) {
-            memset((void *)at, 0, count << PAGE_SHIFT);
+            for (uint64_t i = 0; i < count; i++) {
+                memset(memory_at(at + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
+            }
             enum status status =
                 flags == PAGE_WRITE ? OK : page_table_protect(at, count, flags);
             if (status != OK) {
