@@ -14,6 +14,7 @@ struct pages {
     struct range_node node; /* node.owner: the zone */
 };
 static_assert(sizeof(struct pages) <= DESCRIPTOR_SIZE, "a descriptor");
+static_assert(offsetof(struct pages, node) == 0, "range_cache.h");
 
 static struct range_tree free_pages[PAGE_ZONE_COUNT];
 static struct range_cache singles[PAGE_ZONE_COUNT];
@@ -82,6 +83,15 @@ static void settle(unsigned zone)
     }
 }
 
+/* The run alone: it is the front of a free range, so that is one operation. */
+static void give_run_back(unsigned zone)
+{
+    struct range_node *run = range_cache_pop_run(&singles[zone]);
+    if (run) {
+        give_range(pages_of(run));
+    }
+}
+
 enum status page_allocator_init(void)
 {
     for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
@@ -108,20 +118,55 @@ static struct pages *become_handle(struct range_node *node, unsigned zone)
     return pages_of(node);
 }
 
+/* Takes a run from the lowest free range, to be cut into single pages. */
+static bool refill_singles(enum page_zone zone)
+{
+    const struct range_node *lowest = range_tree_next(&free_pages[zone], 0);
+    struct range_node *spare[2];
+    struct range_node *taken;
+    if (singles[zone].run || !lowest || !get_spares(spare)) {
+        return false;
+    }
+    uint64_t count = lowest->range.count;
+    count = count < RANGE_CACHE_RUN ? count : RANGE_CACHE_RUN;
+    enum status status = range_tree_take(&free_pages[zone], count, 1, spare, &taken);
+    put_nodes(spare);
+    if (status == OK) {
+        range_cache_set_run(&singles[zone], &become_handle(taken, zone)->node);
+    }
+    return status == OK;
+}
+
+static enum status take_single(enum page_zone zone, struct pages **out) OWN_ACQUIRES(**out);
+
+static enum status take_single(enum page_zone zone, struct pages **out)
+{
+    struct range_node *node = range_cache_take(&singles[zone], descriptor_pool_get);
+    if (UNLIKELY(!node) && refill_singles(zone)) {
+        node = range_cache_take(&singles[zone], descriptor_pool_get);
+    }
+    if (!node) {
+        return free_pages[zone].total + singles[zone].count > 0 ? ERR_NO_MEMORY
+                                                                : ERR_NO_ADDRESS_SPACE;
+    }
+    FILL(out, become_handle(node, zone));
+    return OK;
+}
+
 enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
                                 struct pages **out)
 {
-    if (count == 1 && alignment == 1 && LIKELY(singles[zone].top)) {
-        FILL(out, become_handle(range_cache_pop(&singles[zone]), zone));
-        return OK;
+    if (LIKELY(count == 1 && alignment == 1)) {
+        return take_single(zone, out);
     }
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
+    give_run_back(zone);
     enum status status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
-    if (status == ERR_NOT_FOUND && singles[zone].top) {
+    if (status == ERR_NOT_FOUND && singles[zone].count > 0) {
         settle(zone);
         status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
     }
@@ -232,7 +277,7 @@ struct page_statistics page_allocator_statistics(enum page_zone zone)
     return (struct page_statistics){
         .total = zone_pages(zone),
         .free = free_pages[zone].total + singles[zone].count,
-        .ranges = free_pages[zone].ranges,
+        .ranges = free_pages[zone].ranges + (singles[zone].run != NULL),
         .bad_drops = bad_drops[zone],
     };
 }
