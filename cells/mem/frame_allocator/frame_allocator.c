@@ -563,7 +563,7 @@ struct frame_statistics frame_allocator_statistics(void)
     return (struct frame_statistics){
         .total = total_ram,
         .free = free_frames[FRAMES_RAM].total + singles.count,
-        .ranges = free_frames[FRAMES_RAM].ranges + (singles.run != NULL),
+        .ranges = free_frames[FRAMES_RAM].ranges + range_cache_ranges(&singles),
         .bad_drops = bad_drops,
     };
 }

@@ -277,7 +277,7 @@ struct page_statistics page_allocator_statistics(enum page_zone zone)
     return (struct page_statistics){
         .total = zone_pages(zone),
         .free = free_pages[zone].total + singles[zone].count,
-        .ranges = free_pages[zone].ranges + (singles[zone].run != NULL),
+        .ranges = free_pages[zone].ranges + range_cache_ranges(&singles[zone]),
         .bad_drops = bad_drops[zone],
     };
 }

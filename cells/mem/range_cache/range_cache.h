@@ -55,6 +55,12 @@ static inline struct range_node *range_cache_pop_run(struct range_cache *cache)
     return node;
 }
 
+/* How many ranges these are, if none is joined. */
+static inline uint64_t range_cache_ranges(const struct range_cache *cache)
+{
+    return cache->run ? cache->count - cache->run->range.count + 1 : cache->count;
+}
+
 /* Any node that is here, or NULL: to empty it. */
 static inline struct range_node *range_cache_pop(struct range_cache *cache)
 {
