@@ -8,7 +8,7 @@
  * may be used differently, so that the tree does not join them. `_shuffled` is the same with
  * remap and unmap in another order than map. The frames are stale, so `map` includes what clearing
  * costs (the figure `clear`), except where the name says `clean`: there the parts exist and are clean,
- * and map takes them. As bench, in an emulator that counts instructions a tick is one instruction.
+ * and map takes them. `settle` is work that unmapping leaves for later. As bench, in an emulator that counts instructions a tick is one instruction.
  */
 #include "application.h"
 #include "console.h"
@@ -39,6 +39,7 @@ struct ticks {
     uint64_t map;
     uint64_t remap;
     uint64_t unmap;
+    uint64_t settle;   /* what unmapping has put off: joining what is free */
     uint64_t metadata; /* bytes for all mappings */
 };
 
@@ -61,6 +62,13 @@ static uint64_t number_of(const struct run *run, uint64_t i)
 static uint64_t since(uint64_t start, const struct run *run)
 {
     return read_tsc() - start - run->clock;
+}
+
+/* Joins what is free, so that each run begins alike. */
+static void settle(void)
+{
+    frame_allocator_settle();
+    page_allocator_settle();
 }
 
 static uint64_t descriptor_bytes(void)
@@ -103,6 +111,9 @@ static enum status run_mapped_pages(struct mapped_pages **fields, const struct r
         mapped_pages_drop(&fields[number_of(run, i)]);
     }
     ticks->unmap = since(start, run);
+    start = read_tsc();
+    settle();
+    ticks->settle = since(start, run);
     return status;
 }
 
@@ -161,6 +172,7 @@ static enum status run_clean(struct parts *parts, const struct run *run, struct 
         pages_drop(&parts[i].pages);
         frames_drop(&parts[i].frames);
     }
+    settle();
     return status;
 }
 
@@ -191,6 +203,7 @@ static enum status run_vma_tree(vaddr_t *addresses, const struct run *run, struc
     }
     ticks->unmap = since(start, run);
     vma_tree_fini();
+    settle();
     return status;
 }
 
@@ -249,6 +262,7 @@ static enum status measure(uint64_t count, uint64_t stride, const char *suffix)
         return status;
     }
     say_all("mapped_pages", &run, &ticks);
+    say("mapped_pages", "settle", &run, ticks.settle);
     if (stride == 1) {
         status = run_clean(parts, &run, &ticks);
         if (status != OK) {

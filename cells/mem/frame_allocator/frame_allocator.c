@@ -558,6 +558,13 @@ OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **re
     return OK;
 }
 
+void frame_allocator_settle(void)
+{
+    while (singles.top) {
+        give_range(frames_of(range_cache_pop(&singles)));
+    }
+}
+
 struct frame_statistics frame_allocator_statistics(void)
 {
     return (struct frame_statistics){

@@ -107,4 +107,11 @@ CELL_API enum status frames_split(struct frames *frames, uint64_t first_count,
 CELL_API MUST_CHECK enum status frames_merge(struct frames *frames, struct frames **rest)
     OWN_BORROWS(*frames) OWN_CONSUMES(**rest);
 
+/*
+ * Joins single frames that came back with their neighbours, which frees descriptors. It happens by
+ * itself where frames are asked for by address, or in a run that is not found. O(log n) for each frame
+ * that came back since the last time.
+ */
+CELL_API void frame_allocator_settle(void);
+
 CELL_API struct frame_statistics frame_allocator_statistics(void);

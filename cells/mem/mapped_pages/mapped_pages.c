@@ -61,6 +61,11 @@ OWN_UNCHECKED static void refill_descriptors(void)
     if (LIKELY(descriptor_pool_available() >= DESCRIPTOR_RESERVE)) {
         return;
     }
+    frame_allocator_settle();
+    page_allocator_settle();
+    if (descriptor_pool_available() >= DESCRIPTOR_RESERVE) {
+        return;
+    }
     OWNED(pages, pages);
     OWNED(frames, frames);
     if (frame_allocator_take_top(1, SLOT(frames)) != OK ||

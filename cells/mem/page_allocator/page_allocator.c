@@ -272,6 +272,15 @@ OWN_UNCHECKED enum status pages_merge(struct pages *pages, struct pages **rest)
     return OK;
 }
 
+void page_allocator_settle(void)
+{
+    for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
+        while (singles[zone].top) {
+            give_range(pages_of(range_cache_pop(&singles[zone])));
+        }
+    }
+}
+
 struct page_statistics page_allocator_statistics(enum page_zone zone)
 {
     return (struct page_statistics){

@@ -51,4 +51,7 @@ CELL_API enum status pages_split(struct pages *pages, uint64_t first_count,
 CELL_API MUST_CHECK enum status pages_merge(struct pages *pages, struct pages **rest)
     OWN_BORROWS(*pages) OWN_CONSUMES(**rest);
 
+/* As frame_allocator_settle(), for all zones. */
+CELL_API void page_allocator_settle(void);
+
 CELL_API struct page_statistics page_allocator_statistics(enum page_zone zone);
