@@ -439,7 +439,7 @@ static void calls_are_direct_and_addresses_are_entries(void **state)
     assert_int_equal((uint64_t)entry + 5 + (uint64_t)(int64_t)distance, symbol->address);
     assert_int_equal((uint64_t)entry % ENTRY_SIZE, 0);
 
-    /* sort calls memcpy: E8 and a distance that leads to the function, not to its entry. */
+    /* sort calls memcpy, or jumps there last: the distance leads to the function itself. */
     const struct symbol *memcpy_symbol = find(&here, "memcpy");
     const struct cell *sort = load(&here, "sort");
     size_t calls = 0;
@@ -448,7 +448,7 @@ static void calls_are_direct_and_addresses_are_entries(void **state)
         if (record->target == memcpy_symbol->section) {
             uint8_t *field = (uint8_t *)record->source->address + record->offset;
             memcpy(&distance, field, sizeof(distance));
-            assert_int_equal(field[-1], 0xe8);
+            assert_int_equal(field[-1] & 0xfe, 0xe8); /* E8 call, E9 jmp */
             assert_int_equal((uint64_t)field + 4 + (uint64_t)(int64_t)distance,
                              memcpy_symbol->address);
             assert_int_not_equal(memcpy_symbol->address, memcpy_symbol->entry);
