@@ -189,6 +189,33 @@ static struct vma *first_above(vaddr_t address)
     return found;
 }
 
+/* The areas right before and behind the one at `start`; NULL where there is none. */
+static void find_neighbours(vaddr_t start, struct vma **out_before, struct vma **out_next)
+{
+    struct vma *node = root;
+    struct vma *before = NULL;
+    struct vma *next = NULL;
+    while (node && node->start != start) {
+        if (start < node->start) {
+            next = node;
+            node = node->left;
+        } else {
+            before = node;
+            node = node->right;
+        }
+    }
+    struct vma *left = node ? node->left : NULL;
+    struct vma *right = node ? node->right : NULL;
+    for (; left; left = left->right) {
+        before = left;
+    }
+    for (; right; right = right->left) {
+        next = right;
+    }
+    *out_before = before;
+    *out_next = next;
+}
+
 static vaddr_t end_of_last(void)
 {
     struct vma *node = root;
@@ -357,11 +384,10 @@ static enum status cut_at(vaddr_t start, struct vma **out_area)
     return OK;
 }
 
-/* Joins an area with the one that follows, where they touch and are alike. */
-OWN_UNCHECKED static void join_next(struct vma *area)
+/* Joins an area with the next one, where they touch and are alike. */
+OWN_UNCHECKED static void join(struct vma *area, struct vma *next)
 {
-    struct vma *next = lookup(area->end);
-    if (!next || next->flags != area->flags) {
+    if (!area || !next || area->end != next->start || next->flags != area->flags) {
         return;
     }
     vaddr_t end = next->end;
@@ -373,11 +399,11 @@ OWN_UNCHECKED static void join_next(struct vma *area)
 
 static void join_neighbours(struct vma *area)
 {
-    join_next(area);
-    struct vma *before = area->start > window_start ? lookup(area->start - 1) : NULL;
-    if (before) {
-        join_next(before);
-    }
+    struct vma *before;
+    struct vma *next;
+    find_neighbours(area->start, &before, &next);
+    join(area, next);
+    join(before, area);
 }
 
 /* ---- exported ---- */
@@ -477,15 +503,19 @@ enum status vma_tree_remap(vaddr_t start, uint64_t bytes, unsigned flags)
     if (status != OK) {
         return status;
     }
-    if (start < window_start || start >= window_end || bytes > window_end - start ||
-        !is_covered(start, start + bytes)) {
+    if (start < window_start || start >= window_end || bytes > window_end - start) {
+        return ERR_NOT_FOUND;
+    }
+    vaddr_t end = start + bytes;
+    struct vma *area = lookup(start);
+    if (!area || !is_covered(area->end, end)) {
         return ERR_NOT_FOUND;
     }
     refill_descriptors();
-    vaddr_t end = start + bytes;
-    struct vma *area;
     while (start < end) {
-        status = cut_at(start, &area);
+        if (area->start < start) {
+            status = cut_at(start, &area);
+        }
         if (status == OK && area->end > end) {
             status = split(area, end);
         }
@@ -499,6 +529,7 @@ enum status vma_tree_remap(vaddr_t start, uint64_t bytes, unsigned flags)
         area->flags = flags;
         start = area->end;
         join_neighbours(area);
+        area = start < end ? lookup(start) : NULL;
     }
     return OK;
 }
