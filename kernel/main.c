@@ -47,7 +47,7 @@ static struct {
 
 static struct cpu_local boot_cpu;
 static struct mapped_pages *archive_pages; /* owned, for good */
-static struct span archive; /* in them */
+static struct span archive;                /* in them */
 static uint64_t captain_address;
 
 extern uint8_t nano_core_stack[]; /* boot.S */
