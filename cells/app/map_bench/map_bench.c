@@ -279,6 +279,28 @@ static enum status measure(uint64_t count, uint64_t stride, const char *suffix)
 
 /* ---- one page, again and again ---- */
 
+static enum status use_mapped_page(void)
+{
+    OWNED(mapped_pages, pages);
+    enum status status = mapped_pages_create(PAGE_ZONE_DATA, PAGE_SIZE, PAGE_WRITE, SLOT(pages));
+    if (status != OK) {
+        return status;
+    }
+    *(volatile uint8_t *)mapped_pages_start(REF(pages)) = 1;
+    return OK;
+}
+
+static enum status use_area(void)
+{
+    vaddr_t page;
+    enum status status = vma_tree_map(0, PAGE_SIZE, PAGE_WRITE, &page);
+    if (status != OK) {
+        return status;
+    }
+    *(volatile uint8_t *)page = 1;
+    return vma_tree_unmap(page, PAGE_SIZE);
+}
+
 static enum status measure_one_page(void)
 {
     struct run run = {.count = ROUNDS, .stride = 1, .suffix = "_times"};
@@ -286,11 +308,7 @@ static enum status measure_one_page(void)
     enum status status = OK;
     uint64_t start = read_tsc();
     for (unsigned i = 0; status == OK && i < ROUNDS; i++) {
-        OWNED(mapped_pages, pages);
-        status = mapped_pages_create(PAGE_ZONE_DATA, PAGE_SIZE, PAGE_WRITE, SLOT(pages));
-        if (status == OK) {
-            *(volatile uint8_t *)mapped_pages_start(REF(pages)) = 1;
-        }
+        status = use_mapped_page();
     }
     say("mapped_pages", "map_write_unmap", &run, since(start, &run));
     if (status == OK) {
@@ -298,12 +316,7 @@ static enum status measure_one_page(void)
     }
     start = read_tsc();
     for (unsigned i = 0; status == OK && i < ROUNDS; i++) {
-        vaddr_t page;
-        status = vma_tree_map(0, PAGE_SIZE, PAGE_WRITE, &page);
-        if (status == OK) {
-            *(volatile uint8_t *)page = 1;
-            status = vma_tree_unmap(page, PAGE_SIZE);
-        }
+        status = use_area();
     }
     say("vma_tree", "map_write_unmap", &run, since(start, &run));
     vma_tree_fini();

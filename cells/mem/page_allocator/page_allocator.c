@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One tree of page numbers for each zone. Lowest first keeps mappings together, which keeps the number of
- * page tables small.
+ * One tree of page numbers for each zone. Lowest first keeps mappings together, which keeps the
+ * number of page tables small. Single pages of the data zone go through the cache: those that came
+ * back are handed out first, in whatever order. Code is always lowest first, so that a cell that is
+ * loaded again lies where it lay and in the same order: the map of addresses then need not be sorted
+ * anew.
  */
 #include "page_allocator.h"
 #include "descriptor_pool.h"
@@ -17,7 +20,7 @@ static_assert(sizeof(struct pages) <= DESCRIPTOR_SIZE, "a descriptor");
 static_assert(offsetof(struct pages, node) == 0, "range_cache.h");
 
 static struct range_tree free_pages[PAGE_ZONE_COUNT];
-static struct range_cache singles[PAGE_ZONE_COUNT];
+static struct range_cache singles[PAGE_ZONE_COUNT]; /* unused for code, see above */
 static uint64_t bad_drops[PAGE_ZONE_COUNT];
 
 static const struct {
@@ -156,7 +159,7 @@ static enum status take_single(enum page_zone zone, struct pages **out)
 enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
                                 struct pages **out)
 {
-    if (LIKELY(count == 1 && alignment == 1)) {
+    if (LIKELY(count == 1 && alignment == 1 && zone == PAGE_ZONE_DATA)) {
         return take_single(zone, out);
     }
     struct range_node *spare[2];
@@ -212,7 +215,9 @@ void pages_drop(struct pages **handle)
     if (pages) {
         *handle = NULL;
         COMPILER_BARRIER();
-        if (!range_cache_push(&singles[pages->node.owner], &pages->node)) {
+        bool is_kept = pages->node.owner == PAGE_ZONE_DATA &&
+                       range_cache_push(&singles[PAGE_ZONE_DATA], &pages->node);
+        if (!is_kept) {
             give_range(pages);
         }
     }
