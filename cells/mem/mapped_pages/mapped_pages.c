@@ -42,12 +42,12 @@ static uint64_t donated_count;
 /* Unchecked: what pages_merge() refuses is still there. */
 OWN_UNCHECKED static bool keep_donation(struct pages **pages, struct frames **frames)
 {
-    if (!donated_frames) {
-        donated_frames = *frames;
-        *frames = NULL;
-    } else if (frames_merge(donated_frames, frames) != OK) {
+    /* In this order, as frames come from the top: the new one precedes those before, and it is short. */
+    if (donated_frames && frames_merge(*frames, &donated_frames) != OK) {
         return false;
     }
+    donated_frames = *frames;
+    *frames = NULL;
     if (donated_pages && pages_merge(donated_pages, pages) == OK) {
         return true;
     }
@@ -60,6 +60,11 @@ OWN_UNCHECKED static bool keep_donation(struct pages **pages, struct frames **fr
 static void refill_descriptors(void)
 {
     if (LIKELY(descriptor_pool_available() >= DESCRIPTOR_RESERVE)) {
+        return;
+    }
+    frame_allocator_settle();
+    page_allocator_settle();
+    if (descriptor_pool_available() >= DESCRIPTOR_RESERVE) {
         return;
     }
     OWNED(pages, pages);
@@ -90,54 +95,13 @@ static void unmap(vaddr_t start, uint64_t count)
     }
 }
 
-static unsigned clearing_flags(const struct frames *range, unsigned flags)
+/* Clears `count` pages, which are mapped to be written, and gives them the access that was asked for. */
+static enum status clear(vaddr_t start, uint64_t count, unsigned flags)
 {
-    return frames_range_is_stale(range) ? PAGE_WRITE : flags;
-}
-
-/* Maps each range of the frames; stale ones so that they can be cleared. */
-static enum status map_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
-    OWN_BORROWS(*frames);
-static enum status map_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
-{
-    const struct frames *range = NULL;
-    paddr_t frame;
-    uint64_t count;
-    uint64_t done = 0;
-    while (frames_next_range(frames, &range, &frame, &count)) {
-        enum status status = page_table_map(start + (done << PAGE_SHIFT), frame, count,
-                                            clearing_flags(range, flags));
-        if (status != OK) {
-            unmap(start, done);
-            return status;
-        }
-        done += count;
+    for (uint64_t i = 0; i < count; i++) {
+        memset(memory_at(start + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
     }
-    return OK;
-}
-
-/* Clears what is stale, and gives it the access that was asked for. */
-static enum status clear_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
-    OWN_BORROWS(*frames);
-static enum status clear_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
-{
-    const struct frames *range = NULL;
-    paddr_t frame;
-    uint64_t count;
-    vaddr_t at = start;
-    while (frames_next_range(frames, &range, &frame, &count)) {
-        if (frames_range_is_stale(range)) {
-            for (uint64_t i = 0; i < count; i++) {
-                memset(memory_at(at + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
-            }
-            enum status status = flags == PAGE_WRITE ? OK : page_table_protect(at, count, flags);
-            if (status != OK) {
-                return status;
-            }
-        }
-        at += count << PAGE_SHIFT;
-    }
-    return OK;
+    return flags == PAGE_WRITE ? OK : page_table_protect(start, count, flags);
 }
 
 static enum status check_flags(unsigned flags)
@@ -150,20 +114,32 @@ static enum status check_flags(unsigned flags)
 
 /* ---- mapping ---- */
 
+/* Maps each range of the frames, and clears those that are stale. */
 static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
     OWN_BORROWS(*frames);
 static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
 {
-    enum status status = map_ranges(start, frames, flags);
-    if (status == OK && frames_are_stale(frames)) {
-        status = clear_ranges(start, frames, flags);
+    const struct frames *range = NULL;
+    paddr_t frame;
+    uint64_t count;
+    vaddr_t at = start;
+    while (frames_next_range(frames, &range, &frame, &count)) {
+        bool is_stale = frames_range_is_stale(range);
+        enum status status = page_table_map(at, frame, count, is_stale ? PAGE_WRITE : flags);
         if (status != OK) {
-            unmap(start, frames_count(frames));
+            unmap(start, (at - start) >> PAGE_SHIFT);
             return status;
         }
-        frames_set_clean(frames);
+        vaddr_t mapped = at;
+        at += count << PAGE_SHIFT;
+        status = is_stale ? clear(mapped, count, flags) : OK;
+        if (status != OK) {
+            unmap(start, (at - start) >> PAGE_SHIFT);
+            return status;
+        }
     }
-    return status;
+    frames_set_clean(frames);
+    return OK;
 }
 
 /* Maps, and makes the descriptor, which does not own anything yet. */
