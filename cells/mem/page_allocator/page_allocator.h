@@ -36,4 +36,7 @@ CELL_API enum status page_allocator_take(enum page_zone zone, uint64_t count, ui
 CELL_API enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages **out)
     OWN_ACQUIRES(**out);
 
+/* As frame_allocator_settle(), for all zones. */
+CELL_API void page_allocator_settle(void);
+
 CELL_API struct page_statistics page_allocator_statistics(enum page_zone zone);
