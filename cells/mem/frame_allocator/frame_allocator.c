@@ -333,7 +333,7 @@ enum status frame_allocator_take_top(uint64_t count, struct frames **out)
 }
 
 /* The handle ends here: what is kept of it is its descriptor. */
-OWN_UNCHECKED enum status frame_allocator_take_table(paddr_t *out_frame)
+enum status frame_allocator_take_table(paddr_t *out_frame)
 {
     struct frames *frames = NULL;
     enum status status = frame_allocator_take_top(1, &frames);
@@ -343,6 +343,7 @@ OWN_UNCHECKED enum status frame_allocator_take_table(paddr_t *out_frame)
     *out_frame = frames_start(frames);
     frames->next = tables;
     tables = frames;
+    EMPTY(&frames);
     return OK;
 }
 
@@ -533,15 +534,16 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
     return OK;
 }
 
-/* Unchecked: this is where merging happens. */
-OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **rest)
+enum status frames_merge(struct frames *frames, struct frames **rest)
 {
     struct frames *last = frames;
     struct frames *added = *rest;
     if (!added) {
+        LEAVE(rest);
         return ERR_INVALID_ARGUMENT;
     }
     if (kind_of(frames) != kind_of(added)) {
+        LEAVE(rest);
         return ERR_MISMATCH;
     }
     while (last->next) {

@@ -255,19 +255,21 @@ enum status pages_split(struct pages *pages, uint64_t first_count, struct pages 
     return OK;
 }
 
-/* Unchecked: this is where merging happens. */
-OWN_UNCHECKED enum status pages_merge(struct pages *pages, struct pages **rest)
+enum status pages_merge(struct pages *pages, struct pages **rest)
 {
     struct pages *added = *rest;
     if (!added) {
+        LEAVE(rest);
         return ERR_INVALID_ARGUMENT;
     }
     if (pages->node.owner != added->node.owner) {
+        LEAVE(rest);
         return ERR_MISMATCH;
     }
     struct range joined;
     enum status status = range_join(pages->node.range, added->node.range, &joined);
     if (status != OK) {
+        LEAVE(rest);
         return status;
     }
     EMPTY(rest);
