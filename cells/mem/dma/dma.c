@@ -65,8 +65,8 @@ static enum status check_request(uint64_t bytes, uint64_t alignment, paddr_t lim
 }
 
 /* Unchecked: handles begin here. */
-OWN_UNCHECKED enum status dma_buffer_create(uint64_t bytes, uint64_t alignment, paddr_t limit,
-                                            struct dma_buffer **out)
+enum status dma_buffer_create(uint64_t bytes, uint64_t alignment, paddr_t limit,
+                              struct dma_buffer **out)
 {
     enum status status = check_request(bytes, alignment, limit);
     if (status != OK) {
@@ -99,7 +99,7 @@ OWN_UNCHECKED enum status dma_buffer_create(uint64_t bytes, uint64_t alignment, 
     return OK;
 }
 
-OWN_UNCHECKED void dma_buffer_drop(struct dma_buffer **handle)
+void dma_buffer_drop(struct dma_buffer **handle)
 {
     struct dma_buffer *buffer = *handle;
     if (buffer) {

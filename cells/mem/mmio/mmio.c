@@ -38,7 +38,7 @@ static enum status map_registers(paddr_t start, uint64_t bytes, struct mapped_pa
 }
 
 /* Unchecked: handles begin here. */
-OWN_UNCHECKED enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio **out)
+enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio **out)
 {
     if (bytes == 0) {
         return ERR_INVALID_ARGUMENT;
@@ -65,7 +65,7 @@ OWN_UNCHECKED enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio
     return OK;
 }
 
-OWN_UNCHECKED void mmio_drop(struct mmio **handle)
+void mmio_drop(struct mmio **handle)
 {
     struct mmio *mmio = *handle;
     if (mmio) {

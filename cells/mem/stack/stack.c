@@ -94,7 +94,7 @@ bool stack_find_guard(vaddr_t address, struct stack_place *out)
 static enum status make_named(const char *name, struct stack **out) OWN_ACQUIRES(**out);
 
 /* Unchecked: handles begin here. */
-OWN_UNCHECKED static enum status make_named(const char *name, struct stack **out)
+static enum status make_named(const char *name, struct stack **out)
 {
     struct stack *stack = descriptor_pool_get();
     char *copy = descriptor_pool_get();
@@ -225,7 +225,7 @@ enum status stack_adopt(vaddr_t bottom, size_t bytes, const char *name)
     return OK;
 }
 
-OWN_UNCHECKED void stack_drop(struct stack **handle)
+void stack_drop(struct stack **handle)
 {
     struct stack *stack = *handle;
     if (!stack) {

@@ -447,8 +447,7 @@ OWN_UNCHECKED static enum status map_frames(vaddr_t start, struct frames *frames
     return page_table_protect(start, (at - start) >> PAGE_SHIFT, flags);
 }
 
-OWN_UNCHECKED enum status vma_tree_map(vaddr_t hint, uint64_t bytes, unsigned flags,
-                                       vaddr_t *out_start)
+enum status vma_tree_map(vaddr_t hint, uint64_t bytes, unsigned flags, vaddr_t *out_start)
 {
     enum status status = check(bytes, hint, flags);
     if (status != OK) {
@@ -534,7 +533,7 @@ enum status vma_tree_remap(vaddr_t start, uint64_t bytes, unsigned flags)
     return OK;
 }
 
-OWN_UNCHECKED enum status vma_tree_unmap(vaddr_t start, uint64_t bytes)
+enum status vma_tree_unmap(vaddr_t start, uint64_t bytes)
 {
     enum status status = check(bytes, start, PAGE_READ);
     if (status != OK) {
