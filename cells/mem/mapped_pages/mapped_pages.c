@@ -69,8 +69,10 @@ static void refill_descriptors(void)
     }
     OWNED(pages, pages);
     OWNED(frames, frames);
-    if (frame_allocator_take_top(1, SLOT(frames)) != OK ||
-        page_allocator_take(PAGE_ZONE_DATA, 1, 1, SLOT(pages)) != OK) {
+    if (frame_allocator_take_top(1, SLOT(frames)) != OK) {
+        return;
+    }
+    if (page_allocator_take(PAGE_ZONE_DATA, 1, 1, SLOT(pages)) != OK) {
         return;
     }
     vaddr_t page = pages_start(REF(pages));
