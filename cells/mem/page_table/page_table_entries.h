@@ -61,11 +61,7 @@
 /* The three slots' windows begin where the data zone ends. */
 #define WINDOWS_END (UPPER_BITS + (SLOT_SELF + 1) * SPAN_4)
 
-/*@ predicate has(integer entry, integer bit) = entry % (2 * bit) >= bit;
-  @ lemma low_bits: \forall integer frame, bits, noted; 0 <= frame && frame % PAGE_SIZE == 0 &&
-  @     0 <= bits && (noted == 0 || noted == 0x20 || noted == 0x40 || noted == 0x60) ==>
-  @     (frame + bits + noted) % 4 == bits % 4;
-  @*/
+/*@ predicate has(integer entry, integer bit) = entry % (2 * bit) >= bit; */
 
 /*@ logic integer span(integer level) =
   @   level == 1 ? SPAN_1 : level == 2 ? SPAN_2 : level == 3 ? SPAN_3 : SPAN_4;
@@ -230,10 +226,11 @@ static inline vaddr_t table_address(unsigned root, unsigned level, vaddr_t page)
 
 /*@ // What may be done with a page, as the bits of its entry: never both to write and to execute.
   @ predicate right_bits(integer bits) =
-  @   \let flags = bits % ENTRY_NO_EXECUTE;
-  @   (bits == flags || bits == flags + ENTRY_NO_EXECUTE) &&
-  @   (flags == ENTRY_PRESENT || flags == ENTRY_PRESENT + ENTRY_UNCACHED ||
-  @    (bits != flags && (flags == ENTRY_TABLE || flags == ENTRY_TABLE + ENTRY_UNCACHED)));
+  @   bits == ENTRY_PRESENT || bits == ENTRY_PRESENT + ENTRY_UNCACHED ||
+  @   bits == ENTRY_PRESENT + ENTRY_NO_EXECUTE ||
+  @   bits == ENTRY_PRESENT + ENTRY_NO_EXECUTE + ENTRY_UNCACHED ||
+  @   bits == ENTRY_PRESENT + ENTRY_NO_EXECUTE + ENTRY_WRITABLE ||
+  @   bits == ENTRY_PRESENT + ENTRY_NO_EXECUTE + ENTRY_WRITABLE + ENTRY_UNCACHED;
   @
   @ predicate frame_address(integer frame) = 0 <= frame < PHYSICAL_LIMIT && frame % PAGE_SIZE == 0;
   @*/
@@ -305,9 +302,9 @@ static inline unsigned flags_of(uint64_t entry)
   @     (noted == 0 || noted == 0x20 || noted == 0x40 || noted == 0x60) ==>
   @     has(frame + bits + noted, ENTRY_PRESENT);
   @ lemma entry_keeps_writable:
-  @   \forall integer frame, bits, noted; frame_address(frame) && right_bits(bits) &&
+  @   \forall integer n, bits, noted; 0 <= n < PHYSICAL_LIMIT / PAGE_SIZE && right_bits(bits) &&
   @     (noted == 0 || noted == 0x20 || noted == 0x40 || noted == 0x60) ==>
-  @     (has(frame + bits + noted, ENTRY_WRITABLE) <==> has(bits, ENTRY_WRITABLE));
+  @     (has(n * PAGE_SIZE + bits + noted, ENTRY_WRITABLE) <==> has(bits, ENTRY_WRITABLE));
   @ lemma entry_keeps_uncached:
   @   \forall integer frame, bits, noted; frame_address(frame) && right_bits(bits) &&
   @     (noted == 0 || noted == 0x20 || noted == 0x40 || noted == 0x60) ==>
@@ -436,11 +433,13 @@ static inline bool is_mappable(vaddr_t page, uint64_t count)
   @*/
 static inline bool is_mappable_step(vaddr_t page, uint64_t count)
 {
-    bool is_inside =
-        page - DATA_ZONE_START < DATA_ZONE_END - DATA_ZONE_START || page >= WINDOWS_END;
+    bool is_inside = (page >= DATA_ZONE_START && page < DATA_ZONE_END) || page >= WINDOWS_END;
     uint64_t limit = pages_to_boundary(page);
     //@ assert page < DATA_ZONE_END ==> page + limit * PAGE_SIZE <= DATA_ZONE_END;
     //@ assert page + limit * PAGE_SIZE <= 0xffffffffffffffff + 1;
-    //@ assert is_inside ==> DATA_ZONE_START <= page < DATA_ZONE_END || WINDOWS_END <= page;
-    return is_inside && count - 1 < limit;
+    if (!is_inside || count == 0 || count > limit) {
+        return false;
+    }
+    //@ assert page + count * PAGE_SIZE <= page + limit * PAGE_SIZE;
+    return true;
 }
