@@ -12,8 +12,8 @@
  * Rules:
  *  - A resource is an opaque `struct thing *` that is never returned by value: a function that
  *    acquires one takes `struct thing **out`, which is empty, and fills it last, by FILL or MOVE.
- *  - A function that *takes* one has a `struct thing **` parameter: it empties the slot, whether it
- *    succeeds or not. A plain `struct thing *` parameter borrows.
+ *  - A function that *takes* one has a `struct thing **` parameter. Its caller has given it up, whether
+ *    the function succeeds or not. A plain `struct thing *` parameter borrows.
  *  - `thing_drop(struct thing **handle)` releases and empties; it does nothing on an empty one, may
  *    be started again after it was interrupted, and ends with EMPTY as its commit.
  *  - A slot lives on the stack of the task whose chain it is linked in, and is left in the order of
@@ -89,7 +89,8 @@
 /*
  * OWN_ACQUIRES(**out): fills the slot if, and only if, it returns OK; the result must be tested.
  * OWN_ALWAYS_ACQUIRES(**out): fills it, and cannot fail.
- * OWN_CONSUMES(**slot): the slot is full before and empty after, whatever is returned.
+ * OWN_CONSUMES(**slot): the caller's no more, whatever is returned; a callee that fails says LEAVE
+ * where it does not take it, and then the slot is full until its scope ends.
  * OWN_BORROWS(*handle): somebody owns it during the call.
  */
 #define OWN_ALWAYS_ACQUIRES(...) OWN_FILLED_(__VA_ARGS__)
@@ -120,6 +121,71 @@
 /* What breaks the rules above is a programmer's error: the CPU reports it where it happens. */
 #define OWN_DEMAND_(condition) ((condition) ? (void)0 : __builtin_trap())
 
+/* ---- slots and their chain ---- */
+
+/*
+ * The head of every slot. The tag is the slot's address xor its drop function: it says that this
+ * memory is a live slot, of which type, even when the chain is broken.
+ */
+struct own_slot {
+    struct own_slot *below; /* the chain, towards older slots */
+    uintptr_t tag;          /* 0 while not linked */
+    void *handle;           /* NULL: empty */
+    void **peer;            /* the other side of a move under way, else NULL */
+};
+
+typedef void (*own_drop_t)(void **handle);
+
+/*
+ * The newest slot of this task, NULL when it has none: a field of the CPU's own memory
+ * (cpu_local.h), which a switch of tasks saves and loads; on the host a variable of the thread.
+ */
+#define OWN_TOP_OFFSET 8u /* from %gs */
+#if __STDC_HOSTED__
+extern __thread struct own_slot *own_thread_top;
+    #define OWN_TOP own_thread_top
+#else
+    #define OWN_TOP (*(struct own_slot * __seg_gs *)OWN_TOP_OFFSET)
+#endif
+
+/* Links an empty slot; `drop` is its type's drop function. */
+static inline void own_enter(struct own_slot *slot, own_drop_t drop)
+{
+    slot->handle = NULL;
+    slot->peer = NULL;
+    slot->below = OWN_TOP;
+    COMPILER_BARRIER();
+    slot->tag = (uintptr_t)slot ^ (uintptr_t)drop;
+    COMPILER_BARRIER();
+    OWN_TOP = slot;
+    COMPILER_BARRIER();
+}
+
+/* Ends a slot's scope: release, unlink, and only then forget that it was one. */
+static inline void own_leave(struct own_slot *slot, own_drop_t drop)
+{
+    COMPILER_BARRIER();
+    if (slot->handle) {
+        drop(&slot->handle);
+    }
+    COMPILER_BARRIER();
+    OWN_DEMAND_(OWN_TOP == slot); /* else scopes were left out of order */
+    OWN_TOP = slot->below;
+    COMPILER_BARRIER();
+    slot->tag = 0;
+    COMPILER_BARRIER();
+}
+
+/*
+ * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of
+ * a fault: it settles moves that were under way, then pops each slot before it drops it, so a drop
+ * that faults is not tried twice. It stops at the first link that is not a live slot between `low`
+ * and `high`, the bounds of the stack. Returns how many were released.
+ */
+CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
+
+/* ---- how owned variables are written ---- */
+
 #if OWN_PLAIN
 
     #if OWN_CONTRACTS
@@ -135,6 +201,7 @@
                 OWN_ATTRIBUTE_(acquire_capability(**to));                                          \
             OWN_OVERLOAD_(void) own_fill(struct type **to, struct type *handle) OWN_FILLED_(**to); \
             OWN_OVERLOAD_(void) own_empty(struct type **slot) OWN_CONSUMES(**slot);                \
+            OWN_OVERLOAD_(void) own_leave_to_caller(struct type **slot) OWN_CONSUMES(**slot);      \
             OWN_OVERLOAD_(void) own_borrow(struct type **slot) OWN_BORROWS(**slot);                \
             OWN_OVERLOAD_(void)                                                                    \
             own_stored(struct type **field) OWN_ATTRIBUTE_(assert_capability(**field));            \
@@ -142,15 +209,16 @@
             own_held(struct type **slot) OWN_ATTRIBUTE_(try_acquire_capability(1, **slot))
         #define OWN_OVERLOAD_(type) __attribute__((overloadable)) type
     #else
-        #define OWN_DECLARE(type)    CELL_API NOINLINE void type##_drop(struct type **handle)
-        #define own_fill(to, handle) ((void)(*(to) = (handle)))
-        #define own_empty(slot)      ((void)(*(slot) = NULL))
-        #define own_move(to, from)   (*(to) = *(from), own_empty(from))
-        #define own_store(to, from)  own_move(to, from)
-        #define own_load(to, from)   own_move(to, from)
-        #define own_held(slot)       (*(slot) != NULL)
-        #define own_borrow(slot)     ((void)0)
-        #define own_stored(field)    ((void)0)
+        #define OWN_DECLARE(type)         CELL_API NOINLINE void type##_drop(struct type **handle)
+        #define own_fill(to, handle)      ((void)(*(to) = (handle)))
+        #define own_empty(slot)           ((void)(*(slot) = NULL))
+        #define own_move(to, from)        (*(to) = *(from), own_empty(from))
+        #define own_store(to, from)       own_move(to, from)
+        #define own_load(to, from)        own_move(to, from)
+        #define own_held(slot)            (*(slot) != NULL)
+        #define own_leave_to_caller(slot) ((void)(slot))
+        #define own_borrow(slot)          ((void)0)
+        #define own_stored(field)         ((void)0)
     #endif
 
     #if OWN_CONTRACTS == 3
@@ -166,91 +234,22 @@
             type##_lock(lock, &(name))
     #endif
 
-    #define OWNED(type, name)   struct type *name __attribute__((cleanup(type##_drop))) = NULL
-    #define SLOT(name)          (&(name))
-    #define REF(name)           (own_borrow(&(name)), (name))
-    #define HELD(name)          own_held(&(name))
-    #define MOVE(lvalue, name)  own_move(&(lvalue), &(name))
-    #define STORE(field, name)  own_store(&(field), &(name))
+    /* Another name than the slot's: findings show which pointers have a cleanup. */
+    #define OWNED(type, name)   struct type *name##_slot __attribute__((cleanup(type##_drop))) = NULL
+    #define SLOT(name)          (&name##_slot)
+    #define REF(name)           (own_borrow(&name##_slot), name##_slot)
+    #define HELD(name)          own_held(&name##_slot)
+    #define MOVE(lvalue, name)  own_move(&(lvalue), &name##_slot)
+    #define STORE(field, name)  own_store(&(field), &name##_slot)
     #define STORED(field)       (own_stored(&(field)), (field))
-    #define LOAD(name, field)   own_load(&(name), &(field))
-    #define TAKE(name, slot)    own_move(&(name), slot)
+    #define STORED_SLOT(field)  (own_stored(&(field)), &(field))
+    #define LOAD(name, field)   own_load(&name##_slot, &(field))
+    #define TAKE(name, slot)    own_move(&name##_slot, slot)
     #define FILL(out, resource) own_fill(out, resource)
     #define EMPTY(slot)         own_empty(slot)
+    #define LEAVE(slot)         own_leave_to_caller(slot)
 
 #else
-
-/* ---- what runs ---- */
-
-/*
- * The head of every slot. The tag is the slot's address xor its drop function: it says that this
- * memory is a live slot, of which type, even when the chain is broken.
- */
-struct own_slot {
-    struct own_slot *below; /* the chain, towards older slots */
-    uintptr_t tag;          /* 0 while not linked */
-    void *handle;           /* NULL: empty */
-    void **peer;            /* the other side of a move under way, else NULL */
-};
-
-typedef void (*own_drop_t)(void **handle);
-
-    /*
-     * The newest slot of this task, NULL when it has none: a field of the CPU's own memory
-     * (cpu_local.h), which a switch of tasks saves and loads; on the host a variable of the thread.
-     */
-    #define OWN_TOP_OFFSET 8u /* from %gs */
-    #if __STDC_HOSTED__
-extern __thread struct own_slot *own_thread_top;
-        #define OWN_TOP own_thread_top
-    #else
-        #define OWN_TOP (*(struct own_slot * __seg_gs *)OWN_TOP_OFFSET)
-    #endif
-
-/* Links an empty slot; `drop` is its type's drop function. */
-static inline void own_enter(struct own_slot *slot, own_drop_t drop)
-{
-    slot->handle = NULL;
-    slot->peer = NULL;
-    slot->below = OWN_TOP;
-    COMPILER_BARRIER();
-    slot->tag = (uintptr_t)slot ^ (uintptr_t)drop;
-    COMPILER_BARRIER();
-    OWN_TOP = slot;
-    COMPILER_BARRIER();
-}
-
-/*
- * Releases what the slot holds, unless a move that was interrupted left it to the other side.
- */
-static inline void own_release(struct own_slot *slot, own_drop_t drop)
-{
-    bool was_moved = slot->peer && *slot->peer == slot->handle;
-    if (slot->handle && !was_moved) {
-        drop(&slot->handle);
-    }
-}
-
-/* Ends a slot's scope: release, unlink, and only then forget that it was one. */
-static inline void own_leave(struct own_slot *slot, own_drop_t drop)
-{
-    COMPILER_BARRIER();
-    own_release(slot, drop);
-    COMPILER_BARRIER();
-    OWN_DEMAND_(OWN_TOP == slot); /* else scopes were left out of order */
-    OWN_TOP = slot->below;
-    COMPILER_BARRIER();
-    slot->tag = 0;
-    COMPILER_BARRIER();
-}
-
-/*
- * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of
- * a fault: it pops a slot before it drops it, so a drop that faults is not tried twice, and it
- * stops at the first link that is not a live slot between `low` and `high`, the bounds of the
- * stack. Returns how many were released.
- */
-CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
 
     /* What the header of a handle declares, behind `struct OWN_CAPABILITY("thing") thing;`. */
     #define OWN_DECLARE(type)                                          \
@@ -310,8 +309,9 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
         } while (0)
     /* The same into a field, an element or a variable that outlives the scope. */
     #define STORE(field, name) MOVE(field, name)
-    /* Borrows from there. */
+    /* Borrows from there, or lets a function take it from there. */
     #define STORED(field)      (field)
+    #define STORED_SLOT(field) (&(field))
     /* Back into an empty slot; until the field is cleared, the field owns. */
     #define LOAD(name, field)                         \
         do {                                          \
@@ -344,5 +344,7 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
             *(slot) = NULL;     \
             COMPILER_BARRIER(); \
         } while (0)
+    /* In a consumer that fails: what it did not take stays in its caller's slot, which releases it. */
+    #define LEAVE(slot) ((void)(slot))
 
 #endif
