@@ -59,9 +59,12 @@ struct page_region {
     unsigned flags;
 };
 
+/*@ assigns \nothing;
+  @ ensures \result % PAGE_SIZE == 0 && \result <= address < \result + PAGE_SIZE;
+  @*/
 static inline uint64_t page_align_down(uint64_t address)
 {
-    return address & ~(PAGE_SIZE - 1);
+    return address - address % PAGE_SIZE;
 }
 
 /* Wraps to 0 within the last page of the address space. */
@@ -70,12 +73,18 @@ static inline uint64_t page_align_up(uint64_t address)
     return (address + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 }
 
+/*@ assigns \nothing;
+  @ ensures \result <==> address % PAGE_SIZE == 0;
+  @*/
 static inline bool page_is_aligned(uint64_t address)
 {
-    return (address & (PAGE_SIZE - 1)) == 0;
+    return address % PAGE_SIZE == 0;
 }
 
 /* Pages needed to hold `bytes`; cannot overflow. */
+/*@ assigns \nothing;
+  @ ensures (\result - 1) * PAGE_SIZE < bytes <= \result * PAGE_SIZE;
+  @*/
 static inline size_t page_count_of(size_t bytes)
 {
     return bytes / PAGE_SIZE + (bytes % PAGE_SIZE != 0);

@@ -177,7 +177,7 @@ static enum status split(unsigned root, entry_t *directory, vaddr_t page)
     }
     uint64_t *entries = show(table);
     for (unsigned i = 0; i < ENTRY_COUNT; i++) {
-        entries[i] = (old & ~ENTRY_LARGE) + i * PAGE_SIZE;
+        entries[i] = small_entry_of(old, i);
     }
     hide();
     *directory = table | ENTRY_TABLE | ENTRY_COUNT * ENTRY_USED_ONE;
@@ -231,16 +231,14 @@ static enum status check_frames(paddr_t frame, uint64_t count)
  */
 static inline entry_t *short_run(vaddr_t page, uint64_t count)
 {
-    bool is_inside = page - DATA_ZONE_START < DATA_ZONE_END - DATA_ZONE_START ||
-                     page >= address_of(SLOT_SELF + 1, 0, 0, 0);
-    if (!ready || !is_inside || !page_is_aligned(page) || count - 1 >= pages_to_boundary(page)) {
+    if (!ready || !page_is_aligned(page) || !is_mappable_step(page, count)) {
         return NULL;
     }
     entry_t *directory = find_directory(SLOT_SELF, page);
     return directory && !is_large(*directory) ? directory : NULL;
 }
 
-static enum status map_large(unsigned root, vaddr_t page, uint64_t entry)
+static enum status map_large(unsigned root, vaddr_t page, paddr_t frame, uint64_t bits)
 {
     enum status status = make_tables(root, 2, page);
     if (status != OK) {
@@ -250,7 +248,7 @@ static enum status map_large(unsigned root, vaddr_t page, uint64_t entry)
     if (*directory & ENTRY_PRESENT) {
         return ERR_EXISTS;
     }
-    *directory = entry | ENTRY_LARGE; /* the TLB never holds what was not present */
+    *directory = large_entry_of(frame, bits); /* the TLB never holds what was not present */
     change_used(root, 2, page, 1);
     return OK;
 }
@@ -295,7 +293,7 @@ static inline enum status change(entry_t *at, uint64_t count, uint64_t bits)
     for (uint64_t i = 0; i < count; i++) {
         uint64_t entry = at[i];
         if (entry & ENTRY_PRESENT) {
-            at[i] = frame_of(entry) | bits;
+            at[i] = entry_of(frame_of(entry), bits);
         } else {
             status = ERR_NOT_FOUND;
         }
@@ -313,12 +311,6 @@ static enum status map_small(unsigned root, vaddr_t page, uint64_t count, uint64
     entry_t *directory = entry_at(root, 2, page);
     return is_large(*directory) ? ERR_EXISTS
                                 : fill(directory, entry_at(root, 1, page), count, entry);
-}
-
-static uint64_t step_of(vaddr_t page, uint64_t count)
-{
-    uint64_t step = pages_to_boundary(page);
-    return step < count ? step : count;
 }
 
 /* Unmaps what is mapped. The caller has cut the end, so only the first step may need a split. */
@@ -368,12 +360,12 @@ static enum status map_run(unsigned root, vaddr_t page, paddr_t frame, uint64_t 
     uint64_t step;
     for (; done < count; done += step) {
         vaddr_t at = page + (done << PAGE_SHIFT);
-        uint64_t entry = (frame + (done << PAGE_SHIFT)) | bits;
+        paddr_t target = frame + (done << PAGE_SHIFT);
         step = step_of(at, count - done);
-        if (step == LARGE_PAGES && (frame_of(entry) & (LARGE_SIZE - 1)) == 0) {
-            status = map_large(root, at, entry);
+        if (is_large_step(step, target)) {
+            status = map_large(root, at, target, bits);
         } else {
-            status = map_small(root, at, step, entry);
+            status = map_small(root, at, step, entry_of(target, bits));
         }
         if (status != OK) {
             break;
@@ -476,7 +468,7 @@ static enum status protect_run(vaddr_t page, uint64_t count, unsigned flags)
             continue;
         }
         if (is_large(*directory) && step == LARGE_PAGES) {
-            *directory = frame_of(*directory) | bits | ENTRY_LARGE;
+            *directory = large_entry_of(frame_of(*directory), bits);
             continue;
         }
         if (is_large(*directory)) {

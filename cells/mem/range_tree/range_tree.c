@@ -2,7 +2,8 @@
 /*
  * An AVL tree, so the height is at most 1.44 log2(n): 92 for as many nodes as there can be. A change
  * walks down once and records the links that it passes; the way back up mends heights, balance and
- * `largest`. When a range only shrinks or grows at an end, the order of nodes stays and nothing has to
+ * `largest`. What is taken, what stays and what is joined is decided by the cell `range`, which is
+ * proven; here is only where it hangs. When a range only shrinks or grows at an end, the order of nodes stays and nothing has to
  * be rotated, which is what nearly every request comes to.
  */
 #include "range_tree.h"
@@ -163,10 +164,11 @@ static struct range_node *cut(struct range_tree *tree, struct path *path, struct
                               struct range_node *spare[2])
 {
     struct range_node *node = *path->links[path->length - 1];
-    uint64_t below = wanted.start - node->range.start;
-    uint64_t above = node->range.count - below - wanted.count;
+    struct range below;
+    struct range above;
+    range_cut(node->range, wanted, &below, &above);
     tree->total -= wanted.count;
-    if (below == 0 && above == 0) {
+    if (below.count == 0 && above.count == 0) {
         remove_at(tree, path);
         return node;
     }
@@ -174,17 +176,12 @@ static struct range_node *cut(struct range_tree *tree, struct path *path, struct
     spare[0] = spare[1];
     spare[1] = NULL;
     taken->range = wanted;
-    if (below == 0) {
-        node->range = (struct range){.start = wanted.start + wanted.count, .count = above};
-        mend_path(path);
-        return taken;
-    }
-    node->range.count = below;
+    node->range = below.count > 0 ? below : above;
     mend_path(path);
-    if (above > 0) {
+    if (below.count > 0 && above.count > 0) {
         struct range_node *rest = spare[0];
         spare[0] = NULL;
-        rest->range = (struct range){.start = wanted.start + wanted.count, .count = above};
+        rest->range = above;
         insert(tree, rest);
     }
     return taken;
@@ -246,9 +243,6 @@ static bool find_aligned(struct range_tree *tree, uint64_t count, uint64_t align
             return true;
         }
         from = node->range.start + node->range.count; /* ranges do not touch: this is no start */
-        if (from == 0) {
-            return false;
-        }
     }
 }
 
@@ -282,9 +276,8 @@ enum status range_tree_take_top(struct range_tree *tree, uint64_t count,
     if (!find_size_top(tree, count, &path)) {
         return ERR_NOT_FOUND;
     }
-    struct range from = (*path.links[path.length - 1])->range;
-    struct range fit = {.start = from.start + (from.count - count), .count = count};
-    *out_taken = cut(tree, &path, fit, spare);
+    struct range top = range_top((*path.links[path.length - 1])->range, count);
+    *out_taken = cut(tree, &path, top, spare);
     return OK;
 }
 
@@ -351,35 +344,33 @@ struct range_node *range_tree_find(const struct range_tree *tree, uint64_t numbe
 enum status range_tree_give(struct range_tree *tree, struct range_node *node,
                             struct range_node *unused[2])
 {
+    const struct range none = {0};
     struct range given = node->range;
+    if (!range_is_valid(given)) {
+        return ERR_INVALID_ARGUMENT;
+    }
     struct range_node *below = find_below(tree, given.start);
     struct range_node *above = range_tree_next(tree, given.start);
-    if ((below && range_overlaps(below->range, given)) ||
-        (above && range_overlaps(above->range, given))) {
-        return ERR_EXISTS;
+    struct range_merged merged;
+    enum status status =
+        range_merge(below ? below->range : none, given, above ? above->range : none, &merged);
+    if (status != OK) {
+        return status;
     }
     struct path path;
-    bool joins_below = below && range_touches(below->range, given);
-    bool joins_above = above && range_touches(given, above->range);
-    unused[0] = NULL;
+    unused[0] = merged.joins_below || merged.joins_above ? node : NULL;
     unused[1] = NULL;
     tree->total += given.count;
-    if (joins_below && joins_above) {
+    if (merged.joins_below && merged.joins_above) {
         unused[1] = above;
         find_path(tree, above->range.start, &path);
         remove_at(tree, &path);
-        given.count += above->range.count;
     }
-    if (joins_below) {
-        unused[0] = node;
-        below->range.count += given.count;
-        find_path(tree, below->range.start, &path);
-        mend_path(&path);
-    } else if (joins_above) {
-        unused[0] = node;
-        find_path(tree, above->range.start, &path);
-        above->range.start = given.start;
-        above->range.count += given.count;
+    if (unused[0]) {
+        /* The order of nodes is the same: what is in between was free of numbers. */
+        struct range_node *heir = merged.joins_below ? below : above;
+        find_path(tree, heir->range.start, &path);
+        heir->range = merged.range;
         mend_path(&path);
     } else {
         insert(tree, node);

@@ -56,7 +56,7 @@ CELL_API MUST_CHECK enum status range_tree_take_top(struct range_tree *tree, uin
 /*
  * Puts a node's range into the set, merged with its neighbours. Nodes that are not needed any more, two
  * at most, are written to `unused`, the rest of which is NULL. ERR_EXISTS, and nothing changed, when one
- * of the numbers is in the set already.
+ * of the numbers is in the set already; ERR_INVALID_ARGUMENT when the range is not valid.
  */
 CELL_API MUST_CHECK enum status range_tree_give(struct range_tree *tree, struct range_node *node,
                                                 struct range_node *unused[2]);

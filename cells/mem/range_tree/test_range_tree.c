@@ -208,15 +208,20 @@ static void test_range_tree_ends_of_the_number_line(void **state)
     struct range_node a = {.range = {.start = UINT64_MAX, .count = 1}};
     struct range_node b = {.range = {.start = 0, .count = 1}};
     struct range_node *unused[2];
+    assert_int_equal(range_tree_give(&edge, &a, unused), ERR_INVALID_ARGUMENT);
+    a.range.count = 0;
+    assert_int_equal(range_tree_give(&edge, &a, unused), ERR_INVALID_ARGUMENT);
+    assert_null(edge.root);
+    a.range = (struct range){.start = UINT64_MAX - 1, .count = 1};
     assert_int_equal(range_tree_give(&edge, &a, unused), OK);
-    assert_int_equal(range_tree_give(&edge, &b, unused), OK); /* 2^64 - 1 and 0 do not touch */
+    assert_int_equal(range_tree_give(&edge, &b, unused), OK); /* the ends do not touch */
     assert_int_equal(edge.ranges, 2);
     assert_true(range_tree_is_whole(&edge));
     struct range_node *spare[2] = {NULL, NULL};
     struct range_node *node;
     assert_int_equal(range_tree_take(&edge, 1, 2, spare, &node), OK);
     assert_ptr_equal(node, &b);
-    assert_int_equal(range_tree_take(&edge, 1, 2, spare, &node), ERR_NOT_FOUND);
+    assert_int_equal(range_tree_take(&edge, 1, 4, spare, &node), ERR_NOT_FOUND);
     assert_int_equal(range_tree_take(&edge, UINT64_MAX, 2, spare, &node), ERR_NOT_FOUND);
     assert_int_equal(range_tree_take(&edge, 1, 3, spare, &node), ERR_INVALID_ARGUMENT);
 }
