@@ -6,22 +6,22 @@
 
 include_guard(GLOBAL)
 
-# add_fuzz_test(<name> SOURCE <file> DEPENDS <cell>... [CORPUS <folder>])
+# add_fuzz_test(<name> SOURCE <file>... DEPENDS <cell>... [STUBS <cell>...] [CORPUS <folder>])
 #
-# SOURCE defines LLVMFuzzerTestOneInput(). It and the C sources of DEPENDS, with all that they need,
-# become the program fuzz_<name>, under ASan and UBSan. The test fuzz.<name> first replays CORPUS,
+# SOURCE defines LLVMFuzzerTestOneInput(). It and the C sources of DEPENDS, with all that they need
+# except STUBS, whose symbols it defines itself, become the program fuzz_<name>, under ASan and UBSan. The test fuzz.<name> first replays CORPUS,
 # then searches for 5 seconds, or $THEORIS_FUZZ_SECONDS. Finds are kept in <build>/fuzz/<name>.
 function(add_fuzz_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "SOURCE;CORPUS" "DEPENDS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "CORPUS" "SOURCE;DEPENDS;STUBS")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "fuzz test ${name}: unknown argument: ${arg_UNPARSED_ARGUMENTS}")
   endif()
-  cmake_path(ABSOLUTE_PATH arg_SOURCE)
+  list(TRANSFORM arg_SOURCE PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
   if(arg_CORPUS)
     cmake_path(ABSOLUTE_PATH arg_CORPUS)
   endif()
   set_property(GLOBAL APPEND PROPERTY FUZZ_TESTS ${name})
-  foreach(field SOURCE CORPUS DEPENDS)
+  foreach(field SOURCE CORPUS DEPENDS STUBS)
     set_property(GLOBAL PROPERTY FUZZ_TEST_${name}_${field} "${arg_${field}}")
   endforeach()
 endfunction()
@@ -39,11 +39,11 @@ function(generate_fuzz_tests)
 endfunction()
 
 function(generate_fuzz_test name)
-  foreach(field SOURCE CORPUS DEPENDS)
+  foreach(field SOURCE CORPUS DEPENDS STUBS)
     get_property(${field} GLOBAL PROPERTY FUZZ_TEST_${name}_${field})
   endforeach()
-  cell_closure(closure OF ${DEPENDS})
-  cell_include_folders(folders ${closure})
+  cell_closure(closure STUBS ${STUBS} OF ${DEPENDS})
+  cell_include_folders(folders ${closure} ${STUBS})
   list(TRANSFORM folders PREPEND -iquote)
   set(sources ${SOURCE})
   set(headers)
