@@ -45,7 +45,8 @@ static struct {
 } handover;
 
 static struct cpu_local boot_cpu;
-static struct mapped_pages archive_pages;
+static struct mapped_pages *archive_pages; /* owned, for good */
+static struct span archive; /* in them */
 static uint64_t captain_address;
 
 extern char nano_core_stack_guard[]; /* boot.S */
@@ -128,8 +129,7 @@ static enum status build_page_tables(void)
     if (status != OK) {
         return status;
     }
-    paddr_t guard; /* stays part of the image, unused */
-    return page_table_unmap((vaddr_t)nano_core_stack_guard, &guard);
+    return page_table_unmap((vaddr_t)nano_core_stack_guard, 1); /* its frame stays unused */
 }
 
 static enum status start_pages(void)
@@ -162,15 +162,22 @@ static enum status map_archive(void)
         (void)!diag_set(&diag, DIAG_ARCHIVE_ABSENT, &site);
         give_up_without_archive(&diag);
     }
-    return mapped_pages_init_at_frames(&archive_pages, PAGE_ZONE_DATA, module->start, module->bytes,
-                                       PAGE_READ);
+    OWNED(mapped_pages, pages);
+    enum status status = mapped_pages_create_at(PAGE_ZONE_DATA, module->start, module->bytes,
+                                                PAGE_READ, SLOT(pages));
+    if (status != OK) {
+        return status;
+    }
+    uint64_t offset = module->start % PAGE_SIZE;
+    const uint8_t *bytes = MAPPED_PAGES_SLICE(uint8_t, REF(pages), offset, module->bytes);
+    archive = span_of(bytes, module->bytes);
+    STORE(archive_pages, pages);
+    return OK;
 }
 
 static enum status open_archive(void)
 {
     struct diag diag = {0};
-    struct span archive =
-        span_of(mapped_pages_address(&archive_pages), mapped_pages_size(&archive_pages));
     enum status status = loader_init(archive, &diag);
     if (status != OK) {
         give_up_without_archive(&diag);

@@ -64,6 +64,11 @@ static const struct test_cell cells[] = {
     {.name = "caller",
      .source = TEST_CELL_HEAD "int keeper_main(void);\nCELL_API int caller_run(void);\n"
                               "int caller_run(void) { return keeper_main() + 1; }\n"},
+    {.name = "meek",
+     .source = TEST_CELL_HEAD "CELL_API int plan_pick(void) __attribute__((weak));\n"
+                              "CELL_API int meek_run(void);\n"
+                              "int plan_pick(void) { return 3; }\n"
+                              "int meek_run(void) { return plan_pick() + 1; }\n"},
     {.name = "bare",
      .source = TEST_CELL_HEAD,
      .assembly = ".text\n.globl bare_jump\n.type bare_jump, @function\nbare_jump:\n ret\n"
@@ -274,6 +279,19 @@ static void test_model_first_implementation_is_default(void **state)
     assert_string_equal(model->cells[model_find_export(model, "plan_pick")->cell].interface,
                         "plan");
     model_destroy(model);
+}
+
+static void test_model_weak_definition_yields(void **state)
+{
+    (void)state;
+    struct model *alone = LOAD("meek.cell");
+    const struct model_edge *edge = edge_by(alone, "meek", "plan_pick");
+    assert_string_equal(model_cell_of(alone, edge->target)->name, "meek");
+    model_destroy(alone);
+    struct model *both = LOAD("plan_a.cell", "meek.cell");
+    edge = edge_by(both, "meek", "plan_pick");
+    assert_string_equal(model_cell_of(both, edge->target)->name, "plan_a");
+    model_destroy(both);
 }
 
 static void test_model_sizes_add_up(void **state)
@@ -591,6 +609,7 @@ int main(void)
         cmocka_unit_test(test_model_binds_across_cells),
         cmocka_unit_test(test_model_reports_unresolved_apart),
         cmocka_unit_test(test_model_first_implementation_is_default),
+        cmocka_unit_test(test_model_weak_definition_yields),
         cmocka_unit_test(test_model_sizes_add_up),
         cmocka_unit_test(test_model_archive_equals_its_objects),
         cmocka_unit_test(test_graph_chains_shortest_first),

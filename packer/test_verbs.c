@@ -49,6 +49,10 @@ static int set_up(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(cells); i++) {
         test_compile_good(&cells[i]);
     }
+    test_compile_good(&(struct test_cell){.name = "nameless",
+                                          .source = TEST_CELL_HEAD,
+                                          .assembly = ".data\n.quad 1, 2, 3\n"
+                                                      ".section .note.GNU-stack\n"});
     pack_as("cells.a", 3);
     pack_as("more.a", 4);
     setenv("CELLPACK_CELLS", scratch_path("cells.a"), 1);
@@ -92,6 +96,14 @@ static char *text_of(const char *file)
     struct bytes bytes = scratch_read(file);
     bytes_append(&bytes, "", 1);
     return (char *)bytes.data;
+}
+
+/* Is this all that the program wrote to stdout? */
+static void assert_output(const char *expected)
+{
+    char *text = text_of("out");
+    assert_string_equal(text, expected);
+    free(text);
 }
 
 static bool prints(const char *file, const char *part)
@@ -203,9 +215,13 @@ static void test_tree_in_both_directions(void **state)
 {
     (void)state;
     assert_int_equal(RUN("tree", "front"), EXIT_DONE);
-    assert_true(prints("out", "├── base  1\n└── middle  1\n    └── base  1\n"));
-    assert_int_equal(RUN("tree", "-i", "base", "--depth=1"), EXIT_DONE);
-    assert_true(prints("out", "base\n├── front  1\n└── middle  1\n"));
+    assert_output("front\n├── base  1\n└── middle  1\n    └── base  1\n");
+    assert_int_equal(RUN("tree"), EXIT_DONE);
+    assert_output("front\n├── base  1\n└── middle  1\n    └── base  1\n");
+    assert_int_equal(RUN("tree", "front", "--depth=1"), EXIT_DONE);
+    assert_output("front\n├── base  1\n└── middle  1\n");
+    assert_int_equal(RUN("tree", "-i", "base", "middle"), EXIT_DONE);
+    assert_output("base\n├── front  1\n└── middle  1\n    └── front  1\nmiddle (*)\n");
     assert_int_equal(RUN("tree", "middle:.text.middle_run", "--json"), EXIT_DONE);
     json_t *root = output_json("cellpack.tree/1");
     assert_string_equal(string_in(item(root, "nodes", 1), "section"), ".text.base_value");
@@ -328,6 +344,12 @@ static void test_spill_names_variables(void **state)
     assert_string_equal(string_in(item(root, "variables", 0), "variable"), "base_state");
     assert_int_equal(number_in(item(root, "variables", 0), "user_count"), 1);
     json_decref(root);
+    assert_int_equal(RUN("spill", scratch_path("nameless.cell"), "--json"), EXIT_DONE);
+    root = output_json("cellpack.spill/1");
+    assert_int_equal(number_in(root, "total"), 24);
+    assert_true(json_is_null(json_object_get(item(root, "variables", 0), "variable")));
+    assert_int_equal(number_in(item(root, "variables", 0), "size"), 24);
+    json_decref(root);
     assert_int_equal(RUN("spill", "--check"), EXIT_DONE);
     assert_int_equal(RUN("spill", "--cells", scratch_path("more.a")), EXIT_DONE);
     assert_int_equal(RUN("spill", "--cells", scratch_path("more.a"), "--check"), EXIT_OVER_BUDGET);
@@ -370,9 +392,43 @@ static void test_verbs_refuse_broken_input(void **state)
     assert_true(prints("out", "error[C0303]"));
 }
 
+/* Names in foreign objects are anybody's bytes: no control character may reach a terminal. */
+static void test_names_with_control_characters_are_escaped(void **state)
+{
+    (void)state;
+    struct bytes object = scratch_read("base.cell");
+    size_t replaced = 0;
+    for (size_t i = 0; i + 5 <= object.size; i++) {
+        if (memcmp(object.data + i, "base_", 5) == 0) {
+            object.data[i + 4] = 0x1b; /* ESC instead of the underscore */
+            replaced++;
+        }
+    }
+    assert_true(replaced > 0);
+    scratch_write("hostile.o", object.data, object.size);
+    bytes_fini(&object);
+    static const char *const verbs[] = {"ls", "info", "tree", "size", "spill", "check"};
+    size_t escaped = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+        if (strcmp(verbs[i], "tree") == 0) {
+            RUN("tree", "--sections", scratch_path("hostile.o"));
+        } else {
+            RUN(verbs[i], scratch_path("hostile.o"));
+        }
+        for (unsigned k = 0; k < 2; k++) {
+            char *text = text_of(k ? "err" : "out");
+            assert_null(strchr(text, 0x1b));
+            escaped += strstr(text, "\\x1b") != NULL;
+            free(text);
+        }
+    }
+    assert_true(escaped >= 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_with_control_characters_are_escaped),
         cmocka_unit_test(test_ls_lists_cells),
         cmocka_unit_test(test_info_shows_a_cell),
         cmocka_unit_test(test_sym_finds_definition_and_users),

@@ -164,6 +164,13 @@ void output_set_colour(const char *when);
  */
 const char *colour(FILE *stream, enum colour colour);
 
+/*
+ * `text` itself if a terminal may see it, else a copy in which control characters are written as \x1b: names
+ * in foreign objects are anybody's bytes. Whatever prints a name passes it through here; tables and errors do
+ * so themselves, JSON has escapes of its own.
+ */
+const char *printable(const char *text);
+
 /* A new object with "schema": "cellpack.<verb>/<version>". */
 json_t *json_root(const char *verb, unsigned version);
 /* Prints and releases it. Returns EXIT_DONE, or EXIT_INTERNAL when it could not be built. */

@@ -7,6 +7,7 @@
 #include "graph.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Pastel fill and border, one pair a colour; names beyond the table start over. */
@@ -47,6 +48,27 @@ static size_t colour_of(struct colours *colours, const char *name)
     }
     colours->names[colours->count] = name;
     return colours->count++;
+}
+
+static int by_text(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* Names in order, so that a new cell does not change the colours of the others. */
+static struct colours collect_colours(const struct graph *graph)
+{
+    struct colours colours = {0};
+    for (uint32_t i = 0; i < graph->model->cell_count; i++) {
+        colours.by_shelf = colours.by_shelf || graph->shelves[i];
+    }
+    for (uint32_t i = 0; i < graph->model->cell_count; i++) {
+        if (graph->shown[i]) {
+            colour_of(&colours, class_of(graph, &colours, i));
+        }
+    }
+    qsort(colours.names, colours.count, sizeof(*colours.names), by_text);
+    return colours;
 }
 
 /* Text inside a quoted string or an HTML-like label: what could end either is replaced. */
@@ -127,10 +149,7 @@ static void append_legend(const struct colours *colours, struct bytes *out)
 
 void graph_write_dot(const struct graph *graph, struct bytes *out)
 {
-    struct colours colours = {0};
-    for (uint32_t i = 0; i < graph->model->cell_count; i++) {
-        colours.by_shelf = colours.by_shelf || graph->shelves[i];
-    }
+    struct colours colours = collect_colours(graph);
     bytes_append_text(
         out,
         "digraph cells {\n"

@@ -142,3 +142,30 @@ int output_finish(int code)
     problem_set_errno(&problem, PROBLEM_FILE_WRITE, "standard output");
     return report(&problem);
 }
+
+static bool is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+const char *printable(const char *text)
+{
+    size_t controls = 0;
+    for (const char *at = text; *at; at++) {
+        controls += is_control(*at);
+    }
+    if (controls == 0) {
+        return text;
+    }
+    char *clean = allocate(strlen(text) + 3 * controls + 1);
+    char *to = clean;
+    for (const char *at = text; *at; at++) {
+        if (is_control(*at)) {
+            to += sprintf(to, "\\x%02x", (unsigned char)*at);
+        } else {
+            *to++ = *at;
+        }
+    }
+    *to = '\0';
+    return clean;
+}

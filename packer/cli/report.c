@@ -16,12 +16,12 @@ int report(struct problem *problem)
         fputs(problem->transcript, stderr);
     }
     fprintf(stderr, "%serror[C%04u]:%s %s\n", colour(stderr, COLOUR_RED), problem->code, plain,
-            problem->what);
+            printable(problem->what));
     if (problem->where[0]) {
-        fprintf(stderr, "  %s-->%s %s\n", dim, plain, problem->where);
+        fprintf(stderr, "  %s-->%s %s\n", dim, plain, printable(problem->where));
     }
     for (size_t i = 0; i < PROBLEM_BECAUSE_LIMIT && problem->because[i][0]; i++) {
-        fprintf(stderr, "  %sbecause:%s %s\n", dim, plain, problem->because[i]);
+        fprintf(stderr, "  %sbecause:%s %s\n", dim, plain, printable(problem->because[i]));
     }
     if (problem->help[0]) {
         fprintf(stderr, "  %shelp:%s %s\n", dim, plain, problem->help);

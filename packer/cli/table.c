@@ -60,6 +60,11 @@ static void add_entry(struct table *table, enum colour colour, const char *forma
     if (vasprintf(&text, format, list) < 0 || table->column_count == 0) {
         internal_error("table without columns or memory");
     }
+    const char *clean = printable(text);
+    if (clean != text) {
+        free(text);
+        text = duplicate_text(clean);
+    }
     size_t column = table->entry_count % table->column_count;
     size_t width = width_of(text);
     if (width > table->columns[column].width) {

@@ -30,8 +30,9 @@ static void print_rule(const struct findings *findings, enum rule rule)
         const struct finding *finding = &findings->list[i];
         if (finding->rule == rule) {
             printf("  %serror[C%04u]:%s %s\n", colour(stdout, COLOUR_RED), finding->code, plain,
-                   finding->what);
-            printf("    %s-->%s %s\n", colour(stdout, COLOUR_BLUE), plain, finding->where);
+                   printable(finding->what));
+            printf("    %s-->%s %s\n", colour(stdout, COLOUR_BLUE), plain,
+                   printable(finding->where));
         }
     }
 }

@@ -116,11 +116,11 @@ static void heading(const char *text, uint64_t count)
 
 static void print_facts(const struct model_cell *cell)
 {
-    printf("%s%s%s %s  %s\n", colour(stdout, COLOUR_BOLD), cell->name, colour(stdout, COLOUR_NONE),
-           cell->version, cell->summary);
-    printf("kind       %s\n", cell->kind);
+    printf("%s%s%s %s  %s\n", colour(stdout, COLOUR_BOLD), printable(cell->name),
+           colour(stdout, COLOUR_NONE), printable(cell->version), printable(cell->summary));
+    printf("kind       %s\n", printable(cell->kind));
     if (cell->interface) {
-        printf("implements %s\n", cell->interface);
+        printf("implements %s\n", printable(cell->interface));
     }
     printf("from       %s\n", cell->file);
     printf("bytes      %" PRIu64 ":", model_sizes_total(&cell->sizes));
@@ -213,13 +213,14 @@ static void print_neighbours(const struct model *model, const struct model_cell 
 {
     heading("needs", cell->link_count);
     for (uint32_t i = 0; i < cell->link_count; i++) {
-        printf("%s%s", i ? "  " : "", model->cells[model->links[cell->first_link + i].to].name);
+        printf("%s%s", i ? "  " : "",
+               printable(model->cells[model->links[cell->first_link + i].to].name));
     }
     printf("%s", cell->link_count ? "\n" : "");
     heading("needed by", cell->user_count);
     for (uint32_t i = 0; i < cell->user_count; i++) {
         const struct model_link *link = &model->links[model->users[cell->first_user + i]];
-        printf("%s%s", i ? "  " : "", model->cells[link->from].name);
+        printf("%s%s", i ? "  " : "", printable(model->cells[link->from].name));
     }
     printf("%s", cell->user_count ? "\n" : "");
 }

@@ -103,10 +103,11 @@ static void print_definition(const struct model *model, const struct definition 
     char *place = definition->section == MODEL_NOWHERE
                       ? format_text("%s (absolute)", model->cells[definition->cell].name)
                       : place_text(model, definition->section, (int64_t)definition->offset);
-    printf("%s%s%s  %s  %" PRIu64 " bytes  %s", colour(stdout, COLOUR_BOLD), definition->name,
-           colour(stdout, COLOUR_NONE), place, definition->size, scope_of(symbol));
+    printf("%s%s%s  %s  %" PRIu64 " bytes  %s", colour(stdout, COLOUR_BOLD),
+           printable(definition->name), colour(stdout, COLOUR_NONE), place, definition->size,
+           scope_of(symbol));
     if (elf_symbol_is_export(symbol) && first && first->cell != definition->cell) {
-        printf(", but others bind to %s", model->cells[first->cell].name);
+        printf(", but others bind to %s", printable(model->cells[first->cell].name));
     }
     printf("\n");
     free(place);

@@ -131,10 +131,11 @@ static void print_node(const struct walk *walk, const struct level *levels, uint
     const char *plain = colour(stdout, COLOUR_NONE);
     const char *dim = colour(stdout, COLOUR_DIM);
     if (walk->sections) {
-        printf("%s:%s", model_cell_of(model, node->node)->name, model->sections[node->node].name);
+        printf("%s:%s", printable(model_cell_of(model, node->node)->name),
+               printable(model->sections[node->node].name));
     } else {
-        printf("%s%s%s", depth ? "" : colour(stdout, COLOUR_BOLD), model->cells[node->node].name,
-               depth ? "" : plain);
+        printf("%s%s%s", depth ? "" : colour(stdout, COLOUR_BOLD),
+               printable(model->cells[node->node].name), depth ? "" : plain);
     }
     if (node->relocations) {
         printf("  %s%u%s", dim, node->relocations, plain);

@@ -64,7 +64,7 @@ static void print_head(const struct asking *asking, const uint32_t *chain, uint3
 {
     for (uint32_t i = 0; i < length; i++) {
         printf("%s%s%s%s", i ? " -> " : "", colour(stdout, COLOUR_BOLD),
-               asking->model->cells[chain[i]].name, colour(stdout, COLOUR_NONE));
+               printable(asking->model->cells[chain[i]].name), colour(stdout, COLOUR_NONE));
     }
     printf("%s    %u of ", colour(stdout, COLOUR_DIM), number);
     if (asking->chains.total == MODEL_CHAINS_UNKNOWN) {
@@ -181,8 +181,8 @@ static int print_json(const struct asking *asking, uint32_t from, uint32_t to)
 /* "A does not need B" is an answer, not an error; it says so when the reverse holds. */
 static void print_none(const struct model *model, uint32_t from, uint32_t to)
 {
-    const char *a = model->cells[from].name;
-    const char *b = model->cells[to].name;
+    const char *a = printable(model->cells[from].name);
+    const char *b = printable(model->cells[to].name);
     struct model_chains reverse = {0};
     if (from == to) {
         printf("%s is %s\n", a, b);

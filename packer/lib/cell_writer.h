@@ -7,12 +7,11 @@
  *
  * The cell:
  *  - keeps the allocated sections in their order, with their relocations, and `.cell.*`; debug
- * sections,
- *    `.comment`, `.note.GNU-stack`, `.note.gnu.property` and empty sections that nothing names are
- * gone;
+ *    sections, `.comment`, `.note.GNU-stack`, `.note.gnu.property` and empty sections that nothing
+ *    names are gone;
  *  - has no mergeable sections: SHF_MERGE and SHF_STRINGS are cleared, bytes stay where they are;
  *  - keeps the symbols that lie in kept sections or that kept relocations use. Hidden globals
- * become local, and local symbols come first (ELF gABI, Symbol Table);
+ *    become local, and local symbols come first (ELF gABI, Symbol Table);
  *  - has `.cell.info` and `.cell.unwind`, not allocated.
  * The side file keeps everything, except that allocated sections other than .eh_frame lose their bytes
  * and relocations.

@@ -339,25 +339,36 @@ static bool is_supported(uint32_t type)
            type == R_X86_64_PC64;
 }
 
+/* What the kernel's linker would say of an edge, in the order in which it looks; DIAG_NONE: nothing.
+ */
+static enum diag_code relocation_fault(const struct model_cell *cell, const struct model_edge *edge)
+{
+    const struct elf_object *object = &cell->object;
+    if (edge->symbol >= object->symbol_count) {
+        return DIAG_LINK_SYMBOL_INDEX;
+    }
+    if (!is_supported(edge->type)) {
+        return DIAG_LINK_RELOCATION_TYPE;
+    }
+    if (edge->use != MODEL_USE_INVALID) {
+        return DIAG_NONE;
+    }
+    uint16_t section = object->symbols[edge->symbol].st_shndx;
+    bool is_absent = section != SHN_UNDEF && section < object->section_count &&
+                     !elf_object_section_is_loaded(object, section);
+    return is_absent ? DIAG_LINK_NOT_LOADED : DIAG_LINK_OFFSET;
+}
+
 static void check_relocations(const struct checking *checking, const struct model_cell *cell)
 {
     const struct model *model = checking->model;
     for (uint32_t i = 0; i < cell->edge_count; i++) {
         const struct model_edge *edge = &model->edges[cell->first_edge + i];
-        if (is_supported(edge->type) && edge->use != MODEL_USE_INVALID) {
-            continue;
-        }
-        char *where =
-            place("%s:%s+0x%x", cell->name, model->sections[edge->source].name, edge->offset);
-        if (edge->use == MODEL_USE_INVALID) {
-            bool unknown = edge->symbol >= cell->object.symbol_count;
-            add(checking, RULE_RELOCATIONS, unknown ? DIAG_LINK_SYMBOL_INDEX : DIAG_LINK_OFFSET,
-                cell->name, where, "%s",
-                unknown ? "names a symbol that does not exist"
-                        : "lies outside its section, or refers to what is not loaded");
-        } else {
-            add(checking, RULE_RELOCATIONS, DIAG_LINK_RELOCATION_TYPE, cell->name, where, "%s",
-                relocation_name(edge->type));
+        enum diag_code fault = relocation_fault(cell, edge);
+        if (fault != DIAG_NONE) {
+            add(checking, RULE_RELOCATIONS, fault, cell->name,
+                place("%s:%s+0x%x", cell->name, model->sections[edge->source].name, edge->offset),
+                "%s: %s", diag_rule(fault), relocation_name(edge->type));
         }
     }
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as an archive: opening, every member, the whole index and every member that it names.
- * Reads of names and data go through to the last byte, so that the sanitizers see what a caller
- * would touch.
+ * Any bytes as an archive: opening, every member, the whole index and every member that it names;
+ * and each member as a cell that says something about itself. Reads of names and data go through to
+ * the last byte, so that the sanitizers see what a caller would touch.
  */
 #include "archive.h"
+#include "cell_info.h"
 #include "diag.h"
+#include "elf_object.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +34,29 @@ static void check_member(const struct archive *archive, const struct archive_mem
     __asm__ volatile("" ::"r"(sum));
 }
 
+static void check_string(const char *text, struct span file)
+{
+    check(!text || span_holds(file, (uint64_t)((const uint8_t *)text - file.base), strlen(text)));
+}
+
+/* What a cell says lies in the cell. */
+static void check_cell_info(struct span data)
+{
+    struct elf_object object;
+    struct cell_info info;
+    struct diag diag = {0};
+    if (elf_object_open(data, &object, &diag) != OK ||
+        cell_info_read(&object, &info, &diag) != OK) {
+        check(diag.code != DIAG_NONE);
+        return;
+    }
+    check(strlen(info.name) > 0 && strlen(info.name) < CELL_INFO_NAME_SIZE);
+    const char *const texts[] = {info.name, info.version, info.kind, info.summary, info.interface};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        check_string(texts[i], data);
+    }
+}
+
 static void walk_members(const struct archive *archive)
 {
     struct archive_member member;
@@ -39,6 +64,7 @@ static void walk_members(const struct archive *archive)
     uint64_t offset = archive->first_member;
     while (archive_member_at(archive, offset, &member, &diag) == OK) {
         check_member(archive, &member);
+        check_cell_info(member.data);
         check(member.offset == offset && member.next > offset);
         offset = member.next;
     }

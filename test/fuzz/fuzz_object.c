@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as an object, linked as the loader links it: opened, described, planned, placed, copied,
- * resolved and relocated. All memory has exactly the size that the linker asked for, so that one byte
- * too many is found.
+ * Any bytes as an object: reading, planning, placing, resolving and relocating it, as the loader and
+ * cellpack do. All arrays have the length that link_unit_sizes() says and not a byte more, so that
+ * ASan sees every step beyond. Two runs in memory that was filled differently must yield the same:
+ * else something was read that nobody wrote.
  */
 #include "cell_info.h"
 #include "diag.h"
+#include "elf_object.h"
 #include "link_unit.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A section without bytes may announce a GiB; that is allowed, but a waste of time here. */
-#define REGION_SIZE_MAX (1u << 20)
-#define CODE_ZONE       0xffffffff90000000u
+#define MAX_REGION (1u << 20) /* larger ones take memory and time, and show nothing new */
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static const uint64_t addresses[REGION_COUNT] = {0xffffffff90000000, 0xffffffffa0000000,
+                                                 0xffffffffb0000000};
+#define ENTRIES 0xffffffffc0000000
 
 static void check(bool holds)
 {
@@ -24,26 +28,24 @@ static void check(bool holds)
     }
 }
 
-static void *take(size_t count, size_t size)
-{
-    void *memory = malloc(count * size);
-    check(memory || count * size == 0);
-    if (memory) {
-        memset(memory, 0xa5, count * size);
-    }
-    return memory;
-}
+struct linked {
+    struct cell cell;
+    struct link_unit unit;
+    struct link_memory memory;
+    uint8_t *bytes[REGION_COUNT];
+    uint8_t *entries;
+    enum status status;
+    struct diag diag;
+};
 
-/* Another cell that defines every name but those with an underscore in front. */
-static const struct symbol *lookup(void *context, const char *name, uint32_t hash)
+static void *allocate(size_t count, size_t size, int fill)
 {
-    static const struct symbol somewhere = {.type = STT_FUNC,
-                                            .binding = STB_GLOBAL,
-                                            .address = 0xffffffff80100000,
-                                            .entry = 0xffffffff80200000};
-    (void)context;
-    check(hash == symbol_map_hash(name));
-    return name[0] == '_' ? NULL : &somewhere;
+    void *block = malloc(count * size);
+    check(block != NULL || count * size == 0);
+    if (block) {
+        memset(block, fill, count * size);
+    }
+    return block;
 }
 
 static void read_names(const struct elf_object *object)
@@ -58,106 +60,178 @@ static void read_names(const struct elf_object *object)
     __asm__ volatile("" : : "r"(length));
 }
 
-static void place(struct link_unit *unit, uint8_t *regions[REGION_COUNT])
+/* Every kind of answer: no symbol, absolute, data, a function with and without an entry. */
+static const struct symbol *look_up(void *context, const char *name, uint32_t hash)
 {
-    uint64_t addresses[REGION_COUNT];
-    uint64_t next = CODE_ZONE;
-    for (int i = 0; i < REGION_COUNT; i++) {
-        uint64_t region_size = unit->layout.sizes[i];
-        addresses[i] = region_size ? next : 0;
-        next += (region_size + 0xfff) & ~0xfffull;
-        regions[i] = take(region_size, 1);
-    }
-    link_unit_place(unit, addresses, regions, next);
-}
-
-/* The records that other code walks without checks. */
-static void check_records(const struct cell *cell)
-{
-    for (uint32_t i = 0; i < cell->dependency_count; i++) {
-        const struct dependency *dependency = &cell->dependencies[i];
-        bool is_noop = dependency->type == R_X86_64_NONE; /* its offset means nothing */
-        check(dependency->source->address != 0);
-        check(is_noop || dependency->offset < dependency->source->size);
-    }
-    for (uint32_t i = 1; i < cell->region_first[REGION_COUNT]; i++) {
-        const struct section *a = &cell->sections[cell->by_address[i - 1]];
-        const struct section *b = &cell->sections[cell->by_address[i]];
-        check(a->region != b->region || a->address + a->size <= b->address);
-    }
-}
-
-static void finish(struct link_unit *unit)
-{
-    struct diag diag = {0};
-    uint8_t *regions[REGION_COUNT];
-    place(unit, regions);
-    link_unit_copy(unit);
-    if (link_unit_resolve(unit, lookup, NULL, &diag) == OK &&
-        link_unit_relocate(unit, &diag) == OK) {
-        check_records(unit->cell);
-        uint8_t *entries = take(unit->cell->entry_count, ENTRY_SIZE);
-        link_unit_write_entries(unit, entries);
-        free(entries);
-    } else {
-        check(diag.code != DIAG_NONE);
-    }
-    for (int i = 0; i < REGION_COUNT; i++) {
-        free(regions[i]);
+    static struct section code = {
+        .address = 0xffffffffd0000000, .size = 4096, .flags = SHF_ALLOC | SHF_EXECINSTR};
+    static struct section data = {
+        .address = 0xffffffffe0000000, .size = 4096, .flags = SHF_ALLOC | SHF_WRITE};
+    static struct symbol symbol;
+    (void)context;
+    check(hash == symbol_map_hash(name));
+    symbol = (struct symbol){.key = {name, hash}, .address = 0xffffffffd0000000 + hash % 4096};
+    switch (hash % 8) {
+    case 0:
+        return NULL;
+    case 1:
+        return &symbol;
+    case 2:
+        symbol.section = &data;
+        symbol.address += 0x10000000;
+        return &symbol;
+    case 3:
+        symbol.section = &code;
+        return &symbol;
+    default:
+        symbol.section = &code;
+        symbol.type = STT_FUNC;
+        symbol.entry = 0xffffffffc8000000 + hash % 512 * ENTRY_SIZE;
+        return &symbol;
     }
 }
 
-static void link_object(const struct elf_object *object)
+static void release_linked(struct linked *linked)
+{
+    free(linked->memory.sections);
+    free(linked->memory.by_address);
+    free(linked->memory.symbols);
+    free(linked->memory.functions);
+    free(linked->memory.dependencies);
+    free(linked->memory.places);
+    free(linked->memory.resolved);
+    free(linked->entries);
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        free(linked->bytes[r]);
+    }
+}
+
+static enum status plan(const struct elf_object *object, const struct link_sizes *sizes, int fill,
+                        struct linked *out)
+{
+    out->memory = (struct link_memory){
+        .sections = allocate(sizes->sections, sizeof(struct section), fill),
+        .by_address = allocate(sizes->sections, sizeof(uint32_t), fill),
+        .symbols = allocate(sizes->exports, sizeof(struct symbol), fill),
+        .functions = allocate(sizes->functions, sizeof(struct function), fill),
+        .dependencies = allocate(sizes->dependencies, sizeof(struct dependency), fill),
+        .places = allocate(sizes->sections, sizeof(struct section_place), fill),
+        .resolved = allocate(sizes->symbols, sizeof(struct link_symbol), fill),
+    };
+    return link_unit_plan(&out->unit, &out->cell, object, &out->memory, &out->diag);
+}
+
+/* False when the object is too large to be worth it. */
+static bool link_object(const struct elf_object *object, int fill, struct linked *out)
 {
     struct link_sizes sizes;
+    memset(out, 0, sizeof(*out));
     link_unit_sizes(object, &sizes);
-    struct link_memory memory = {
-        .sections = take(sizes.sections, sizeof(*memory.sections)),
-        .by_address = take(sizes.sections, sizeof(*memory.by_address)),
-        .symbols = take(sizes.exports, sizeof(*memory.symbols)),
-        .functions = take(sizes.functions, sizeof(*memory.functions)),
-        .dependencies = take(sizes.dependencies, sizeof(*memory.dependencies)),
-        .places = take(sizes.sections, sizeof(*memory.places)),
-        .resolved = take(sizes.symbols, sizeof(*memory.resolved)),
-    };
-    struct link_unit unit;
-    struct cell cell = {.name = "fuzz"};
-    struct diag diag = {0};
-    if (link_unit_plan(&unit, &cell, object, &memory, &diag) != OK) {
-        check(diag.code != DIAG_NONE);
-    } else if (unit.layout.sizes[REGION_TEXT] <= REGION_SIZE_MAX &&
-               unit.layout.sizes[REGION_RODATA] <= REGION_SIZE_MAX &&
-               unit.layout.sizes[REGION_DATA] <= REGION_SIZE_MAX) {
-        finish(&unit);
+    out->status = plan(object, &sizes, fill, out);
+    if (out->status != OK) {
+        return true;
     }
-    free(memory.sections);
-    free(memory.by_address);
-    free(memory.symbols);
-    free(memory.functions);
-    free(memory.dependencies);
-    free(memory.places);
-    free(memory.resolved);
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        if (out->unit.layout.sizes[r] > MAX_REGION) {
+            return false;
+        }
+        out->bytes[r] = allocate(out->unit.layout.sizes[r], 1, fill);
+    }
+    link_unit_place(&out->unit, addresses, out->bytes, ENTRIES);
+    link_unit_copy(&out->unit);
+    out->status = link_unit_resolve(&out->unit, look_up, NULL, &out->diag);
+    if (out->status == OK) {
+        out->status = link_unit_relocate(&out->unit, &out->diag);
+    }
+    if (out->status == OK) {
+        check(out->cell.entry_count <= sizes.functions);
+        check(out->cell.dependency_count <= sizes.dependencies);
+        out->entries = allocate(out->cell.entry_count, ENTRY_SIZE, fill);
+        link_unit_write_entries(&out->unit, out->entries);
+    }
+    return true;
+}
+
+/* Sections of a region follow each other, inside it. */
+static void check_layout(const struct linked *linked)
+{
+    const struct cell *cell = &linked->cell;
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        uint64_t end = cell->regions[r].address;
+        for (uint32_t k = cell->region_first[r]; k < cell->region_first[r + 1]; k++) {
+            const struct section *section = &cell->sections[cell->by_address[k]];
+            check(section->region == r && (section->address >= end || section->size == 0));
+            end = section->address + section->size;
+            check(cell->regions[r].size == 0 ||
+                  end <= cell->regions[r].address + cell->regions[r].size);
+        }
+    }
+}
+
+static void check_records(const struct linked *linked)
+{
+    const struct cell *cell = &linked->cell;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < cell->object.section_count; i++) {
+        const struct section *section = &cell->sections[i];
+        for (uint32_t k = 0; k < section->outgoing_count; k++) {
+            const struct dependency *record = &section->outgoing[k];
+            check(record->source == section);
+            check(record->type == R_X86_64_NONE || record->offset < section->size);
+            check(record->symbol < cell->object.symbol_count);
+            check(!record->via_entry || record->target);
+        }
+        count += section->outgoing_count;
+    }
+    check(count == cell->dependency_count);
+}
+
+static void check_alike(const struct linked *a, const struct linked *b)
+{
+    check(a->status == b->status);
+    if (a->status != OK) {
+        check(memcmp(&a->diag, &b->diag, sizeof(a->diag)) == 0);
+        check(a->diag.code != DIAG_NONE && a->diag.status == a->status);
+        return;
+    }
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        size_t size = a->unit.layout.sizes[r];
+        check(size == b->unit.layout.sizes[r]);
+        check(size == 0 || memcmp(a->bytes[r], b->bytes[r], size) == 0);
+    }
+    check(a->cell.entry_count == b->cell.entry_count);
+    check(a->cell.entry_count == 0 ||
+          memcmp(a->entries, b->entries, (size_t)a->cell.entry_count * ENTRY_SIZE) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    /* Objects lie at aligned addresses: of the archive's bytes, and in a file that is mapped. */
-    uint8_t *copy = take(size, 1);
-    if (size) {
-        memcpy(copy, bytes, size);
-    }
     struct elf_object object;
     struct cell_info info;
     struct diag diag = {0};
-    if (elf_object_open(span_of(copy, size), &object, &diag) == OK) {
-        read_names(&object);
-        if (cell_info_read(&object, &info, &diag) == OK) {
-            check(strlen(info.name) < CELL_INFO_NAME_SIZE);
-        }
-        link_object(&object);
-    } else {
+    char line[512];
+    if (elf_object_open(span_of(bytes, size), &object, &diag) != OK) {
         check(diag.code != DIAG_NONE);
+        diag_format(&diag, line, sizeof(line));
+        return 0;
     }
-    free(copy);
+    read_names(&object);
+    if (cell_info_read(&object, &info, &diag) == OK) {
+        check(strlen(info.name) < CELL_INFO_NAME_SIZE && info.version && info.kind);
+    }
+    struct linked a;
+    struct linked b;
+    bool is_done = link_object(&object, 0xa5, &a) && link_object(&object, 0x5a, &b);
+    if (is_done) {
+        check_alike(&a, &b);
+        if (a.status == OK) {
+            check_layout(&a);
+            check_records(&a);
+        } else {
+            diag_format(&a.diag, line, sizeof(line));
+        }
+        release_linked(&b);
+    }
+    release_linked(&a);
     return 0;
 }

@@ -321,7 +321,7 @@ static void loaded_reader_refuses_like_the_native_one(void **state)
 
 #define INNER_MAX 4096
 static void *inner_blocks[INNER_MAX];
-static struct mapped_pages inner_pages[INNER_MAX];
+static struct mapped_pages *inner_pages[INNER_MAX];
 
 static void *inner_allocate(size_t size)
 {
@@ -343,12 +343,12 @@ static void inner_free(void *block)
     heap_free(block);
 }
 
-static enum status inner_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
-                                    unsigned flags)
+static enum status inner_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                      struct mapped_pages **out)
 {
-    enum status status = mapped_pages_init(out, zone, bytes, flags);
+    enum status status = mapped_pages_create(zone, bytes, flags, out);
     for (size_t i = 0; status == OK; i++) {
-        if (!inner_pages[i].start) {
+        if (!inner_pages[i]) {
             inner_pages[i] = *out;
             break;
         }
@@ -356,14 +356,14 @@ static enum status inner_pages_init(struct mapped_pages *out, enum page_zone zon
     return status;
 }
 
-static void inner_pages_fini(struct mapped_pages *pages)
+static void inner_pages_drop(struct mapped_pages **handle)
 {
-    for (size_t i = 0; pages->start && i < INNER_MAX; i++) {
-        if (inner_pages[i].start == pages->start) {
-            inner_pages[i] = (struct mapped_pages){0};
+    for (size_t i = 0; *handle && i < INNER_MAX; i++) {
+        if (inner_pages[i] == *handle) {
+            inner_pages[i] = NULL;
         }
     }
-    mapped_pages_fini(pages);
+    mapped_pages_drop(handle);
 }
 
 /* Cells that keep state have no end: what the inner loader still holds is released from outside. */
@@ -373,15 +373,19 @@ static size_t release_inner(void)
     for (size_t i = 0; i < INNER_MAX; i++) {
         count += inner_blocks[i] != NULL;
         inner_free(inner_blocks[i]);
-        mapped_pages_fini(&inner_pages[i]);
+        mapped_pages_drop(&inner_pages[i]);
     }
     return count;
 }
 
 static const struct host_symbol inner_symbols[] = {
-    {"heap_allocate", inner_allocate},       {"heap_free", inner_free},
-    {"mapped_pages_init", inner_pages_init}, {"mapped_pages_protect", mapped_pages_protect},
-    {"mapped_pages_fini", inner_pages_fini},
+    {"heap_allocate", inner_allocate},
+    {"heap_free", inner_free},
+    {"mapped_pages_create", inner_pages_create},
+    {"mapped_pages_drop", inner_pages_drop},
+    {"mapped_pages_remap", mapped_pages_remap},
+    {"mapped_pages_start", mapped_pages_start},
+    {"mapped_pages_count", mapped_pages_count},
 };
 
 static void a_loaded_loader_loads(void **state)

@@ -108,19 +108,19 @@ struct page_ticks {
 
 static enum status map_and_unmap(const struct costs *costs, struct page_ticks *sum)
 {
-    struct mapped_pages pages;
+    OWNED(mapped_pages, pages);
     uint64_t start = read_tsc();
-    enum status status = mapped_pages_init(&pages, PAGE_ZONE_DATA, PAGE_SIZE, PAGE_WRITE);
+    enum status status = mapped_pages_create(PAGE_ZONE_DATA, PAGE_SIZE, PAGE_WRITE, SLOT(pages));
     if (status != OK) {
         return status;
     }
-    *(volatile uint8_t *)mapped_pages_address(&pages) = 1;
+    *(volatile uint8_t *)mapped_pages_start(REF(pages)) = 1;
     sum->map += since(start, costs);
     start = read_tsc();
-    status = mapped_pages_protect(&pages, PAGE_READ);
+    status = mapped_pages_remap(REF(pages), PAGE_READ);
     sum->protect += since(start, costs);
     start = read_tsc();
-    mapped_pages_fini(&pages);
+    mapped_pages_drop(SLOT(pages));
     sum->unmap += since(start, costs);
     return status;
 }

@@ -5,8 +5,10 @@
 #include "application.h"
 #include "boot_info.h"
 #include "console.h"
+#include "descriptor_pool.h"
 #include "frame_allocator.h"
 #include "heap.h"
+#include "page_table.h"
 
 CELL(application, "1.0.0");
 
@@ -50,15 +52,24 @@ static void print_map(const struct boot_info *boot)
     }
 }
 
+static void print_tables(void)
+{
+    struct page_table_statistics tables = page_table_statistics();
+    console_print("  tables   %8lu of pages, %lu spare; %lu descriptors used, %lu free\n",
+                  (unsigned long)tables.tables, (unsigned long)tables.spares,
+                  (unsigned long)descriptor_pool_in_use(),
+                  (unsigned long)descriptor_pool_available());
+}
+
 static void print_use(void)
 {
     struct frame_statistics frames = frame_allocator_statistics();
     struct heap_statistics heap = heap_statistics();
     console_print("use\n");
-    console_print("  frames   %8lu managed, %lu used, %lu free in %lu runs, %lu lost\n",
+    console_print("  frames   %8lu managed, %lu used, %lu free in %lu runs\n",
                   (unsigned long)frames.total, (unsigned long)(frames.total - frames.free),
-                  (unsigned long)frames.free, (unsigned long)frames.ranges,
-                  (unsigned long)frames.lost);
+                  (unsigned long)frames.free, (unsigned long)frames.ranges);
+    print_tables();
     console_print(
         "  heap     %8lu KiB in %lu blocks, %lu KiB mapped, %lu allocations, %lu failed\n",
         (unsigned long)(heap.bytes_in_use / KIB), (unsigned long)heap.blocks_in_use,

@@ -3,8 +3,10 @@
 #include "application.h"
 #include "boot_info.h"
 #include "console_recorder.h"
+#include "descriptor_pool.h"
 #include "frame_allocator.h"
 #include "heap.h"
+#include "page_table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +25,21 @@ const struct boot_info *boot_info_get(void)
 struct frame_statistics frame_allocator_statistics(void)
 {
     return (struct frame_statistics){.total = 32000, .free = 31000, .ranges = 3};
+}
+
+struct page_table_statistics page_table_statistics(void)
+{
+    return (struct page_table_statistics){.tables = 7, .spares = 2};
+}
+
+uint64_t descriptor_pool_in_use(void)
+{
+    return 100;
+}
+
+uint64_t descriptor_pool_available(void)
+{
+    return 412;
 }
 
 struct heap_statistics heap_statistics(void)
@@ -65,7 +82,8 @@ static void test_machine_by_bios_prints_every_part(void **state)
                    "modules\n"
                    "  000000200000 - 000000202fff         12 KiB  cells.a\n"
                    "use\n"
-                   "  frames      32000 managed, 1000 used, 31000 free in 3 runs, 0 lost\n"
+                   "  frames      32000 managed, 1000 used, 31000 free in 3 runs\n"
+                   "  tables          7 of pages, 2 spare; 100 descriptors used, 412 free\n"
                    "  heap            5 KiB in 9 blocks, 8 KiB mapped, 0 allocations, 0 failed\n"
                    "boot\n"
                    "  loader   GRUB 2.06\n"

@@ -78,9 +78,8 @@ struct boot_info {
     char loader_name[BOOT_INFO_LOADER_NAME_SIZE];
     struct boot_framebuffer framebuffer;
 
-    uint8_t
-        rsdp[BOOT_INFO_RSDP_SIZE]; /* a copy, checksums not verified; the newer if there are two */
-    uint32_t rsdp_size;            /* 0: none, 20: ACPI 1.0, 36: later */
+    uint8_t rsdp[BOOT_INFO_RSDP_SIZE]; /* a copy, not verified; the newer if there are two */
+    uint32_t rsdp_size;                /* 0: none, 20: ACPI 1.0, 36: later */
 
     paddr_t efi_system_table;      /* 0 when not started by EFI */
     uint8_t efi_bits;              /* 32 or 64, of the system table; 0 without */
@@ -88,13 +87,15 @@ struct boot_info {
 };
 
 /*
- * Reads the Multiboot2 information (Multiboot2 Specification 2.0, section 3.6) in `bytes`, which
- * may be longer than it. On failure *out is partly written and not to be used: ERR_TRUNCATED the
- * total size, a tag or the end tag is missing or reaches outside ERR_BAD_FORMAT     a tag is too
- * small for its kind, a table has an impossible entry size, a string has no end ERR_OUT_OF_BOUNDS
- * a range of memory wraps, or a module ends before it starts ERR_EXISTS         a tag that must be
- * unique is there twice ERR_LIMIT          more, or longer, than the limits above ERR_NOT_FOUND
- * there is no memory map
+ * Reads the Multiboot2 information (Multiboot2 Specification 2.0, section 3.6) in `bytes`, which may be
+ * longer than it. On failure *out is partly written and not to be used:
+ *   ERR_TRUNCATED      the total size, a tag or the end tag is missing or reaches outside
+ *   ERR_BAD_FORMAT     a tag is too small for its kind, a table has an impossible entry size, a string
+ *                      has no end
+ *   ERR_OUT_OF_BOUNDS  a range of memory wraps, or a module ends before it starts
+ *   ERR_EXISTS         a tag that must be unique is there twice
+ *   ERR_LIMIT          more, or longer, than the limits above
+ *   ERR_NOT_FOUND      there is no memory map
  */
 MUST_CHECK CELL_API enum status boot_info_parse(struct span bytes, struct boot_info *out);
 

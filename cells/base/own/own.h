@@ -43,9 +43,10 @@
 
 /*
  * Three views of one source. What runs, by whichever compiler, is slots. For analysis only:
- * OWN_CONTRACTS shows plain pointers with contracts to `clang -fsyntax-only -Wthread-safety`; it is
- * 1 or 2. clang does not look into functions that acquire conditionally, so the second pass is for
- * these: in it every acquisition succeeds. OWN_PLAIN shows plain pointers to `gcc -fanalyzer`,
+ * OWN_CONTRACTS shows plain pointers with contracts to `clang -fsyntax-only -Wthread-safety`; its
+ * value is the pass. Pass 1 is for handles. clang does not look into functions that acquire
+ * conditionally, so pass 2 is for these: in it every acquisition succeeds. Pass 3 is for locks; it
+ * needs clang 22 and -Wthread-safety-beta. OWN_PLAIN shows plain pointers to `gcc -fanalyzer`,
  * which loses track of handles in linked slots.
  */
 #ifndef OWN_CONTRACTS
@@ -55,26 +56,28 @@
     #define OWN_PLAIN OWN_CONTRACTS
 #endif
 
-#if OWN_CONTRACTS
+#if OWN_CONTRACTS == 1 || OWN_CONTRACTS == 2
     #define OWN_ATTRIBUTE_(...) __attribute__((__VA_ARGS__))
     /* The analysis understands a comparison with a literal, not with an enumerator. */
     #define OK                  0
 #else
     #define OWN_ATTRIBUTE_(...)
 #endif
+#if OWN_CONTRACTS == 3
+    #define OWN_LOCK_ATTRIBUTE_(...) __attribute__((__VA_ARGS__))
+#else
+    #define OWN_LOCK_ATTRIBUTE_(...)
+#endif
 
-#if OWN_CONTRACTS == 0
-    #define OWN_ACQUIRES(...) MUST_CHECK
-    #define OWN_ALWAYS_ACQUIRES(...)
-    #define OWN_FILLED_(...)
-#elif OWN_CONTRACTS == 1
+#if OWN_CONTRACTS == 1
     #define OWN_ACQUIRES(...) \
         OWN_ATTRIBUTE_(try_acquire_capability(0, __VA_ARGS__), warn_unused_result)
-    #define OWN_ALWAYS_ACQUIRES(...) OWN_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
-    #define OWN_FILLED_(...)         OWN_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
+    #define OWN_FILLED_(...) OWN_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
+#elif OWN_CONTRACTS == 2
+    #define OWN_ACQUIRES(...) OWN_ATTRIBUTE_(assert_capability(__VA_ARGS__))
+    #define OWN_FILLED_(...)  OWN_ATTRIBUTE_(assert_capability(__VA_ARGS__))
 #else
-    #define OWN_ACQUIRES(...)        OWN_ATTRIBUTE_(assert_capability(__VA_ARGS__))
-    #define OWN_ALWAYS_ACQUIRES(...) OWN_ATTRIBUTE_(assert_capability(__VA_ARGS__))
+    #define OWN_ACQUIRES(...) MUST_CHECK
     #define OWN_FILLED_(...)
 #endif
 
@@ -89,20 +92,30 @@
  * OWN_CONSUMES(**slot): the slot is full before and empty after, whatever is returned.
  * OWN_BORROWS(*handle): somebody owns it during the call.
  */
-#define OWN_CONSUMES(...) OWN_ATTRIBUTE_(release_capability(__VA_ARGS__))
-#define OWN_BORROWS(...)  OWN_ATTRIBUTE_(requires_capability(__VA_ARGS__))
+#define OWN_ALWAYS_ACQUIRES(...) OWN_FILLED_(__VA_ARGS__)
+#define OWN_CONSUMES(...)        OWN_ATTRIBUTE_(release_capability(__VA_ARGS__))
+#define OWN_BORROWS(...)         OWN_ATTRIBUTE_(requires_capability(__VA_ARGS__))
 
-/* The same for locks: on the type, on functions, on fields. docs/ownership.md has an example. */
-#define OWN_LOCK(name)                OWN_ATTRIBUTE_(capability(name))
-#define OWN_LOCKS(...)                OWN_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
-#define OWN_UNLOCKS(...)              OWN_ATTRIBUTE_(release_capability(__VA_ARGS__))
-#define OWN_NEEDS(...)                OWN_ATTRIBUTE_(requires_capability(__VA_ARGS__))
-#define OWN_EXCLUDES(...)             OWN_ATTRIBUTE_(locks_excluded(__VA_ARGS__))
-#define OWN_GUARDED_BY(...)           OWN_ATTRIBUTE_(guarded_by(__VA_ARGS__))
-#define OWN_POINTS_TO_GUARDED_BY(...) OWN_ATTRIBUTE_(pt_guarded_by(__VA_ARGS__))
+/*
+ * The same for locks: `struct OWN_LOCK("mutex") mutex;`, `mutex_lock(m, guard) OWN_LOCKS(*m)`; what
+ * a lock protects says OWN_GUARDED_BY(&lock), with the `&` that C needs; a function that wants its
+ * caller to hold it OWN_NEEDS(table->lock); a lock that comes first OWN_BEFORE(second).
+ */
+#define OWN_LOCK(name)                OWN_LOCK_ATTRIBUTE_(capability(name))
+#define OWN_LOCKS(...)                OWN_LOCK_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
+#define OWN_UNLOCKS(...)              OWN_LOCK_ATTRIBUTE_(release_capability(__VA_ARGS__))
+#define OWN_NEEDS(...)                OWN_LOCK_ATTRIBUTE_(requires_capability(__VA_ARGS__))
+#define OWN_EXCLUDES(...)             OWN_LOCK_ATTRIBUTE_(locks_excluded(__VA_ARGS__))
+#define OWN_BEFORE(...)               OWN_LOCK_ATTRIBUTE_(acquired_before(__VA_ARGS__))
+#define OWN_GUARDED_BY(...)           OWN_LOCK_ATTRIBUTE_(guarded_by(__VA_ARGS__))
+#define OWN_POINTS_TO_GUARDED_BY(...) OWN_LOCK_ATTRIBUTE_(pt_guarded_by(__VA_ARGS__))
 
 /* On a function that the analysis cannot follow; say why beside it. */
-#define OWN_UNCHECKED OWN_ATTRIBUTE_(no_thread_safety_analysis)
+#if OWN_CONTRACTS
+    #define OWN_UNCHECKED __attribute__((no_thread_safety_analysis))
+#else
+    #define OWN_UNCHECKED
+#endif
 
 /* What breaks the rules above is a programmer's error: the CPU reports it where it happens. */
 #define OWN_DEMAND_(condition) ((condition) ? (void)0 : __builtin_trap())
@@ -140,6 +153,19 @@
         #define own_stored(field)    ((void)0)
     #endif
 
+    #if OWN_CONTRACTS == 3
+        #define OWN_DECLARE_LOCK(type) \
+            CELL_API void type##_drop(struct type **guard) OWN_UNCHECKED OWN_UNLOCKS(**guard)
+        #define GUARD(type, name, lock) \
+            type##_lock(lock, NULL);    \
+            struct type *name __attribute__((cleanup(type##_drop))) = (lock)
+    #else
+        #define OWN_DECLARE_LOCK(type) CELL_API NOINLINE void type##_drop(struct type **guard)
+        #define GUARD(type, name, lock)                                     \
+            struct type *name __attribute__((cleanup(type##_drop))) = NULL; \
+            type##_lock(lock, &(name))
+    #endif
+
     #define OWNED(type, name)   struct type *name __attribute__((cleanup(type##_drop))) = NULL
     #define SLOT(name)          (&(name))
     #define REF(name)           (own_borrow(&(name)), (name))
@@ -148,6 +174,7 @@
     #define STORE(field, name)  own_store(&(field), &(name))
     #define STORED(field)       (own_stored(&(field)), (field))
     #define LOAD(name, field)   own_load(&(name), &(field))
+    #define TAKE(name, slot)    own_move(&(name), slot)
     #define FILL(out, resource) own_fill(out, resource)
     #define EMPTY(slot)         own_empty(slot)
 
@@ -250,6 +277,16 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
         struct type##_slot name __attribute__((cleanup(type##_slot_leave))); \
         own_enter(&(name).slot, (own_drop_t)type##_drop)
 
+    /*
+     * A lock is held from here to the end of the block, faults included: the guard is a slot whose
+     * handle is the lock. `thing_lock(struct thing *lock, struct thing **guard)` fills it, and
+     * `thing_drop` unlocks.
+     */
+    #define OWN_DECLARE_LOCK(type) OWN_DECLARE(type)
+    #define GUARD(type, name, lock) \
+        OWNED(type, name);          \
+        type##_lock(lock, SLOT(name))
+
     /* For callees that fill or consume: `struct type **`. */
     #define SLOT(name) (&(name).typed.handle)
     /* For callees that borrow: `struct type *`. The slot must be full. */
@@ -288,6 +325,9 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
             (name).typed.peer = NULL;                 \
             COMPILER_BARRIER();                       \
         } while (0)
+
+    /* What a consumer begins with: from its caller's slot, a `struct type **`, into its own. */
+    #define TAKE(name, slot) LOAD(name, *(slot))
 
     /* The commit of an acquisition and of a release: everything before has happened when the
      * slot's one store does. Of `struct type **`. */

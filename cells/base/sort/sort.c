@@ -61,3 +61,50 @@ void sort_array(void *array, size_t count, size_t size,
         sift_down(&heap, 0, end);
     }
 }
+
+/* The end of the ascending run that starts at `start`, which is below `count`. */
+static size_t run_end(const uint64_t *keys, size_t start, size_t count)
+{
+    size_t end = start + 1;
+    while (end < count && keys[end - 1] <= keys[end]) {
+        end++;
+    }
+    return end;
+}
+
+/* Merges each two neighbouring runs of `from` into one of `to`; says how many are left. */
+static size_t merge_runs(const uint64_t *from, uint64_t *to, size_t count)
+{
+    size_t runs = 0;
+    for (size_t start = 0; start < count; runs++) {
+        size_t middle = run_end(from, start, count);
+        size_t end = middle < count ? run_end(from, middle, count) : middle;
+        size_t left = start;
+        size_t right = middle;
+        for (size_t i = start; i < end; i++) {
+            bool takes_left = right == end || (left < middle && from[left] <= from[right]);
+            to[i] = takes_left ? from[left++] : from[right++];
+        }
+        start = end;
+    }
+    return runs;
+}
+
+void sort_keys(uint64_t *keys, uint64_t *scratch, size_t count)
+{
+    if (count == 0 || run_end(keys, 0, count) == count) {
+        return;
+    }
+    uint64_t *from = keys;
+    uint64_t *to = scratch;
+    size_t runs;
+    do {
+        runs = merge_runs(from, to, count);
+        uint64_t *merged = to;
+        to = from;
+        from = merged;
+    } while (runs > 1);
+    if (from != keys) {
+        __builtin_memcpy(keys, from, count * sizeof(*keys));
+    }
+}

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sort.h - sorts arrays in place.
+ * sort.h - sorts arrays.
  *
  * Why: tables that are searched by bisection must be sorted first, in code that may neither
  * allocate nor recurse.
  *
- * Rules: heap sort, so O(n log n) for every input, and not stable. An array that is sorted already
- * costs one pass. `comes_before(a, b)` is a strict order and touches nothing else. Any context.
+ * Rules: O(n log n) for every input; not stable. An array that is sorted already costs one pass.
+ * `comes_before(a, b)` is a strict order and touches nothing else. Any context.
  */
 #pragma once
 
@@ -17,3 +17,9 @@
 /* Sorts `count` elements of `size` bytes, 1 to SORT_MAX_ELEMENT. */
 CELL_API void sort_array(void *array, size_t count, size_t size,
                          bool (*comes_before)(const void *a, const void *b));
+
+/*
+ * Sorts numbers, faster: ascending runs are merged, so O(n log runs). `scratch` has room for
+ * `count` too, and is left with anything in it.
+ */
+CELL_API void sort_keys(uint64_t *keys, uint64_t *scratch, size_t count);

@@ -86,12 +86,51 @@ static void test_sort_reverse_input_stays_n_log_n(void **state)
     assert_int_equal(items[COUNT - 1].key, COUNT);
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Numbers that rise by chance, with a break about every `run` of them. */
+static void check_keys(size_t count, uint32_t run)
+{
+    uint64_t *keys = calloc(count + 1, sizeof(*keys));
+    uint64_t *expected = calloc(count + 1, sizeof(*expected));
+    uint64_t *scratch = calloc(count, sizeof(*scratch)); /* exactly: the sanitizer looks */
+    uint64_t key = 0;
+    for (size_t i = 0; i < count; i++) {
+        key = (uint32_t)rand() % run == 0 ? (uint32_t)rand() : key + ((uint64_t)rand() << 20);
+        keys[i] = expected[i] = key;
+    }
+    sort_keys(keys, scratch, count);
+    qsort(expected, count, sizeof(*expected), compare_numbers);
+    assert_memory_equal(keys, expected, (count + 1) * sizeof(*keys));
+    free(keys);
+    free(expected);
+    free(scratch);
+}
+
+static void test_sort_keys_agrees_with_qsort(void **state)
+{
+    (void)state;
+    for (size_t count = 0; count < 70; count++) {
+        check_keys(count, 1);
+        check_keys(count, 3);
+        check_keys(count, 1000);
+    }
+    check_keys(10000, 1);
+    check_keys(10001, 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sort_random_equals_qsort),
         cmocka_unit_test(test_sort_sorted_input_costs_one_pass),
         cmocka_unit_test(test_sort_reverse_input_stays_n_log_n),
+        cmocka_unit_test(test_sort_keys_agrees_with_qsort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,17 +33,22 @@ struct region {
     uint64_t size;    /* bytes */
 };
 
-/* One relocation: `source` at `offset` refers to `target` at `target_offset`. */
+/*
+ * One relocation: `source` at `offset` refers to `target` at `target_offset`. The last three fields
+ * lie as r_info does, so that one store writes them; kinds of relocations have small numbers.
+ */
 struct dependency {
     struct section *source;
     struct section *target; /* NULL: absolute value, undefined weak symbol, or R_X86_64_NONE */
     struct dependency *next_incoming;
     uint32_t offset;       /* of the relocated field in `source` */
     int32_t target_offset; /* S + A in `target`; RIP-relative operands count from the field's end */
-    uint32_t symbol;       /* index in the source cell's pristine symbol table */
     uint16_t type;         /* R_X86_64_* */
     uint16_t via_entry;    /* 1: the address of a function was taken and its entry was written */
+    uint32_t symbol;       /* index in the source cell's pristine symbol table */
 };
+static_assert(offsetof(struct dependency, symbol) == offsetof(struct dependency, type) + 4,
+              "as in r_info");
 
 struct section {
     struct cell *cell;

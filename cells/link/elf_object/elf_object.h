@@ -13,7 +13,7 @@
  *  - every section that occupies file bytes lies in the file; alignments are powers of two (at most
  *    ELF_OBJECT_MAX_ALIGNMENT where the section is allocated); names are NUL-terminated strings;
  *  - allocated sections are of a type that can be loaded, not compressed, not thread-local, and
- * never writable and executable at once;
+ *    never writable and executable at once;
  *  - there is at most one symbol table; each symbol's name is a string, its section exists, and a
  *    symbol of an allocated section lies inside it or at its end; local symbols come first;
  *  - each SHT_RELA of an allocated section names an existing section and the symbol table. The

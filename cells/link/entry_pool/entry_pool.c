@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pages come in chunks that never go back: an entry may be held anywhere, so its address space
- * cannot be reused for something else. Free entries are a set of ranges of entry numbers (address
- * divided by ENTRY_SIZE). Chunks are often neighbours, and then a run of entries may span several.
+ * cannot be reused for something else. Free entries are a tree of ranges of entry numbers (address
+ * divided by ENTRY_SIZE), whose nodes come from the descriptor pool. Chunks are often neighbours,
+ * and then a run of entries may span several.
  */
 #include "entry_pool.h"
+#include "descriptor_pool.h"
 #include "mapped_pages.h"
 #include "memory.h"
-#include "range_set.h"
+#include "range_tree.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
 
 #define MAX_CHUNKS   256 /* of at least a page, 512 entries: 131,072 functions */
-#define MAX_RANGES   512 /* of free entries: two a chunk before anything is refused */
 #define TRAPS        0xccccccccccccccccull
 #define PAGE_ENTRIES (PAGE_SIZE / ENTRY_SIZE)
 
-static struct mapped_pages chunks[MAX_CHUNKS];
+static_assert(sizeof(struct range_node) <= DESCRIPTOR_SIZE, "a descriptor holds a node");
+
+static struct mapped_pages *chunks[MAX_CHUNKS]; /* owned */
 static size_t chunk_count;
-static struct range free_storage[MAX_RANGES];
-static struct range_set free_entries;
+static struct range_tree free_entries;
 static uint64_t total;
 
 static void fill(uint64_t address, uint32_t count)
@@ -30,28 +32,69 @@ static void fill(uint64_t address, uint32_t count)
     }
 }
 
+/* ---- free entries ---- */
+
+static void put_nodes(struct range_node *nodes[2])
+{
+    descriptor_pool_put(nodes[0]);
+    descriptor_pool_put(nodes[1]);
+}
+
+static enum status take_free(uint32_t count, uint64_t *out_number)
+{
+    struct range_node *spare[2] = {descriptor_pool_get(), descriptor_pool_get()};
+    struct range_node *taken;
+    enum status status = ERR_NO_MEMORY;
+    if (spare[0] && spare[1]) {
+        status = range_tree_take(&free_entries, count, 1, spare, &taken);
+    }
+    put_nodes(spare);
+    if (status == OK) {
+        *out_number = taken->range.start;
+        descriptor_pool_put(taken); /* who holds entries knows which */
+    }
+    return status;
+}
+
+static enum status add_free(uint64_t number, uint64_t count)
+{
+    struct range_node *unused[2];
+    struct range_node *node = descriptor_pool_get();
+    if (!node) {
+        return ERR_NO_MEMORY;
+    }
+    node->range = (struct range){.start = number, .count = count};
+    enum status status = range_tree_give(&free_entries, node, unused);
+    if (status != OK) {
+        descriptor_pool_put(node);
+        return status;
+    }
+    put_nodes(unused);
+    return OK;
+}
+
 static enum status add_chunk(uint32_t count)
 {
     if (chunk_count == MAX_CHUNKS) {
         return ERR_LIMIT;
     }
     size_t pages = (count + PAGE_ENTRIES - 1) / PAGE_ENTRIES;
-    struct mapped_pages *chunk = &chunks[chunk_count];
+    OWNED(mapped_pages, chunk);
     enum status status =
-        mapped_pages_init(chunk, PAGE_ZONE_CODE, pages * PAGE_SIZE, PAGE_READ | PAGE_WRITE);
+        mapped_pages_create(PAGE_ZONE_CODE, pages * PAGE_SIZE, PAGE_WRITE, SLOT(chunk));
     if (status != OK) {
         return status;
     }
-    uint64_t start = (uint64_t)mapped_pages_address(chunk);
+    uint64_t start = mapped_pages_start(REF(chunk));
     fill(start, (uint32_t)(pages * PAGE_ENTRIES));
-    status = mapped_pages_protect(chunk, PAGE_READ | PAGE_EXECUTE);
+    status = mapped_pages_remap(REF(chunk), PAGE_EXECUTE);
     if (status == OK) {
-        status = range_set_add(&free_entries, start / ENTRY_SIZE, pages * PAGE_ENTRIES);
+        status = add_free(start / ENTRY_SIZE, pages * PAGE_ENTRIES);
     }
     if (status != OK) {
-        mapped_pages_fini(chunk);
         return status;
     }
+    STORE(chunks[chunk_count], chunk);
     chunk_count++;
     total += pages * PAGE_ENTRIES;
     return OK;
@@ -59,15 +102,12 @@ static enum status add_chunk(uint32_t count)
 
 enum status entry_pool_take(uint32_t count, uint64_t *out_address)
 {
-    if (free_entries.capacity == 0) {
-        range_set_init(&free_entries, free_storage, MAX_RANGES);
-    }
     uint64_t number;
-    enum status status = range_set_take(&free_entries, count, 1, &number);
+    enum status status = take_free(count, &number);
     if (status == ERR_NOT_FOUND) {
         status = add_chunk(count);
         if (status == OK) {
-            status = range_set_take(&free_entries, count, 1, &number);
+            status = take_free(count, &number);
         }
     }
     if (status == OK) {
@@ -76,30 +116,37 @@ enum status entry_pool_take(uint32_t count, uint64_t *out_address)
     return status;
 }
 
-static struct mapped_pages *chunk_of(uint64_t address)
+/* ---- contents ---- */
+
+static uint64_t chunk_bytes(size_t index)
+{
+    return mapped_pages_count(STORED(chunks[index])) * PAGE_SIZE;
+}
+
+/* MAX_CHUNKS where there is none. */
+static size_t chunk_of(uint64_t address)
 {
     for (size_t i = 0; i < chunk_count; i++) {
-        uint64_t start = (uint64_t)mapped_pages_address(&chunks[i]);
-        if (address - start < mapped_pages_size(&chunks[i])) {
-            return &chunks[i];
+        if (address - mapped_pages_start(STORED(chunks[i])) < chunk_bytes(i)) {
+            return i;
         }
     }
-    return NULL;
+    return MAX_CHUNKS;
 }
 
 /* Stores `count` entries of `bytes`, or traps where that is NULL. */
 static enum status store(uint64_t address, const uint8_t *bytes, uint32_t count)
 {
     while (count > 0) {
-        struct mapped_pages *chunk = chunk_of(address);
-        if (!chunk) {
+        size_t chunk = chunk_of(address);
+        if (chunk == MAX_CHUNKS) {
             return ERR_INVALID_ARGUMENT;
         }
-        uint64_t end = (uint64_t)mapped_pages_address(chunk) + mapped_pages_size(chunk);
+        uint64_t end = mapped_pages_start(STORED(chunks[chunk])) + chunk_bytes(chunk);
         uint64_t fitting = (end - address) / ENTRY_SIZE;
         uint32_t here = fitting < count ? (uint32_t)fitting : count;
         size_t size = (size_t)here * ENTRY_SIZE;
-        enum status status = mapped_pages_protect(chunk, PAGE_READ | PAGE_WRITE);
+        enum status status = mapped_pages_remap(STORED(chunks[chunk]), PAGE_WRITE);
         if (status != OK) {
             return status;
         }
@@ -109,7 +156,7 @@ static enum status store(uint64_t address, const uint8_t *bytes, uint32_t count)
         } else {
             fill(address, here);
         }
-        status = mapped_pages_protect(chunk, PAGE_READ | PAGE_EXECUTE);
+        status = mapped_pages_remap(STORED(chunks[chunk]), PAGE_EXECUTE);
         if (status != OK) {
             return status;
         }
@@ -130,7 +177,7 @@ void entry_pool_give_back(uint64_t address, uint32_t count)
         return; /* what cannot be trapped must not be given to somebody else */
     }
     /* Where there is no room to remember them, they stay trapped and are lost. */
-    enum status status = range_set_add(&free_entries, address / ENTRY_SIZE, count);
+    enum status status = add_free(address / ENTRY_SIZE, count);
     (void)status;
 }
 

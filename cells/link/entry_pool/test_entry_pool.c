@@ -25,8 +25,13 @@ static enum status init_fails_with;
 static bool protect_fails;
 static unsigned chunks_out;
 
-enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
-                              unsigned flags)
+struct mapped_pages {
+    vaddr_t start;
+    size_t bytes;
+};
+
+enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                struct mapped_pages **out)
 {
     assert_int_equal(zone, PAGE_ZONE_CODE);
     assert_int_equal(flags, PAGE_WRITE);
@@ -35,7 +40,10 @@ enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, siz
         return init_fails_with;
     }
     assert_true(arena_used + bytes <= ARENA_PAGES * PAGE_SIZE);
-    *out = (struct mapped_pages){.start = (vaddr_t)(arena + arena_used), .bytes = bytes};
+    static struct mapped_pages handles[ARENA_PAGES];
+    assert_null(*out);
+    *out = &handles[arena_used / PAGE_SIZE];
+    **out = (struct mapped_pages){.start = (vaddr_t)(arena + arena_used), .bytes = bytes};
     assert_int_equal(mprotect(arena + arena_used, bytes, PROT_READ | PROT_WRITE), 0);
     arena_used += bytes;
     chunks_out++;
@@ -43,7 +51,7 @@ enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, siz
 }
 
 /* Executable means read-only here: the entries are data to the test. */
-enum status mapped_pages_protect(struct mapped_pages *pages, unsigned flags)
+enum status mapped_pages_remap(struct mapped_pages *pages, unsigned flags)
 {
     if (protect_fails) {
         return ERR_NO_MEMORY;
@@ -54,12 +62,22 @@ enum status mapped_pages_protect(struct mapped_pages *pages, unsigned flags)
     return OK;
 }
 
-void mapped_pages_fini(struct mapped_pages *pages)
+vaddr_t mapped_pages_start(const struct mapped_pages *pages)
 {
-    assert_int_equal(pages->start + pages->bytes, (vaddr_t)(arena + arena_used));
-    arena_used -= pages->bytes;
+    return pages->start;
+}
+
+uint64_t mapped_pages_count(const struct mapped_pages *pages)
+{
+    return pages->bytes / PAGE_SIZE;
+}
+
+void mapped_pages_drop(struct mapped_pages **handle)
+{
+    assert_int_equal((*handle)->start + (*handle)->bytes, (vaddr_t)(arena + arena_used));
+    arena_used -= (*handle)->bytes;
     chunks_out--;
-    *pages = (struct mapped_pages){0};
+    *handle = NULL;
 }
 
 static int make_arena(void **state)

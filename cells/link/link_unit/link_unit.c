@@ -42,36 +42,33 @@ void link_unit_sizes(const struct elf_object *object, struct link_sizes *out_siz
     *out_sizes = sizes;
 }
 
-static bool comes_before(const void *a, const void *b)
+/*
+ * Collects the functions, sorted, each once however many names it has. They are sorted as numbers,
+ * section above offset, in the memory of the link symbols, which are not needed yet.
+ */
+static void plan_functions(struct link_unit *unit)
 {
-    const struct function *x = a;
-    const struct function *y = b;
-    return x->section != y->section ? x->section < y->section : x->offset < y->offset;
-}
-
-/* Collects the functions, sorted, each once however many names it has. */
-static void plan_functions(struct cell *cell)
-{
+    struct cell *cell = unit->cell;
     const struct elf_object *object = &cell->object;
-    uint32_t count = 0;
+    static_assert(sizeof(struct link_symbol) >= 2 * sizeof(uint64_t), "room for keys and scratch");
+    uint64_t *keys = (uint64_t *)unit->resolved;
+    size_t count = 0;
     for (uint32_t i = 0; i < object->symbol_count; i++) {
         const struct elf64_sym *symbol = &object->symbols[i];
         if (is_function(object, symbol)) {
-            cell->functions[count++] = (struct function){
-                .section = symbol->st_shndx,
-                .offset = (uint32_t)symbol->st_value,
+            keys[count++] = (uint64_t)symbol->st_shndx << 32 | (uint32_t)symbol->st_value;
+        }
+    }
+    sort_keys(keys, keys + count, count);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || keys[i] != keys[i - 1]) {
+            cell->functions[cell->function_count++] = (struct function){
+                .section = (uint32_t)(keys[i] >> 32),
+                .offset = (uint32_t)keys[i],
                 .slot = FUNCTION_NO_SLOT,
             };
         }
     }
-    sort_array(cell->functions, count, sizeof(cell->functions[0]), comes_before);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (kept == 0 || comes_before(&cell->functions[kept - 1], &cell->functions[i])) {
-            cell->functions[kept++] = cell->functions[i];
-        }
-    }
-    cell->function_count = kept;
 }
 
 static struct function *function_of(const struct cell *cell, const struct elf64_sym *symbol)
@@ -101,6 +98,7 @@ static void plan_exports(struct cell *cell)
             if (function->slot == FUNCTION_NO_SLOT) {
                 function->slot = cell->entry_count++;
             }
+            cell->symbols[cell->symbol_count - 1].entry = function->slot; /* until it is placed */
         }
     }
 }
@@ -150,7 +148,7 @@ enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
         return status;
     }
     plan_sections(unit);
-    plan_functions(cell);
+    plan_functions(unit);
     plan_exports(cell);
     return OK;
 }
@@ -176,11 +174,8 @@ void link_unit_place(struct link_unit *unit, const uint64_t addresses[REGION_COU
         if (!symbol->section) {
             continue;
         }
-        struct function *function =
-            relocation_find_function(cell->functions, cell->function_count, symbol->section->index,
-                                     (uint32_t)symbol->address);
         if (symbol->type == STT_FUNC && (symbol->section->flags & SHF_EXECINSTR)) {
-            symbol->entry = entries + (uint64_t)function->slot * ENTRY_SIZE;
+            symbol->entry = entries + symbol->entry * ENTRY_SIZE;
         }
         symbol->address += symbol->section->address;
     }

@@ -54,12 +54,13 @@ static enum status place_cell(struct staged_cell *staged, struct diag *diag)
         if (size == 0) {
             continue;
         }
-        struct mapped_pages *pages = &loaded->pages[r];
-        if (mapped_pages_init(pages, PAGE_ZONE_CODE, size, PAGE_READ | PAGE_WRITE) != OK) {
+        OWNED(mapped_pages, pages);
+        if (mapped_pages_create(PAGE_ZONE_CODE, size, PAGE_WRITE, SLOT(pages)) != OK) {
             return refuse_memory(staged, DIAG_LINK_MEMORY, names[r], size, diag);
         }
-        bytes[r] = mapped_pages_address(pages);
-        addresses[r] = (uint64_t)bytes[r];
+        addresses[r] = mapped_pages_start(REF(pages));
+        bytes[r] = (uint8_t *)addresses[r];
+        STORE(loaded->pages[r], pages);
     }
     uint64_t entries = 0;
     if (loaded->entry_capacity > 0 && entry_pool_take(loaded->entry_capacity, &entries) != OK) {
@@ -132,9 +133,9 @@ static enum status write_entries(struct staged_cell *staged, struct diag *diag)
 static enum status protect_cell(struct staged_cell *staged, struct diag *diag)
 {
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
-        struct mapped_pages *pages = &staged->loaded->pages[r];
+        struct mapped_pages **pages = &staged->loaded->pages[r];
         if (staged->unit.layout.sizes[r] > 0 && r != REGION_DATA &&
-            mapped_pages_protect(pages, region_flags[r]) != OK) {
+            mapped_pages_remap(STORED(*pages), region_flags[r]) != OK) {
             return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, 0, diag);
         }
     }
@@ -176,16 +177,14 @@ static void link_dependencies(struct cell *cell)
     }
 }
 
-static void count_cell(const struct loaded_cell *loaded)
+static void count_cell(struct loaded_cell *loaded)
 {
     const struct cell *cell = &loaded->cell;
     statistics.cells++;
     statistics.sections += cell->region_first[REGION_COUNT];
     statistics.relocations += cell->dependency_count;
     statistics.metadata_bytes += cell->metadata_size;
-    for (uint32_t r = 0; r < REGION_COUNT; r++) {
-        statistics.region_bytes += mapped_pages_size(&loaded->pages[r]);
-    }
+    statistics.region_bytes += region_bytes_of(loaded);
 }
 
 /* From here on nothing can fail. */
@@ -363,9 +362,7 @@ enum status loader_unload(struct cell *cell)
     statistics.cells--;
     statistics.sections -= cell->region_first[REGION_COUNT];
     statistics.metadata_bytes -= cell->metadata_size;
-    for (uint32_t r = 0; r < REGION_COUNT; r++) {
-        statistics.region_bytes -= mapped_pages_size(&loaded->pages[r]);
-    }
+    statistics.region_bytes -= region_bytes_of(loaded);
     release_cell(loaded);
     return OK;
 }

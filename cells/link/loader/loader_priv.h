@@ -37,8 +37,8 @@ const char *catalog_next(uint64_t *cursor);
  */
 struct loaded_cell {
     struct cell cell;
-    struct mapped_pages pages[REGION_COUNT]; /* unused for cells of the static image */
-    uint32_t entry_capacity;                 /* entries taken; those not used are given back */
+    struct mapped_pages *pages[REGION_COUNT]; /* owned; NULL where empty, and in the static image */
+    uint32_t entry_capacity;                  /* entries taken; those not used are given back */
 };
 
 struct staged_cell {
@@ -75,6 +75,9 @@ void transaction_end(struct transaction *transaction, bool keep_cells);
 
 /* Releases one cell: pages, entries, memory. It is in no namespace and nothing refers to it. */
 void release_cell(struct loaded_cell *loaded);
+
+/* Bytes of its own pages. */
+uint64_t region_bytes_of(struct loaded_cell *loaded);
 
 /* ---- linking and commit (loader.c) ---- */
 

@@ -331,6 +331,15 @@ enum status transaction_close(struct transaction *transaction, struct diag *diag
     return status;
 }
 
+uint64_t region_bytes_of(struct loaded_cell *loaded)
+{
+    uint64_t pages = 0;
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        pages += loaded->pages[r] ? mapped_pages_count(STORED(loaded->pages[r])) : 0;
+    }
+    return pages * PAGE_SIZE;
+}
+
 void release_cell(struct loaded_cell *loaded)
 {
     if (!loaded) {
@@ -338,7 +347,7 @@ void release_cell(struct loaded_cell *loaded)
     }
     entry_pool_give_back(loaded->cell.entries, loaded->entry_capacity);
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
-        mapped_pages_fini(&loaded->pages[r]);
+        mapped_pages_drop(&loaded->pages[r]);
     }
     heap_free(loaded);
 }

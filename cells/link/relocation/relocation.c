@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop is written for the common case: a data reference or a direct branch passes two compares
- * and one switch. Taking the address of a function and every refusal are out of line. Bounds are
- * checked as `offset >= end`, where `end` is 0 if the section is shorter than the field, so that no
- * sum can wrap. A field that fits the psABI's check is stored with memcpy: fields need no
- * alignment.
+ * Two ways lead to the same result. apply_one() handles any relocation with every check, and is what
+ * the others are measured by. relocation_paths.c has two loops for what nearly all relocations are,
+ * operands in code and runs of references to one section; they stop at anything else, a relocation
+ * that has to be refused included. Bounds are checked as `offset >= end`, where `end` is 0 if the
+ * section is shorter than the field, so that no sum can wrap.
  */
 #include "relocation.h"
 #include "diag.h"
+#include "relocation_priv.h"
 
 CELL(library, "1.0.0");
 
@@ -66,18 +67,18 @@ const char *relocation_name(uint32_t type)
 struct function *relocation_find_function(struct function *functions, uint32_t count,
                                           uint32_t section, uint32_t offset)
 {
-    uint32_t low = 0;
+    const uint64_t wanted = (uint64_t)section << 32 | offset;
     while (count > 0) {
         uint32_t half = count / 2;
-        const struct function *middle = &functions[low + half];
-        if (middle->section < section || (middle->section == section && middle->offset < offset)) {
-            low += half + 1;
+        struct function *middle = functions + half;
+        if (((uint64_t)middle->section << 32 | middle->offset) < wanted) {
+            functions = middle + 1;
             count -= half + 1;
         } else {
             count = half;
         }
     }
-    return &functions[low];
+    return functions;
 }
 
 static size_t append(char *to, size_t at, size_t size, const char *from)
@@ -119,15 +120,8 @@ COLD NOINLINE static enum status refuse(const struct relocation_batch *batch,
                     });
 }
 
-static bool is_own(const struct relocation_batch *batch, const struct section *section)
-{
-    return section >= batch->sections && section < batch->sections + batch->object->section_count;
-}
-
 /*
- * The entry that a reference to `target_offset` binds to instead of the place itself, or 0. A
- * function of this object that has none yet gets the next slot: its address is taken for the first
- * time.
+ * The entry that a reference to `target_offset` binds to instead of the place itself, or 0.
  */
 NOINLINE static uint64_t entry_for(const struct relocation_batch *batch,
                                    const struct link_symbol *symbol, int64_t target_offset)
@@ -144,40 +138,13 @@ NOINLINE static uint64_t entry_for(const struct relocation_batch *batch,
         function->section != symbol->section->index || function->offset != target_offset) {
         return 0;
     }
-    if (function->slot == FUNCTION_NO_SLOT) {
-        function->slot = (*batch->entry_count)++;
-    }
-    return batch->entries + (uint64_t)function->slot * ENTRY_SIZE;
+    return entry_of(batch, function);
 }
 
 static bool describes_code(const struct elf_object *object, uint32_t section)
 {
     return object->sections[section].sh_type == SHT_X86_64_UNWIND ||
            __builtin_strcmp(elf_object_section_name(object, section), ".eh_frame") == 0;
-}
-
-static void record(const struct relocation_batch *batch, struct dependency *to,
-                   const struct elf64_rela *rela, struct section *target, int64_t target_offset,
-                   bool via_entry)
-{
-    to->source = batch->source;
-    to->target = target;
-    to->offset = (uint32_t)rela->r_offset;
-    to->target_offset = (int32_t)target_offset;
-    to->symbol = rela->r_sym;
-    to->type = (uint16_t)rela->r_type;
-    to->via_entry = via_entry;
-}
-
-static void store32(uint8_t *at, uint64_t value)
-{
-    uint32_t field = (uint32_t)value;
-    __builtin_memcpy(at, &field, sizeof(field));
-}
-
-static void store64(uint8_t *at, uint64_t value)
-{
-    __builtin_memcpy(at, &value, sizeof(value));
 }
 
 static bool is_supported(uint32_t type)
@@ -206,98 +173,126 @@ COLD NOINLINE static enum status refuse_offset(const struct relocation_batch *ba
                : refuse(batch, rela, DIAG_LINK_RELOCATION_TYPE, 0, rela->r_type, diag);
 }
 
-static bool sign_extends(uint64_t value)
-{
-    return (int64_t)value == (int32_t)value;
-}
-
 /* `offset >= field_end(size, width)`: the field does not fit into the section. */
 static uint64_t field_end(uint64_t size, uint64_t width)
 {
     return size >= width ? size - width + 1 : 0;
 }
 
+/* Any relocation, with every check. */
+static enum status apply_one(const struct relocation_scope *scope, const struct elf64_rela *rela,
+                             struct dependency *record, struct diag *diag)
+{
+    const struct relocation_batch *batch = scope->batch;
+    if (UNLIKELY(rela->r_sym >= batch->object->symbol_count)) {
+        return refuse(batch, rela, DIAG_LINK_SYMBOL_INDEX, batch->object->symbol_count, rela->r_sym,
+                      diag);
+    }
+    const struct link_symbol *symbol = &batch->symbols[rela->r_sym];
+    const uint64_t offset = rela->r_offset;
+    const uint32_t type = rela->r_type;
+    const bool is_operand = scope->is_code && relocation_is_operand(type);
+    const uint64_t bias = is_operand ? RELOCATION_OPERAND_SIZE : 0;
+    const uint64_t target_offset = symbol->offset + (uint64_t)rela->r_addend + bias; /* may wrap */
+    uint64_t value = symbol->value + (uint64_t)rela->r_addend;
+    struct section *target = symbol->section;
+    bool via_entry = false;
+
+    if (offset >= (type == R_X86_64_64 || type == R_X86_64_PC64 ? scope->end64 : scope->end32)) {
+        if (type != R_X86_64_NONE) {
+            return refuse_offset(batch, rela, diag);
+        }
+    }
+    if (symbol->kind != LINK_SYMBOL_DATA && type != R_X86_64_NONE) {
+        if (symbol->kind == LINK_SYMBOL_NOT_LOADED) {
+            return refuse(batch, rela, DIAG_LINK_NOT_LOADED, 0, 0, diag);
+        }
+        bool is_branch = is_operand && relocation_is_branch(batch->bytes, offset);
+        if (!is_branch && !scope->binds_to_functions) {
+            uint64_t entry = entry_for(batch, symbol, (int64_t)target_offset);
+            value = entry ? entry - bias : value;
+            via_entry = entry != 0;
+        }
+    }
+    switch (type) {
+    case R_X86_64_PC32:
+    case R_X86_64_PLT32:
+        value -= batch->address + offset;
+        if (UNLIKELY(!sign_extends(value))) {
+            return refuse(batch, rela, DIAG_LINK_OVERFLOW, INT32_MAX, value, diag);
+        }
+        store32(batch->bytes + offset, value);
+        break;
+    case R_X86_64_32S:
+        if (UNLIKELY(!sign_extends(value))) {
+            return refuse(batch, rela, DIAG_LINK_OVERFLOW, INT32_MAX, value, diag);
+        }
+        store32(batch->bytes + offset, value);
+        break;
+    case R_X86_64_32:
+        if (UNLIKELY(value != (uint32_t)value)) {
+            return refuse(batch, rela, DIAG_LINK_OVERFLOW, UINT32_MAX, value, diag);
+        }
+        store32(batch->bytes + offset, value);
+        break;
+    case R_X86_64_64:
+        store64(batch->bytes + offset, value);
+        break;
+    case R_X86_64_PC64:
+        store64(batch->bytes + offset, value - (batch->address + offset));
+        break;
+    case R_X86_64_NONE:
+        target = NULL;
+        break;
+    default:
+        return refuse(batch, rela, DIAG_LINK_RELOCATION_TYPE, 0, type, diag);
+    }
+    if (record) {
+        write_record(record, batch->source, target, offset, target_offset,
+                     info_of(rela) | (via_entry ? INFO_VIA_ENTRY : 0));
+    }
+    return OK;
+}
+
+static void apply_fast(const struct relocation_scope *scope, struct relocation_cursor *cursor)
+{
+    if (scope->is_code) {
+        relocation_apply_operands(scope, cursor);
+    } else if (is_run(scope, cursor->rela)) {
+        relocation_apply_run(scope, cursor);
+    }
+}
+
 enum status relocation_apply(const struct relocation_batch *batch, struct diag *diag)
 {
     const struct elf_object *object = batch->object;
     const struct elf64_shdr *header = &object->sections[batch->section];
-    const bool is_code = (header->sh_flags & SHF_EXECINSTR) != 0;
-    const bool binds_to_functions = describes_code(object, batch->section);
-    const uint64_t end32 = field_end(header->sh_size, 4);
-    const uint64_t end64 = field_end(header->sh_size, 8);
     uint64_t count;
     const struct elf64_rela *rela =
         elf_object_relocations(object, batch->relocation_section, &count);
-    struct dependency *to = batch->records;
-
-    for (const struct elf64_rela *end = rela + count; rela != end; rela++) {
-        if (UNLIKELY(rela->r_sym >= object->symbol_count)) {
-            return refuse(batch, rela, DIAG_LINK_SYMBOL_INDEX, object->symbol_count, rela->r_sym,
-                          diag);
+    const bool is_code = (header->sh_flags & SHF_EXECINSTR) != 0;
+    const struct relocation_scope scope = {
+        .batch = batch,
+        .end = rela + count,
+        .end32 = field_end(header->sh_size, 4),
+        .end64 = field_end(header->sh_size, 8),
+        .is_code = is_code,
+        .binds_to_functions = !is_code && describes_code(object, batch->section),
+    };
+    struct relocation_cursor cursor = {rela, batch->records};
+    while (cursor.rela != scope.end) {
+        if (cursor.record) {
+            apply_fast(&scope, &cursor);
         }
-        const struct link_symbol *symbol = &batch->symbols[rela->r_sym];
-        const uint64_t offset = rela->r_offset;
-        const uint32_t type = rela->r_type;
-        const bool is_operand = is_code && relocation_is_operand(type);
-        const uint64_t bias = is_operand ? RELOCATION_OPERAND_SIZE : 0;
-        const int64_t target_offset =
-            (int64_t)(symbol->offset + (uint64_t)rela->r_addend + bias); /* may wrap */
-        uint64_t value = symbol->value + (uint64_t)rela->r_addend;
-        struct section *target = symbol->section;
-        bool via_entry = false;
-
-        if (offset >= (type == R_X86_64_64 || type == R_X86_64_PC64 ? end64 : end32)) {
-            if (type != R_X86_64_NONE) {
-                return refuse_offset(batch, rela, diag);
-            }
+        if (cursor.rela == scope.end) {
+            break;
         }
-        if (symbol->kind != LINK_SYMBOL_DATA && type != R_X86_64_NONE) {
-            if (symbol->kind == LINK_SYMBOL_NOT_LOADED) {
-                return refuse(batch, rela, DIAG_LINK_NOT_LOADED, 0, 0, diag);
-            }
-            bool is_branch = is_operand && relocation_is_branch(batch->bytes, offset);
-            if (!is_branch && !binds_to_functions) {
-                uint64_t entry = entry_for(batch, symbol, target_offset);
-                value = entry ? entry - bias : value;
-                via_entry = entry != 0;
-            }
+        enum status status = apply_one(&scope, cursor.rela, cursor.record, diag);
+        if (status != OK) {
+            return status;
         }
-        switch (type) {
-        case R_X86_64_PC32:
-        case R_X86_64_PLT32:
-            value -= batch->address + offset;
-            if (UNLIKELY(!sign_extends(value))) {
-                return refuse(batch, rela, DIAG_LINK_OVERFLOW, INT32_MAX, value, diag);
-            }
-            store32(batch->bytes + offset, value);
-            break;
-        case R_X86_64_32S:
-            if (UNLIKELY(!sign_extends(value))) {
-                return refuse(batch, rela, DIAG_LINK_OVERFLOW, INT32_MAX, value, diag);
-            }
-            store32(batch->bytes + offset, value);
-            break;
-        case R_X86_64_32:
-            if (UNLIKELY(value != (uint32_t)value)) {
-                return refuse(batch, rela, DIAG_LINK_OVERFLOW, UINT32_MAX, value, diag);
-            }
-            store32(batch->bytes + offset, value);
-            break;
-        case R_X86_64_64:
-            store64(batch->bytes + offset, value);
-            break;
-        case R_X86_64_PC64:
-            store64(batch->bytes + offset, value - (batch->address + offset));
-            break;
-        case R_X86_64_NONE:
-            target = NULL;
-            break;
-        default:
-            return refuse(batch, rela, DIAG_LINK_RELOCATION_TYPE, 0, type, diag);
-        }
-        if (to) {
-            record(batch, to++, rela, target, target_offset, via_entry);
-        }
+        cursor.rela++;
+        cursor.record += cursor.record != NULL;
     }
     return OK;
 }

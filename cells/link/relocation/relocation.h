@@ -11,7 +11,7 @@
  * Which value a relocation gets (x86-64 psABI, "Relocation Types"; S symbol, A addend, P place):
  *  - R_X86_64_64 S + A; _32 and _32S the same, refused unless it zero- or sign-extends to itself;
  *  - R_X86_64_PC32, _PLT32 and _PC64 S + A - P, the 32-bit ones refused unless sign-extended; there
- * is no PLT: a call to a function in the top 2 GiB always reaches it;
+ *    is no PLT: a call to a function in the top 2 GiB always reaches it;
  *  - R_X86_64_NONE is recorded without a target; every other kind is refused by name.
  *
  * Which S: *direct calls are direct, an address that is taken is stable.* A PC-relative field

@@ -19,6 +19,7 @@ enum { TEXT = 1, DATA, FRAME, NAMED_FRAME, SHORT, SEVEN, COMMENT, OWN_SECTIONS }
 enum { NONE, TEXT_SECTION, ALIAS, VARIABLE, OTHER, ABSOLUTE, WEAK, UNLOADED, SYMBOLS };
 
 #define SIZE          64u
+#define RECORDS       24u
 #define TEXT_ADDRESS  0xffffffff90000000ull
 #define DATA_ADDRESS  0xffffffff90002000ull
 #define ENTRIES       0xffffffff90008000ull
@@ -36,7 +37,8 @@ struct bench {
     uint32_t entry_count;
     uint8_t contents[SIZE]; /* of the section, before */
     uint8_t *bytes;         /* after */
-    struct dependency records[8];
+    struct dependency records[RECORDS];
+    bool is_unrecorded; /* nobody wants the records: then everything goes the general way */
     struct diag diag;
 };
 
@@ -111,7 +113,7 @@ static enum status apply_at(struct bench *bench, uint32_t section, uint64_t addr
         .bytes = bench->bytes,
         .address = address,
         .source = &bench->sections[section],
-        .records = bench->records,
+        .records = bench->is_unrecorded ? NULL : bench->records,
         .sections = bench->sections,
         .functions = bench->functions,
         .function_count = ARRAY_COUNT(bench->functions),
@@ -723,6 +725,95 @@ static void test_relocation_find_function_is_a_lower_bound(void **state)
     assert_ptr_equal(relocation_find_function(functions, 0, 2, 0), functions);
 }
 
+/* ---- the fast ways ---- */
+
+static uint32_t random_state = 1;
+
+static uint32_t random_below(uint32_t limit)
+{
+    random_state = random_state * 1664525 + 1013904223;
+    return (random_state >> 8) % limit;
+}
+
+/* Many relocations of few kinds, in runs, inside and at the edges of sections and functions. */
+static void add_random(struct bench *bench, uint32_t section, uint32_t seed)
+{
+    static const uint32_t types[] = {R_X86_64_64, R_X86_64_PC32, R_X86_64_PLT32, R_X86_64_32S,
+                                     R_X86_64_NONE};
+    static const uint8_t opcodes[] = {0xe8, 0xe9, 0x8b, 0x90};
+    random_state = seed;
+    uint32_t type = R_X86_64_PC32;
+    uint32_t symbol = TEXT_SECTION;
+    int64_t addend = 0;
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        if (random_below(4) == 0) {
+            type = types[random_below(ARRAY_COUNT(types))];
+            symbol = random_below(50) == 0 ? UNLOADED : 1 + random_below(WEAK);
+        }
+        addend = random_below(6) == 0 ? (int64_t)random_below(SIZE + 8) - 4 : addend + 8;
+        bool is_good = random_below(60) != 0;
+        uint64_t offset = is_good ? 1 + random_below(SIZE - 8) : random_below(SIZE + 2);
+        add(bench, section, offset, type, symbol, addend);
+    }
+    for (uint32_t i = 0; i < SIZE; i++) {
+        bench->contents[i] = opcodes[random_below(ARRAY_COUNT(opcodes))];
+    }
+    bench->sections[TEXT].size = SIZE;
+    bench->sections[DATA].size = SIZE;
+    bench->other_section.size = 2 * (uint64_t)SIZE;
+}
+
+static void expect_records(struct bench *bench, uint32_t section)
+{
+    uint64_t count;
+    const struct elf64_rela *rela = elf_object_relocations(
+        &bench->object, elf_relocation_section(&bench->builder, section), &count);
+    for (uint64_t i = 0; i < count; i++, rela++) {
+        const struct dependency *record = &bench->records[i];
+        const struct link_symbol *symbol = &bench->symbols[rela->r_sym];
+        bool is_operand = section == TEXT && relocation_is_operand(rela->r_type);
+        assert_ptr_equal(record->source, &bench->sections[section]);
+        assert_ptr_equal(record->target, rela->r_type == R_X86_64_NONE ? NULL : symbol->section);
+        assert_int_equal(record->offset, rela->r_offset);
+        assert_int_equal(record->target_offset,
+                         (int32_t)(symbol->offset + rela->r_addend + (is_operand ? 4 : 0)));
+        assert_int_equal(record->type, rela->r_type);
+        assert_int_equal(record->symbol, rela->r_sym);
+        assert_in_range(record->via_entry, 0, 1);
+    }
+}
+
+static void test_relocation_fast_and_general_ways_agree(void **state)
+{
+    (void)state;
+    static const uint32_t sections[] = {TEXT, DATA, FRAME};
+    static struct bench fast;
+    static struct bench general;
+    unsigned successes = 0;
+    for (uint32_t seed = 0; seed < 6000; seed++) {
+        const uint32_t section = sections[seed % ARRAY_COUNT(sections)];
+        begin(&fast);
+        begin(&general);
+        general.is_unrecorded = true;
+        add_random(&fast, section, seed);
+        add_random(&general, section, seed);
+        enum status status = apply(&fast, section);
+        assert_int_equal(apply(&general, section), status);
+        if (status == OK) {
+            assert_memory_equal(fast.bytes, general.bytes, SIZE);
+            assert_int_equal(fast.entry_count, general.entry_count);
+            assert_memory_equal(fast.functions, general.functions, sizeof(fast.functions));
+            expect_records(&fast, section);
+            successes++;
+        } else {
+            assert_memory_equal(&fast.diag, &general.diag, sizeof(fast.diag));
+        }
+        end(&fast);
+        end(&general);
+    }
+    assert_in_range(successes, 1000, 5900); /* both outcomes are tried often */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -748,6 +839,7 @@ int main(void)
         cmocka_unit_test(test_relocation_extreme_addends_are_defined),
         cmocka_unit_test(test_relocation_records_say_source_and_target),
         cmocka_unit_test(test_relocation_find_function_is_a_lower_bound),
+        cmocka_unit_test(test_relocation_fast_and_general_ways_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

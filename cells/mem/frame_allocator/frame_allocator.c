@@ -11,6 +11,7 @@
 #include "frame_allocator.h"
 #include "boot_info.h"
 #include "descriptor_pool.h"
+#include "range_cache.h"
 #include "range_tree.h"
 
 CELL(library, "1.0.0");
@@ -18,7 +19,7 @@ CELL(library, "1.0.0");
 #define FIRST_MEGABYTE 0x100000ull /* firmware data, and where other CPUs start */
 #define ALL_FRAMES     (PHYSICAL_LIMIT >> PAGE_SHIFT)
 
-#define HELD FRAME_KIND_COUNT /* no set: owned by the running system */
+#define HELD_SET FRAME_KIND_COUNT /* no set: owned by the running system */
 
 #define OWNER_KIND  0x3u
 #define OWNER_STALE 0x4u
@@ -30,6 +31,7 @@ struct frames {
 static_assert(sizeof(struct frames) <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct range_tree free_frames[FRAME_KIND_COUNT];
+static struct range_cache singles; /* of RAM */
 static struct frames *held;   /* the frames of the nano_core image, in no order */
 static struct frames *tables; /* as many descriptors as frames were taken for tables; which is no matter */
 static uint64_t total_ram;
@@ -91,9 +93,18 @@ static void give_range(struct frames *frames)
     put_nodes(unused);
 }
 
+/* Puts the single frames back where they can join others. */
+static void settle(void)
+{
+    struct range_node *node;
+    while ((node = range_cache_pop(&singles))) {
+        give_range(frames_of(node));
+    }
+}
+
 /* ---- the memory map ---- */
 
-/* Moves those frames of `wanted` that are in set `from` to set `to`, or, for HELD, to the system. */
+/* Moves those frames of `wanted` that are in set `from` to set `to`, or, for HELD_SET, to the system. */
 static enum status move_between(enum frame_kind from, unsigned to, struct range wanted)
 {
     uint64_t at = wanted.start;
@@ -120,7 +131,7 @@ static enum status move_between(enum frame_kind from, unsigned to, struct range 
         if (status != OK) {
             return status;
         }
-        if (to == HELD) {
+        if (to == HELD_SET) {
             struct frames *frames = become_handle(taken, from);
             frames->next = held;
             held = frames;
@@ -206,6 +217,7 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
     for (unsigned i = 0; i < FRAME_KIND_COUNT; i++) {
         free_frames[i] = (struct range_tree){0};
     }
+    singles = (struct range_cache){0};
     bad_drops = 0;
     held = NULL;
     tables = NULL;
@@ -220,7 +232,7 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
         status = reserve_all(boot);
     }
     if (status == OK) {
-        status = move_between(FRAMES_RAM, HELD, frames_within(image_start, image_bytes, true));
+        status = move_between(FRAMES_RAM, HELD_SET, frames_within(image_start, image_bytes, true));
     }
     total_ram = free_frames[FRAMES_RAM].total;
     return status == OK && total_ram == 0 ? ERR_NO_MEMORY : status;
@@ -230,18 +242,26 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
 
 enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct frames **out)
 {
+    if (count == 1 && alignment == 1 && LIKELY(singles.top)) {
+        FILL(out, become_handle(range_cache_pop(&singles), FRAMES_RAM));
+        return OK;
+    }
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
-    enum status status =
-        range_tree_take(&free_frames[FRAMES_RAM], count, alignment, spare, &taken);
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    enum status status = range_tree_take(tree, count, alignment, spare, &taken);
+    if (status == ERR_NOT_FOUND && singles.top) {
+        settle();
+        status = range_tree_take(tree, count, alignment, spare, &taken);
+    }
     put_nodes(spare);
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
     }
-    *out = become_handle(taken, FRAMES_RAM);
+    FILL(out, become_handle(taken, FRAMES_RAM));
     return OK;
 }
 
@@ -252,16 +272,22 @@ enum status frame_allocator_take_top(uint64_t count, struct frames **out)
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
-    enum status status = range_tree_take_top(&free_frames[FRAMES_RAM], count, spare, &taken);
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    enum status status = range_tree_take_top(tree, count, spare, &taken);
+    if (status == ERR_NOT_FOUND && singles.top) {
+        settle();
+        status = range_tree_take_top(tree, count, spare, &taken);
+    }
     put_nodes(spare);
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
     }
-    *out = become_handle(taken, FRAMES_RAM);
+    FILL(out, become_handle(taken, FRAMES_RAM));
     return OK;
 }
 
-enum status frame_allocator_take_table(paddr_t *out_frame)
+/* The handle ends here: what is kept of it is its descriptor. */
+OWN_UNCHECKED enum status frame_allocator_take_table(paddr_t *out_frame)
 {
     struct frames *frames = NULL;
     enum status status = frame_allocator_take_top(1, &frames);
@@ -287,12 +313,14 @@ void frame_allocator_give_table(paddr_t frame)
     give_range(frames);
 }
 
-enum status frame_allocator_take_any(uint64_t count, struct frames **out)
+/* Unchecked: the handle is filled by its end. */
+OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames **out)
 {
     struct range_tree *tree = &free_frames[FRAMES_RAM];
     if (count == 0) {
         return ERR_INVALID_ARGUMENT;
     }
+    settle();
     if (count > tree->total) {
         return ERR_NO_MEMORY;
     }
@@ -325,12 +353,13 @@ enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
+    settle();
     enum status status = ERR_NOT_FOUND;
     for (unsigned kind = 0; kind < FRAME_KIND_COUNT && status == ERR_NOT_FOUND; kind++) {
         struct range_node *taken;
         status = range_tree_take_at(&free_frames[kind], wanted, spare, &taken);
         if (status == OK) {
-            *out = become_handle(taken, (enum frame_kind)kind);
+            FILL(out, become_handle(taken, (enum frame_kind)kind));
         }
     }
     put_nodes(spare);
@@ -344,7 +373,9 @@ void frames_drop(struct frames **handle)
         struct frames *first = *handle;
         *handle = first->next;
         COMPILER_BARRIER();
-        give_range(first);
+        if (kind_of(first) != FRAMES_RAM || !range_cache_push(&singles, &first->node)) {
+            give_range(first);
+        }
     }
 }
 
@@ -418,8 +449,7 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
     if (before == at->node.range.count) { /* between two ranges */
         struct frames *rest = at->next;
         at->next = NULL;
-        COMPILER_BARRIER();
-        *out_rest = rest;
+        FILL(out_rest, rest);
         return OK;
     }
     struct frames *rest = descriptor_pool_get();
@@ -435,12 +465,12 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
         return status;
     }
     at->next = NULL;
-    COMPILER_BARRIER();
-    *out_rest = rest;
+    FILL(out_rest, rest);
     return OK;
 }
 
-enum status frames_merge(struct frames *frames, struct frames **rest)
+/* Unchecked: this is where merging happens. */
+OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **rest)
 {
     struct frames *last = frames;
     struct frames *added = *rest;
@@ -453,8 +483,7 @@ enum status frames_merge(struct frames *frames, struct frames **rest)
     while (last->next) {
         last = last->next;
     }
-    *rest = NULL;
-    COMPILER_BARRIER();
+    EMPTY(rest);
     last->next = added;
     bool is_alike = last->node.owner == added->node.owner;
     if (is_alike &&
@@ -469,7 +498,7 @@ struct frame_statistics frame_allocator_statistics(void)
 {
     return (struct frame_statistics){
         .total = total_ram,
-        .free = free_frames[FRAMES_RAM].total,
+        .free = free_frames[FRAMES_RAM].total + singles.count,
         .ranges = free_frames[FRAMES_RAM].ranges,
         .bad_drops = bad_drops,
     };

@@ -3,6 +3,8 @@
  * A mapping is a descriptor that keeps the pages and frames it was made of. Start, size and flags are
  * copied into it, so that access needs nothing else.
  *
+ * The functions below are what the contracts stand for, so most are not checked against them.
+ *
  * Everything that can fail comes first. The last step fills the caller's slot, or empties it, in one
  * store. Where a drop is interrupted, what is left of the mapping says what is still to do: unmapping
  * twice does no harm while the pages are owned, and after that they are not there any more.
@@ -11,6 +13,7 @@
  * the reserve of the pool is what that needs.
  */
 #include "mapped_pages.h"
+#include "mapped_pages_priv.h"
 #include "descriptor_pool.h"
 #include "freestanding.h"
 #include "page_table.h"
@@ -36,7 +39,7 @@ static uint64_t donated_count;
 
 /* ---- descriptors ---- */
 
-OWN_TRUSTED static bool keep_donation(struct pages **pages, struct frames **frames)
+OWN_UNCHECKED static bool keep_donation(struct pages **pages, struct frames **frames)
 {
     if (!donated_frames) {
         donated_frames = *frames;
@@ -53,14 +56,14 @@ OWN_TRUSTED static bool keep_donation(struct pages **pages, struct frames **fram
 }
 
 /* Adds a page to the pool if it runs low. That it cannot be is no error yet. */
-OWN_TRUSTED static void refill_descriptors(void)
+OWN_UNCHECKED static void refill_descriptors(void)
 {
     if (LIKELY(descriptor_pool_available() >= DESCRIPTOR_RESERVE)) {
         return;
     }
     OWNED(pages, pages);
     OWNED(frames, frames);
-    if (frame_allocator_take(1, 1, SLOT(frames)) != OK ||
+    if (frame_allocator_take_top(1, SLOT(frames)) != OK ||
         page_allocator_take(PAGE_ZONE_DATA, 1, 1, SLOT(pages)) != OK) {
         return;
     }
@@ -70,7 +73,7 @@ OWN_TRUSTED static void refill_descriptors(void)
     }
     if (keep_donation(SLOT(pages), SLOT(frames))) {
         donated_count++;
-        descriptor_pool_donate((void *)page, PAGE_SIZE);
+        descriptor_pool_donate(memory_at(page), PAGE_SIZE);
     } else {
         (void)!page_table_unmap(page, 1);
     }
@@ -92,7 +95,7 @@ static unsigned clearing_flags(const struct frames *range, unsigned flags)
 }
 
 /* Maps each range of the frames; stale ones so that they can be cleared. */
-static enum status map_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
+OWN_UNCHECKED static enum status map_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
 {
     const struct frames *range = NULL;
     paddr_t frame;
@@ -111,7 +114,7 @@ static enum status map_ranges(vaddr_t start, const struct frames *frames, unsign
 }
 
 /* Clears what is stale, and gives it the access that was asked for. */
-static enum status clear_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
+OWN_UNCHECKED static enum status clear_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
 {
     const struct frames *range = NULL;
     paddr_t frame;
@@ -119,7 +122,9 @@ static enum status clear_ranges(vaddr_t start, const struct frames *frames, unsi
     vaddr_t at = start;
     while (frames_next_range(frames, &range, &frame, &count)) {
         if (frames_range_is_stale(range)) {
-            memset((void *)at, 0, count << PAGE_SHIFT);
+            for (uint64_t i = 0; i < count; i++) {
+                memset(memory_at(at + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
+            }
             enum status status =
                 flags == PAGE_WRITE ? OK : page_table_protect(at, count, flags);
             if (status != OK) {
@@ -141,7 +146,7 @@ static enum status check_flags(unsigned flags)
 
 /* ---- mapping ---- */
 
-OWN_TRUSTED static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
+OWN_UNCHECKED static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
 {
     enum status status = map_ranges(start, frames, flags);
     if (status == OK && frames_are_stale(frames)) {
@@ -155,7 +160,7 @@ OWN_TRUSTED static enum status map_at(vaddr_t start, struct frames *frames, unsi
     return status;
 }
 
-OWN_TRUSTED enum status mapped_pages_map(struct pages **pages, struct frames **frames,
+OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames **frames,
                                          unsigned flags, struct mapped_pages **out)
 {
     enum status status = check_flags(flags);
@@ -182,10 +187,9 @@ OWN_TRUSTED enum status mapped_pages_map(struct pages **pages, struct frames **f
     mapped->flags = flags;
     mapped->pages = *pages;
     mapped->frames = *frames;
-    *pages = NULL;
-    *frames = NULL;
-    COMPILER_BARRIER();
-    *out = mapped;
+    EMPTY(pages);
+    EMPTY(frames);
+    FILL(out, mapped);
     return OK;
 }
 
@@ -193,7 +197,7 @@ OWN_TRUSTED enum status mapped_pages_map(struct pages **pages, struct frames **f
 static enum status take_pages(enum page_zone zone, uint64_t count, struct pages **out)
     OWN_ACQUIRES(**out);
 
-OWN_TRUSTED static enum status take_pages(enum page_zone zone, uint64_t count, struct pages **out)
+OWN_UNCHECKED static enum status take_pages(enum page_zone zone, uint64_t count, struct pages **out)
 {
     if (count >= LARGE_PAGES) {
         enum status status = page_allocator_take(zone, count, LARGE_PAGES, out);
@@ -206,9 +210,12 @@ OWN_TRUSTED static enum status take_pages(enum page_zone zone, uint64_t count, s
 
 static enum status take_frames(uint64_t count, struct frames **out) OWN_ACQUIRES(**out);
 
-OWN_TRUSTED static enum status take_frames(uint64_t count, struct frames **out)
+OWN_UNCHECKED static enum status take_frames(uint64_t count, struct frames **out)
 {
     enum status status = ERR_NO_MEMORY;
+    if (count == 1) {
+        return frame_allocator_take(1, 1, out);
+    }
     if (count > frame_allocator_statistics().free) {
         return status;
     }
@@ -267,7 +274,7 @@ enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t by
     return mapped_pages_map(SLOT(pages), SLOT(frames), flags, out);
 }
 
-OWN_TRUSTED void mapped_pages_drop(struct mapped_pages **handle)
+OWN_UNCHECKED void mapped_pages_drop(struct mapped_pages **handle)
 {
     struct mapped_pages *mapped = *handle;
     if (!mapped) {
@@ -278,22 +285,18 @@ OWN_TRUSTED void mapped_pages_drop(struct mapped_pages **handle)
         pages_drop(&mapped->pages);
     }
     frames_drop(&mapped->frames);
-    COMPILER_BARRIER();
-    *handle = NULL;
-    COMPILER_BARRIER();
+    EMPTY(handle);
     descriptor_pool_put(mapped);
 }
 
-OWN_TRUSTED void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
+OWN_UNCHECKED void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
                                          struct frames **out_frames)
 {
     struct mapped_pages *mapped = *handle;
     unmap(mapped->start, mapped->bytes >> PAGE_SHIFT);
-    *handle = NULL;
-    COMPILER_BARRIER();
-    *out_pages = mapped->pages;
-    *out_frames = mapped->frames;
-    COMPILER_BARRIER();
+    EMPTY(handle);
+    FILL(out_pages, mapped->pages);
+    FILL(out_frames, mapped->frames);
     descriptor_pool_put(mapped);
 }
 
@@ -311,8 +314,8 @@ enum status mapped_pages_remap(struct mapped_pages *mapped, unsigned flags)
 
 /* ---- parts ---- */
 
-/* Cuts pages, frames and tables; both or nothing. */
-static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
+/* Cuts pages, frames and tables; all or nothing. */
+OWN_UNCHECKED static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
                                struct pages **out_pages, struct frames **out_frames)
 {
     enum status status = page_table_cut(mapped->start + (first_count << PAGE_SHIFT));
@@ -328,7 +331,7 @@ static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count
     return status;
 }
 
-OWN_TRUSTED enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t first_count,
+OWN_UNCHECKED enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t first_count,
                                            struct mapped_pages **out_rest)
 {
     if (first_count == 0 || first_count >= mapped->bytes >> PAGE_SHIFT) {
@@ -339,6 +342,7 @@ OWN_TRUSTED enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t
     if (!rest) {
         return ERR_NO_MEMORY;
     }
+    *rest = (struct mapped_pages){0};
     enum status status = split_parts(mapped, first_count, &rest->pages, &rest->frames);
     if (status != OK) {
         descriptor_pool_put(rest);
@@ -349,12 +353,11 @@ OWN_TRUSTED enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t
     rest->bytes = mapped->bytes - first_bytes;
     rest->flags = mapped->flags;
     mapped->bytes = first_bytes;
-    COMPILER_BARRIER();
-    *out_rest = rest;
+    FILL(out_rest, rest);
     return OK;
 }
 
-OWN_TRUSTED enum status mapped_pages_merge(struct mapped_pages *mapped, struct mapped_pages **rest)
+OWN_UNCHECKED enum status mapped_pages_merge(struct mapped_pages *mapped, struct mapped_pages **rest)
 {
     struct mapped_pages *added = *rest;
     if (!added) {
@@ -368,8 +371,7 @@ OWN_TRUSTED enum status mapped_pages_merge(struct mapped_pages *mapped, struct m
     if (status != OK) {
         return status;
     }
-    *rest = NULL;
-    COMPILER_BARRIER();
+    EMPTY(rest);
     (void)!frames_merge(mapped->frames, &added->frames); /* of one kind: cannot fail */
     mapped->bytes += added->bytes;
     descriptor_pool_put(added);

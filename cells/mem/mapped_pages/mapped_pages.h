@@ -70,7 +70,8 @@ CELL_API MUST_CHECK enum status mapped_pages_merge(struct mapped_pages *pages,
 
 /* Unmaps, and hands the parts to the caller. Cannot fail. The frames are not stale: they are his. */
 CELL_API void mapped_pages_take_apart(struct mapped_pages **pages, struct pages **out_pages,
-                                      struct frames **out_frames);
+                                      struct frames **out_frames) OWN_CONSUMES(**pages)
+    OWN_ALWAYS_ACQUIRES(**out_pages, **out_frames);
 
 CELL_API vaddr_t mapped_pages_start(const struct mapped_pages *pages) OWN_BORROWS(*pages);
 CELL_API uint64_t mapped_pages_count(const struct mapped_pages *pages) OWN_BORROWS(*pages);

@@ -26,9 +26,9 @@ typedef uint64_t vaddr_t;
  *
  *   0000000000000000  nothing once the kernel runs (while it starts: the first 4 GiB, identically)
  *   ffff800000000000  data zone: heap, archive, buffers
- *   fffffe0000000000  page table windows: slot 508 shows one frame, 509 tables being built, 510 the
- * tables ffffffff80000000  nano_core image, at its physical address + KERNEL_BASE ffffffff90000000
- * code zone: loaded cells, in reach of every 32-bit relocation
+ *   fffffe0000000000  page table windows: slot 508 shows one frame, 509 tables being built, 510 the tables
+ *   ffffffff80000000  nano_core image, at its physical address + KERNEL_BASE
+ *   ffffffff90000000  code zone: loaded cells, in reach of every 32-bit relocation
  */
 #define KERNEL_BASE     0xffffffff80000000ull
 #define CODE_ZONE_START 0xffffffff90000000ull

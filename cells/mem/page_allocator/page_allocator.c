@@ -5,6 +5,7 @@
  */
 #include "page_allocator.h"
 #include "descriptor_pool.h"
+#include "range_cache.h"
 #include "range_tree.h"
 
 CELL(library, "1.0.0");
@@ -15,6 +16,7 @@ struct pages {
 static_assert(sizeof(struct pages) <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct range_tree free_pages[PAGE_ZONE_COUNT];
+static struct range_cache singles[PAGE_ZONE_COUNT];
 static uint64_t bad_drops[PAGE_ZONE_COUNT];
 
 static const struct {
@@ -71,6 +73,15 @@ static void give_range(struct pages *pages)
     put_nodes(unused);
 }
 
+/* Puts the single pages back where they can join others. */
+static void settle(unsigned zone)
+{
+    struct range_node *node;
+    while ((node = range_cache_pop(&singles[zone]))) {
+        give_range(pages_of(node));
+    }
+}
+
 enum status page_allocator_init(void)
 {
     for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
@@ -79,6 +90,7 @@ enum status page_allocator_init(void)
             return ERR_NO_MEMORY;
         }
         free_pages[zone] = (struct range_tree){0};
+        singles[zone] = (struct range_cache){0};
         bad_drops[zone] = 0;
         all->node.owner = zone;
         all->node.range = (struct range){
@@ -99,17 +111,25 @@ static struct pages *become_handle(struct range_node *node, unsigned zone)
 enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
                                 struct pages **out)
 {
+    if (count == 1 && alignment == 1 && LIKELY(singles[zone].top)) {
+        FILL(out, become_handle(range_cache_pop(&singles[zone]), zone));
+        return OK;
+    }
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
     enum status status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
+    if (status == ERR_NOT_FOUND && singles[zone].top) {
+        settle(zone);
+        status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
+    }
     put_nodes(spare);
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_NO_ADDRESS_SPACE : status;
     }
-    *out = become_handle(taken, zone);
+    FILL(out, become_handle(taken, zone));
     return OK;
 }
 
@@ -131,13 +151,14 @@ enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages *
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
+    settle(zone);
     struct range wanted = {.start = start >> PAGE_SHIFT, .count = count};
     enum status status = range_tree_take_at(&free_pages[zone], wanted, spare, &taken);
     put_nodes(spare);
     if (status != OK) {
         return status == ERR_NOT_FOUND ? ERR_BUSY : status;
     }
-    *out = become_handle(taken, zone);
+    FILL(out, become_handle(taken, zone));
     return OK;
 }
 
@@ -147,7 +168,9 @@ void pages_drop(struct pages **handle)
     if (pages) {
         *handle = NULL;
         COMPILER_BARRIER();
-        give_range(pages);
+        if (!range_cache_push(&singles[pages->node.owner], &pages->node)) {
+            give_range(pages);
+        }
     }
 }
 
@@ -179,11 +202,12 @@ enum status pages_split(struct pages *pages, uint64_t first_count, struct pages 
         return status;
     }
     rest->node.owner = pages->node.owner;
-    *out_rest = rest;
+    FILL(out_rest, rest);
     return OK;
 }
 
-enum status pages_merge(struct pages *pages, struct pages **rest)
+/* Unchecked: this is where merging happens. */
+OWN_UNCHECKED enum status pages_merge(struct pages *pages, struct pages **rest)
 {
     struct pages *added = *rest;
     if (!added) {
@@ -197,8 +221,7 @@ enum status pages_merge(struct pages *pages, struct pages **rest)
     if (status != OK) {
         return status;
     }
-    *rest = NULL;
-    COMPILER_BARRIER();
+    EMPTY(rest);
     pages->node.range = joined;
     descriptor_pool_put(added);
     return OK;
@@ -208,7 +231,7 @@ struct page_statistics page_allocator_statistics(enum page_zone zone)
 {
     return (struct page_statistics){
         .total = zone_pages(zone),
-        .free = free_pages[zone].total,
+        .free = free_pages[zone].total + singles[zone].count,
         .ranges = free_pages[zone].ranges,
         .bad_drops = bad_drops[zone],
     };

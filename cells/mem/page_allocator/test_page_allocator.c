@@ -4,97 +4,257 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "descriptor_pool.h"
 #include "page_allocator.h"
+
+#define CODE_PAGES ((CODE_ZONE_END - CODE_ZONE_START) / PAGE_SIZE)
+#define DATA_PAGES ((DATA_ZONE_END - DATA_ZONE_START) / PAGE_SIZE)
+
+static uint64_t descriptors; /* in use when the test began */
 
 static int start(void **state)
 {
     (void)state;
-    return page_allocator_init();
+    enum status status = page_allocator_init();
+    descriptors = descriptor_pool_in_use();
+    return status;
+}
+
+/* All is free again, each zone in one piece, and no descriptor is lost. */
+static void assert_as_at_first(void)
+{
+    static const uint64_t totals[PAGE_ZONE_COUNT] = {CODE_PAGES, DATA_PAGES};
+    for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
+        struct pages *all = NULL;
+        assert_int_equal(page_allocator_statistics(zone).free, totals[zone]);
+        assert_int_equal(page_allocator_take(zone, totals[zone], 1, &all), OK);
+        pages_drop(&all);
+        assert_int_equal(page_allocator_statistics(zone).ranges, 1);
+        assert_int_equal(page_allocator_statistics(zone).bad_drops, 0);
+    }
+    assert_int_equal(descriptor_pool_in_use(), descriptors);
 }
 
 static void test_zones_begin_where_the_map_says(void **state)
 {
     (void)state;
-    vaddr_t page;
-    assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, 1, &page), OK);
-    assert_int_equal(page, CODE_ZONE_START);
-    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 1, &page), OK);
-    assert_int_equal(page, DATA_ZONE_START);
-    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 5, &page), OK);
-    assert_int_equal(page, DATA_ZONE_START + PAGE_SIZE);
-}
-
-static void test_take_more_than_the_zone_is_refused(void **state)
-{
-    (void)state;
-    vaddr_t page = 1;
-    size_t all = (CODE_ZONE_END - CODE_ZONE_START) / PAGE_SIZE;
-    assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, all + 1, &page), ERR_NO_ADDRESS_SPACE);
-    assert_int_equal(page, 1);
-    assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, all, &page), OK);
-    assert_int_equal(page, CODE_ZONE_START);
-    assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, 1, &page), ERR_NO_ADDRESS_SPACE);
-    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 1, &page), OK);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_CODE, CODE_ZONE_START, all), OK);
-    assert_int_equal(page_allocator_statistics(PAGE_ZONE_CODE).free, all);
-}
-
-static void test_given_back_pages_are_taken_first(void **state)
-{
-    (void)state;
-    vaddr_t first;
-    vaddr_t second;
-    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 3, &first), OK);
-    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 3, &second), OK);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_DATA, first, 3), OK);
-    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 4, &second), OK);
-    assert_int_not_equal(second, first);
-    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 2, &second), OK);
-    assert_int_equal(second, first);
-}
-
-static void test_give_back_wrong_pages_is_refused(void **state)
-{
-    (void)state;
-    vaddr_t page;
-    assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, 2, &page), OK);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_CODE, page + 8, 1), ERR_MISALIGNED);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_DATA, page, 1), ERR_OUT_OF_BOUNDS);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_CODE, page - PAGE_SIZE, 1),
-                     ERR_OUT_OF_BOUNDS);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_CODE, CODE_ZONE_END - PAGE_SIZE, 2),
-                     ERR_OUT_OF_BOUNDS);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_CODE, page, 3), ERR_EXISTS);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_CODE, page, 0), ERR_INVALID_ARGUMENT);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_CODE, page, 2), OK);
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_CODE, page, 2), ERR_EXISTS);
-}
-
-static void test_fragmentation_beyond_the_limit_is_counted(void **state)
-{
-    (void)state;
-    vaddr_t page;
-    size_t count = 2 * PAGE_ALLOCATOR_RANGES + 2;
-    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, count, &page), OK);
-    /* One range of storage holds the untouched rest of the zone. */
-    for (size_t i = 0; i < PAGE_ALLOCATOR_RANGES - 1; i++) {
-        assert_int_equal(page_allocator_give_back(PAGE_ZONE_DATA, page + 2 * i * PAGE_SIZE, 1), OK);
+    {
+        OWNED(pages, code);
+        OWNED(pages, data);
+        OWNED(pages, more);
+        assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, 1, 1, SLOT(code)), OK);
+        assert_int_equal(pages_start(REF(code)), CODE_ZONE_START);
+        assert_int_equal(pages_zone(REF(code)), PAGE_ZONE_CODE);
+        assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 1, 1, SLOT(data)), OK);
+        assert_int_equal(pages_start(REF(data)), DATA_ZONE_START);
+        assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 5, 1, SLOT(more)), OK);
+        assert_int_equal(pages_start(REF(more)), DATA_ZONE_START + PAGE_SIZE);
+        assert_int_equal(pages_count(REF(more)), 5);
     }
-    assert_int_equal(page_allocator_give_back(PAGE_ZONE_DATA, page + (count - 2) * PAGE_SIZE, 1),
-                     ERR_LIMIT);
-    assert_int_equal(page_allocator_statistics(PAGE_ZONE_DATA).lost, 1);
-    assert_int_equal(page_allocator_statistics(PAGE_ZONE_DATA).ranges, PAGE_ALLOCATOR_RANGES);
+    assert_as_at_first();
+}
+
+static void test_take_what_there_is_not_is_refused(void **state)
+{
+    (void)state;
+    struct pages *none = NULL;
+    assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, CODE_PAGES + 1, 1, &none),
+                     ERR_NO_ADDRESS_SPACE);
+    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, UINT64_MAX, 1, &none),
+                     ERR_NO_ADDRESS_SPACE);
+    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 0, 1, &none), ERR_INVALID_ARGUMENT);
+    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 1, 3, &none), ERR_INVALID_ARGUMENT);
+    assert_null(none);
+    assert_as_at_first();
+}
+
+static void test_take_has_the_alignment_that_was_asked_for(void **state)
+{
+    (void)state;
+    {
+        OWNED(pages, one);
+        OWNED(pages, large);
+        assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, 1, 1, SLOT(one)), OK);
+        assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, 700, 512, SLOT(large)), OK);
+        assert_int_equal(pages_start(REF(large)) % (512 * PAGE_SIZE), 0);
+    }
+    assert_as_at_first();
+}
+
+static void test_take_at_takes_these_pages_or_none(void **state)
+{
+    (void)state;
+    {
+        OWNED(pages, pages);
+        OWNED(pages, none);
+        const vaddr_t at = DATA_ZONE_START + 77 * PAGE_SIZE;
+        assert_int_equal(page_allocator_take_at(at, 3, SLOT(pages)), OK);
+        assert_int_equal(pages_start(REF(pages)), at);
+        assert_int_equal(page_allocator_take_at(at - PAGE_SIZE, 2, SLOT(none)), ERR_BUSY);
+        assert_int_equal(page_allocator_take_at(at + 8, 1, SLOT(none)), ERR_MISALIGNED);
+        assert_int_equal(page_allocator_take_at(at, 0, SLOT(none)), ERR_OUT_OF_BOUNDS);
+        assert_int_equal(page_allocator_take_at(0, 1, SLOT(none)), ERR_OUT_OF_BOUNDS);
+        assert_int_equal(page_allocator_take_at(KERNEL_BASE, 1, SLOT(none)), ERR_OUT_OF_BOUNDS);
+        assert_int_equal(page_allocator_take_at(CODE_ZONE_END - PAGE_SIZE, 2, SLOT(none)),
+                         ERR_OUT_OF_BOUNDS);
+        assert_int_equal(page_allocator_take_at(CODE_ZONE_END - PAGE_SIZE, 1, SLOT(none)), OK);
+        pages_drop(SLOT(none));
+        pages_drop(SLOT(pages));
+        /* Single pages that came back are found too. */
+        assert_int_equal(page_allocator_take_at(CODE_ZONE_END - 2 * PAGE_SIZE, 2, SLOT(none)), OK);
+    }
+    assert_as_at_first();
+}
+
+static void test_split_and_merge_lose_nothing(void **state)
+{
+    (void)state;
+    {
+        OWNED(pages, pages);
+        OWNED(pages, rest);
+        OWNED(pages, code);
+        assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 10, 1, SLOT(pages)), OK);
+        assert_int_equal(pages_split(REF(pages), 0, SLOT(rest)), ERR_OUT_OF_BOUNDS);
+        assert_int_equal(pages_split(REF(pages), 10, SLOT(rest)), ERR_OUT_OF_BOUNDS);
+        assert_int_equal(pages_split(REF(pages), 4, SLOT(rest)), OK);
+        assert_int_equal(pages_count(REF(pages)), 4);
+        assert_int_equal(pages_count(REF(rest)), 6);
+        assert_int_equal(pages_start(REF(rest)), DATA_ZONE_START + 4 * PAGE_SIZE);
+        assert_int_equal(pages_merge(REF(rest), SLOT(pages)), ERR_MISMATCH); /* not behind */
+        assert_non_null(REF(pages));
+        assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, 1, 1, SLOT(code)), OK);
+        assert_int_equal(pages_merge(REF(pages), SLOT(code)), ERR_MISMATCH);
+        assert_int_equal(pages_merge(REF(pages), SLOT(rest)), OK);
+        assert_int_equal(pages_merge(REF(pages), SLOT(rest)), ERR_INVALID_ARGUMENT);
+        assert_int_equal(pages_count(REF(pages)), 10);
+    }
+    assert_as_at_first();
+}
+
+static void test_without_descriptors_nothing_changes(void **state)
+{
+    (void)state;
+    struct pages *pages = NULL;
+    struct pages *rest = NULL;
+    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 10, 1, &pages), OK);
+    void *hoard = NULL; /* blocks, linked by their first word */
+    while (descriptor_pool_available() > 0) {
+        void *block = descriptor_pool_get();
+        *(void **)block = hoard;
+        hoard = block;
+    }
+    assert_int_equal(pages_split(pages, 5, &rest), ERR_NO_MEMORY);
+    assert_int_equal(page_allocator_take(PAGE_ZONE_DATA, 2, 1, &rest), ERR_NO_MEMORY);
+    assert_int_equal(page_allocator_take_at(DATA_ZONE_START + (1 << 20), 1, &rest), ERR_NO_MEMORY);
+    assert_null(rest);
+    assert_int_equal(pages_count(pages), 10);
+    while (hoard) {
+        void *block = hoard;
+        hoard = *(void **)block;
+        descriptor_pool_put(block);
+    }
+    pages_drop(&pages);
+    assert_as_at_first();
+}
+
+/* ---- against a model: one word a page of the lowest part of the code zone ---- */
+
+#define MODEL_PAGES 4096u
+#define MODEL_SLOTS 120u
+
+static uint16_t owner[MODEL_PAGES];
+static struct pages *slots[MODEL_SLOTS];
+
+static void note(const struct pages *pages, uint16_t before, uint16_t after)
+{
+    uint64_t first = (pages_start(pages) - CODE_ZONE_START) / PAGE_SIZE;
+    for (uint64_t i = first; i < first + pages_count(pages); i++) {
+        assert_true(i < MODEL_PAGES);
+        assert_int_equal(owner[i], before);
+        owner[i] = after;
+    }
+}
+
+static bool is_free(uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i++) {
+        if (owner[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_slot(unsigned i)
+{
+    uint64_t count = 1 + (uint64_t)rand() % (rand() % 3 ? 3 : 30);
+    if (rand() % 2) {
+        uint64_t alignment = 1ull << (rand() % 6);
+        assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, count, alignment, &slots[i]), OK);
+        assert_int_equal(pages_start(slots[i]) / PAGE_SIZE % alignment, 0);
+        assert_int_equal(pages_count(slots[i]), count);
+    } else {
+        uint64_t first = (uint64_t)rand() % (MODEL_PAGES / 2);
+        enum status status =
+            page_allocator_take_at(CODE_ZONE_START + first * PAGE_SIZE, count, &slots[i]);
+        assert_int_equal(status, is_free(first, count) ? OK : ERR_BUSY);
+    }
+}
+
+static void change_slot(unsigned i)
+{
+    uint16_t name = (uint16_t)(i + 1);
+    unsigned other = (unsigned)rand() % MODEL_SLOTS;
+    if (!slots[i]) {
+        take_slot(i);
+        if (slots[i]) {
+            note(slots[i], 0, name);
+        }
+    } else if (rand() % 4 == 0 && !slots[other] && pages_count(slots[i]) > 1) {
+        note(slots[i], name, 0);
+        uint64_t first = 1 + (uint64_t)rand() % (pages_count(slots[i]) - 1);
+        assert_int_equal(pages_split(slots[i], first, &slots[other]), OK);
+        note(slots[i], 0, name);
+        note(slots[other], 0, (uint16_t)(other + 1));
+    } else if (rand() % 4 == 0 && slots[other] && other != i) {
+        bool follows =
+            pages_start(slots[other]) == pages_start(slots[i]) + pages_count(slots[i]) * PAGE_SIZE;
+        note(slots[other], (uint16_t)(other + 1), follows ? name : (uint16_t)(other + 1));
+        assert_int_equal(pages_merge(slots[i], &slots[other]), follows ? OK : ERR_MISMATCH);
+        assert_int_equal(slots[other] == NULL, follows);
+    } else {
+        note(slots[i], name, 0);
+        pages_drop(&slots[i]);
+        assert_null(slots[i]);
+    }
+}
+
+static void test_random_operations_match_the_model(void **state)
+{
+    (void)state;
+    srand(11);
+    for (unsigned step = 0; step < 1000000; step++) {
+        change_slot((unsigned)rand() % MODEL_SLOTS);
+    }
+    for (unsigned i = 0; i < MODEL_SLOTS; i++) {
+        pages_drop(&slots[i]);
+    }
+    assert_as_at_first();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_zones_begin_where_the_map_says, start),
-        cmocka_unit_test_setup(test_take_more_than_the_zone_is_refused, start),
-        cmocka_unit_test_setup(test_given_back_pages_are_taken_first, start),
-        cmocka_unit_test_setup(test_give_back_wrong_pages_is_refused, start),
-        cmocka_unit_test_setup(test_fragmentation_beyond_the_limit_is_counted, start),
+        cmocka_unit_test_setup(test_take_what_there_is_not_is_refused, start),
+        cmocka_unit_test_setup(test_take_has_the_alignment_that_was_asked_for, start),
+        cmocka_unit_test_setup(test_take_at_takes_these_pages_or_none, start),
+        cmocka_unit_test_setup(test_split_and_merge_lose_nothing, start),
+        cmocka_unit_test_setup(test_without_descriptors_nothing_changes, start),
+        cmocka_unit_test_setup(test_random_operations_match_the_model, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static page_table_shootdown_t shootdown_hook;
 
 /* ---- the TLB ---- */
 
-static void forget(vaddr_t page, uint64_t count)
+static inline void forget(vaddr_t page, uint64_t count)
 {
     if (count <= INVLPG_LIMIT) {
         for (uint64_t i = 0; i < count; i++) {
@@ -47,7 +47,7 @@ static void forget(vaddr_t page, uint64_t count)
     } else {
         write_cr3(read_cr3());
     }
-    if (shootdown_hook) {
+    if (UNLIKELY(shootdown_hook != NULL)) {
         shootdown_hook(page, count);
     }
 }
@@ -156,7 +156,7 @@ static enum status make_tables(unsigned root, unsigned level, vaddr_t page)
 }
 
 /* The entry of level 2 for `page`, or NULL where it is not present. */
-static entry_t *find_directory(unsigned root, vaddr_t page)
+static inline entry_t *find_directory(unsigned root, vaddr_t page)
 {
     if (!(*entry_at(root, 4, page) & ENTRY_PRESENT) || !(*entry_at(root, 3, page) & ENTRY_PRESENT)) {
         return NULL;
@@ -224,6 +224,21 @@ static enum status check_frames(paddr_t frame, uint64_t count)
     return is_inside ? OK : ERR_OUT_OF_BOUNDS;
 }
 
+/*
+ * Most runs are a few pages of a table that is there. The entry of level 2 for such a run, which is
+ * then known to be mappable; NULL for all others, which go the general way.
+ */
+static inline entry_t *short_run(vaddr_t page, uint64_t count)
+{
+    bool is_inside = page - DATA_ZONE_START < DATA_ZONE_END - DATA_ZONE_START ||
+                     page >= address_of(SLOT_SELF + 1, 0, 0, 0);
+    if (!ready || !is_inside || !page_is_aligned(page) || count - 1 >= pages_to_boundary(page)) {
+        return NULL;
+    }
+    entry_t *directory = find_directory(SLOT_SELF, page);
+    return directory && !is_large(*directory) ? directory : NULL;
+}
+
 static enum status map_large(unsigned root, vaddr_t page, uint64_t entry)
 {
     enum status status = make_tables(root, 2, page);
@@ -239,21 +254,9 @@ static enum status map_large(unsigned root, vaddr_t page, uint64_t entry)
     return OK;
 }
 
-/* Maps `count` pages of one table. */
-static enum status map_small(unsigned root, vaddr_t page, uint64_t count, uint64_t entry)
+/* Fills `count` entries of one table, from `at` on, with `entry` and what follows it. */
+static inline enum status fill(entry_t *directory, entry_t *at, uint64_t count, uint64_t entry)
 {
-    entry_t *directory = find_directory(root, page);
-    if (!directory) {
-        enum status status = make_tables(root, 1, page);
-        if (status != OK) {
-            return status;
-        }
-        directory = entry_at(root, 2, page);
-    }
-    if (is_large(*directory)) {
-        return ERR_EXISTS;
-    }
-    entry_t *at = entry_at(root, 1, page);
     for (uint64_t i = 0; i < count; i++) {
         if (at[i] & ENTRY_PRESENT) {
             return ERR_EXISTS;
@@ -265,6 +268,49 @@ static enum status map_small(unsigned root, vaddr_t page, uint64_t count, uint64
     }
     *directory += count * ENTRY_USED_ONE;
     return OK;
+}
+
+/* Clears `count` entries of one table; ERR_NOT_FOUND when not all were present. */
+static inline enum status clear(unsigned root, entry_t *directory, vaddr_t page, uint64_t count)
+{
+    entry_t *at = entry_at(root, 1, page);
+    uint64_t present = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        present += at[i] & ENTRY_PRESENT;
+        at[i] = 0;
+    }
+    forget(page, count);
+    *directory -= present * ENTRY_USED_ONE;
+    if (used_of(*directory) == 0) {
+        prune(root, 1, page);
+    }
+    return present == count ? OK : ERR_NOT_FOUND;
+}
+
+/* Changes what is present of `count` entries of one table; ERR_NOT_FOUND when that is not all. */
+static inline enum status change(entry_t *at, uint64_t count, uint64_t bits)
+{
+    enum status status = OK;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t entry = at[i];
+        if (entry & ENTRY_PRESENT) {
+            at[i] = frame_of(entry) | bits;
+        } else {
+            status = ERR_NOT_FOUND;
+        }
+    }
+    return status;
+}
+
+/* Maps `count` pages of one table. */
+static enum status map_small(unsigned root, vaddr_t page, uint64_t count, uint64_t entry)
+{
+    enum status status = make_tables(root, 1, page);
+    if (status != OK) {
+        return status;
+    }
+    entry_t *directory = entry_at(root, 2, page);
+    return is_large(*directory) ? ERR_EXISTS : fill(directory, entry_at(root, 1, page), count, entry);
 }
 
 static uint64_t step_of(vaddr_t page, uint64_t count)
@@ -299,17 +345,8 @@ static enum status unmap_run(unsigned root, vaddr_t page, uint64_t count)
                 return status;
             }
         }
-        entry_t *at = entry_at(root, 1, page);
-        uint64_t present = 0;
-        for (uint64_t i = 0; i < step; i++) {
-            present += at[i] & ENTRY_PRESENT;
-            at[i] = 0;
-        }
-        result = present == step ? result : ERR_NOT_FOUND;
-        forget(page, step);
-        *directory -= present * ENTRY_USED_ONE;
-        if (used_of(*directory) == 0) {
-            prune(root, 1, page);
+        if (clear(root, directory, page, step) != OK) {
+            result = ERR_NOT_FOUND;
         }
     }
     return result;
@@ -393,6 +430,10 @@ enum status page_table_init(const struct page_region *regions, size_t count)
 
 enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count, unsigned flags)
 {
+    entry_t *directory = short_run(page, count);
+    if (LIKELY(directory && check_flags(flags) == OK && check_frames(frame, count) == OK)) {
+        return fill(directory, entry_at(SLOT_SELF, 1, page), count, frame | bits_of(flags));
+    }
     return ready ? map_run(SLOT_SELF, page, frame, count, flags) : ERR_STATE;
 }
 
@@ -404,6 +445,10 @@ static enum status cut_end(vaddr_t page, uint64_t count)
 
 enum status page_table_unmap(vaddr_t page, uint64_t count)
 {
+    entry_t *directory = short_run(page, count);
+    if (LIKELY(directory)) {
+        return clear(SLOT_SELF, directory, page, count);
+    }
     if (!ready) {
         return ERR_STATE;
     }
@@ -412,28 +457,9 @@ enum status page_table_unmap(vaddr_t page, uint64_t count)
     return status == OK ? unmap_run(SLOT_SELF, page, count) : status;
 }
 
-/* Changes `count` entries of one table; how many were present. */
-static uint64_t protect_small(entry_t *at, uint64_t count, uint64_t bits)
+static enum status protect_run(vaddr_t page, uint64_t count, unsigned flags)
 {
-    uint64_t present = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t entry = at[i];
-        if (entry & ENTRY_PRESENT) {
-            at[i] = frame_of(entry) | bits;
-            present++;
-        }
-    }
-    return present;
-}
-
-enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
-{
-    if (!ready) {
-        return ERR_STATE;
-    }
-    enum status status = check_run(page, count);
-    status = status == OK ? check_flags(flags) : status;
-    status = status == OK ? cut_end(page, count) : status;
+    enum status status = cut_end(page, count);
     if (status != OK) {
         return status;
     }
@@ -457,12 +483,30 @@ enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
                 return split_status; /* in the first step: nothing has changed */
             }
         }
-        if (protect_small(entry_at(SLOT_SELF, 1, at), step, bits) != step) {
+        if (change(entry_at(SLOT_SELF, 1, at), step, bits) != OK) {
             status = ERR_NOT_FOUND;
         }
     }
     forget(page, count);
     return status;
+}
+
+enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
+{
+    enum status status = check_flags(flags);
+    if (LIKELY(status == OK && short_run(page, count))) {
+        status = change(entry_at(SLOT_SELF, 1, page), count, bits_of(flags));
+        forget(page, count);
+        return status;
+    }
+    if (!ready) {
+        return ERR_STATE;
+    }
+    enum status run_status = check_run(page, count);
+    if (run_status != OK || status != OK) {
+        return run_status != OK ? run_status : status;
+    }
+    return protect_run(page, count, flags);
 }
 
 enum status page_table_cut(vaddr_t page)

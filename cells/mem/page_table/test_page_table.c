@@ -16,105 +16,76 @@
 #include "page_table_priv.h"
 #include "x86.h"
 
+#define SIMULATED_FRAMES 400
+#include "simulated_mmu.h"
+
 /* ---- the machine ---- */
 
-#define FRAMES     200
-#define BOOT_ROOT  (1 * PAGE_SIZE)
 #define FIRST_FREE 2
-#define TLB_SIZE   1024
 
-static _Alignas(4096) uint64_t memory[FRAMES][ENTRY_COUNT]; /* by frame number */
-static size_t next_frame = FIRST_FREE;
-static size_t frame_limit = FRAMES;
-static uint64_t cr3 = BOOT_ROOT;
+static bool is_taken[SIMULATED_FRAMES];
+static size_t taken_count;
+static size_t taken_limit = SIMULATED_FRAMES;
 
-static struct {
-    vaddr_t page;
-    uint64_t entry; /* 0: nothing here */
-} tlb[TLB_SIZE];
-
-enum status frame_allocator_take_top(paddr_t *out_frame)
+enum status frame_allocator_take_table(paddr_t *out_frame)
 {
-    if (next_frame >= frame_limit) {
+    if (taken_count >= taken_limit) {
         return ERR_NO_MEMORY;
     }
-    memset(memory[next_frame], 0xff, PAGE_SIZE); /* left over from somebody else */
-    *out_frame = next_frame++ * PAGE_SIZE;
+    size_t frame = FIRST_FREE;
+    while (is_taken[frame]) {
+        frame++;
+        assert_true(frame < SIMULATED_FRAMES);
+    }
+    is_taken[frame] = true;
+    taken_count++;
+    memset(memory[frame], 0xff, PAGE_SIZE); /* left over from somebody else */
+    *out_frame = frame * PAGE_SIZE;
     return OK;
 }
 
-uint64_t read_cr3(void)
+void frame_allocator_give_table(paddr_t frame)
 {
-    return cr3;
+    assert_true(is_taken[frame / PAGE_SIZE]);
+    is_taken[frame / PAGE_SIZE] = false;
+    taken_count--;
+    memset(memory[frame / PAGE_SIZE], 0xff, PAGE_SIZE); /* its next owner */
 }
 
-void write_cr3(uint64_t value)
+/*
+ * Counts what can be reached: `tables`, and whether each entry that points to one knows how many of
+ * its entries are present.
+ */
+static unsigned check_tables(paddr_t table, unsigned level, size_t *tables)
 {
-    cr3 = value;
-    memset(tlb, 0, sizeof(tlb));
-}
-
-void invlpg(uint64_t address)
-{
-    for (size_t i = 0; i < TLB_SIZE; i++) {
-        if (tlb[i].page == page_align_down(address)) {
-            tlb[i].entry = 0;
-        }
-    }
-}
-
-static uint64_t *frame_at(paddr_t frame)
-{
-    assert_true(frame / PAGE_SIZE < FRAMES);
-    return memory[frame / PAGE_SIZE];
-}
-
-/* The entry that maps `page`, or 0. A table that is not present ends the walk. */
-static uint64_t walk_tables(vaddr_t page)
-{
-    uint64_t entry = cr3;
-    for (unsigned level = LEVELS; level > 0; level--) {
-        entry = frame_at(frame_of(entry))[index_at(level, page)];
+    unsigned used = 0;
+    (*tables)++;
+    assert_true(table == cr3 || is_taken[table / PAGE_SIZE]);
+    for (unsigned i = 0; i < ENTRY_COUNT; i++) {
+        uint64_t entry = frame_at(table)[i];
         if (!(entry & ENTRY_PRESENT)) {
-            return 0;
+            assert_int_equal(entry, 0);
+            continue;
+        }
+        used++;
+        bool is_page = level == 1 || (level == 2 && is_large(entry));
+        if (!is_page && !(level == LEVELS && i == SLOT_SELF)) {
+            unsigned below = check_tables(frame_of(entry), level - 1, tables);
+            assert_true(below > 0); /* empty ones are not kept */
+            assert_int_equal(used_of(entry), below);
         }
     }
-    return entry;
+    return used;
 }
 
-/* What the CPU uses for `page`; 0 is a page fault. */
-static uint64_t translate(vaddr_t page)
+static void assert_nothing_is_lost(void)
 {
-    size_t empty = TLB_SIZE;
-    for (size_t i = 0; i < TLB_SIZE; i++) {
-        if (tlb[i].entry && tlb[i].page == page) {
-            return tlb[i].entry;
-        }
-        empty = tlb[i].entry ? empty : i;
-    }
-    uint64_t entry = walk_tables(page);
-    if (entry) {
-        assert_true(empty < TLB_SIZE);
-        tlb[empty].page = page;
-        tlb[empty].entry = entry;
-    }
-    return entry;
-}
-
-void *window_at(vaddr_t address)
-{
-    uint64_t entry = translate(page_align_down(address));
-    assert_true(entry & ENTRY_WRITABLE);
-    return frame_at(frame_of(entry));
-}
-
-/* As boot.S leaves it: a root with itself in SLOT_SELF and something else in slot 0. */
-static int start_machine(void **state)
-{
-    (void)state;
-    memory[1][SLOT_SELF] = BOOT_ROOT | ENTRY_TABLE;
-    memory[1][0] = BOOT_ROOT | ENTRY_TABLE;
-    return 0;
+    size_t tables = 0;
+    check_tables(cr3, LEVELS, &tables);
+    struct page_table_statistics statistics = page_table_statistics();
+    assert_int_equal(statistics.tables, tables);
+    assert_int_equal(statistics.tables + statistics.spares, taken_count);
+    assert_true(statistics.spares <= PAGE_TABLE_SPARES);
 }
 
 static void assert_mapped(vaddr_t page, paddr_t frame, unsigned flags)
@@ -145,9 +116,9 @@ static void test_windows_are_where_the_address_map_says(void **state)
     assert_int_equal(address_of(SLOT_UPPER_HALF, 0, 0, 0), DATA_ZONE_START);
     assert_int_equal(address_of(511, 510, 0, 0), KERNEL_BASE);
     assert_int_equal(address_of(255, 511, 511, 511), 0x00007ffffffff000);
-    assert_int_equal(table_at(SLOT_SELF, 4, 0), 0xffffff7fbfdfe000);
-    assert_int_equal(table_at(SLOT_SELF, 1, 0), 0xffffff0000000000);
-    assert_int_equal(table_at(SLOT_SELF, 1, 0xfffffffffffff000), 0xffffff7ffffff000);
+    assert_int_equal(table_address(SLOT_SELF, 4, 0), 0xffffff7fbfdfe000);
+    assert_int_equal(table_address(SLOT_SELF, 1, 0), 0xffffff0000000000);
+    assert_int_equal(table_address(SLOT_SELF, 1, 0xfffffffffffff000), 0xffffff7ffffff000);
 }
 
 /* Walks as the CPU does, over tables that are told apart by a number, and says where it ends. */
@@ -178,7 +149,7 @@ static struct walk walk(vaddr_t address)
 
 static void assert_table_is_seen(unsigned root, unsigned level, vaddr_t page)
 {
-    struct walk seen = walk(table_at(root, level, page));
+    struct walk seen = walk(table_address(root, level, page));
     assert_int_equal(seen.level, level);
     assert_int_equal(seen.other, root == SLOT_BUILD);
     for (unsigned i = 0; i < seen.depth; i++) {
@@ -207,32 +178,58 @@ static void test_entry_round_trip_keeps_frame_and_flags(void **state)
     const paddr_t frames[] = {0, 0x1000, 0x123456789000, PHYSICAL_LIMIT - PAGE_SIZE};
     for (unsigned flags = 0; flags <= PAGE_FLAGS_ALL; flags++) {
         for (size_t i = 0; i < ARRAY_COUNT(frames); i++) {
-            uint64_t entry = entry_of(frames[i], flags);
+            uint64_t entry = frames[i] | bits_of(flags);
             assert_true(entry & ENTRY_PRESENT);
             assert_int_equal(frame_of(entry), frames[i]);
             assert_int_equal(flags_of(entry), flags);
         }
     }
     /* Intel SDM, "Format of an Entry that Maps a 4-KByte Page" */
-    assert_int_equal(entry_of(0x5000, PAGE_READ), 0x8000000000005001);
-    assert_int_equal(entry_of(0x5000, PAGE_EXECUTE), 0x5001);
-    assert_int_equal(entry_of(0x5000, PAGE_WRITE | PAGE_UNCACHED), 0x800000000000501b);
+    assert_int_equal(0x5000 | bits_of(PAGE_READ), 0x8000000000005001);
+    assert_int_equal(0x5000 | bits_of(PAGE_EXECUTE), 0x5001);
+    assert_int_equal(0x5000 | bits_of(PAGE_WRITE | PAGE_UNCACHED), 0x800000000000501b);
 }
 
 static void test_only_the_upper_half_without_windows_is_mappable(void **state)
 {
     (void)state;
-    assert_false(is_mappable(0));
-    assert_false(is_mappable(0x00007ffffffff000));
-    assert_false(is_mappable(0x0000800000000000)); /* not canonical */
-    assert_false(is_mappable(0xffff7ffffffff000)); /* not canonical */
-    assert_true(is_mappable(DATA_ZONE_START));
-    assert_true(is_mappable(DATA_ZONE_END - PAGE_SIZE));
-    assert_false(is_mappable(DATA_ZONE_END));
-    assert_false(is_mappable(0xffffff7ffffff000));
-    assert_true(is_mappable(0xffffff8000000000));
-    assert_true(is_mappable(CODE_ZONE_START));
-    assert_true(is_mappable(0xfffffffffffff000));
+    assert_false(is_mappable(0, 1));
+    assert_false(is_mappable(0x00007ffffffff000, 1));
+    assert_false(is_mappable(0x0000800000000000, 1)); /* not canonical */
+    assert_false(is_mappable(0xffff7ffffffff000, 1)); /* not canonical */
+    assert_true(is_mappable(DATA_ZONE_START, 1));
+    assert_true(is_mappable(DATA_ZONE_END - PAGE_SIZE, 1));
+    assert_false(is_mappable(DATA_ZONE_END, 1));
+    assert_false(is_mappable(0xffffff7ffffff000, 1));
+    assert_true(is_mappable(0xffffff8000000000, 1));
+    assert_true(is_mappable(CODE_ZONE_START, 1));
+    assert_true(is_mappable(0xfffffffffffff000, 1));
+
+    assert_false(is_mappable(DATA_ZONE_START, 0));
+    assert_true(is_mappable(DATA_ZONE_START, (DATA_ZONE_END - DATA_ZONE_START) / PAGE_SIZE));
+    assert_false(is_mappable(DATA_ZONE_START, (DATA_ZONE_END - DATA_ZONE_START) / PAGE_SIZE + 1));
+    assert_false(is_mappable(DATA_ZONE_END - PAGE_SIZE, 3ull << 27)); /* across the windows */
+    assert_false(is_mappable(DATA_ZONE_END - PAGE_SIZE, (3ull << 27) + 2));
+    assert_false(is_mappable(DATA_ZONE_START, 1ull << 52));
+    assert_false(is_mappable(DATA_ZONE_START, UINT64_MAX));
+    assert_true(is_mappable(CODE_ZONE_START, (0 - CODE_ZONE_START) / PAGE_SIZE));
+    assert_false(is_mappable(CODE_ZONE_START, (0 - CODE_ZONE_START) / PAGE_SIZE + 1));
+}
+
+static void test_different_pages_have_different_entries(void **state)
+{
+    (void)state;
+    srand(2);
+    for (int i = 0; i < 20000; i++) {
+        vaddr_t a = DATA_ZONE_START + ((uint64_t)rand() << 12);
+        vaddr_t b =
+            i % 2 ? a ^ (1ull << (12 + rand() % 36)) : DATA_ZONE_START + ((uint64_t)rand() << 12);
+        b |= UPPER_BITS;
+        assert_int_equal(entry_address(SLOT_SELF, 1, a) == entry_address(SLOT_SELF, 1, b), a == b);
+        assert_int_equal(entry_address(SLOT_SELF, 2, a) == entry_address(SLOT_SELF, 2, b),
+                         a / LARGE_SIZE == b / LARGE_SIZE);
+        assert_int_equal(index_at(4, entry_address(SLOT_SELF, 1, a)), SLOT_SELF);
+    }
 }
 
 /* ---- tables ---- */
@@ -246,12 +243,23 @@ static void test_before_init_everything_is_refused(void **state)
 {
     (void)state;
     paddr_t frame = 1;
-    assert_int_equal(page_table_map(CODE_ZONE_START, 0, PAGE_READ), ERR_STATE);
-    assert_int_equal(page_table_unmap(CODE_ZONE_START, &frame), ERR_STATE);
-    assert_int_equal(page_table_protect(CODE_ZONE_START, PAGE_READ), ERR_STATE);
+    assert_int_equal(page_table_map(CODE_ZONE_START, 0, 1, PAGE_READ), ERR_STATE);
+    assert_int_equal(page_table_unmap(CODE_ZONE_START, 1), ERR_STATE);
+    assert_int_equal(page_table_protect(CODE_ZONE_START, 1, PAGE_READ), ERR_STATE);
+    assert_int_equal(page_table_cut(CODE_ZONE_START), ERR_STATE);
     assert_false(page_table_find(CODE_ZONE_START, &frame, NULL));
     assert_int_equal(frame, 1);
-    assert_int_equal(page_table_frame_count(), 0);
+    assert_int_equal(page_table_statistics().tables, 0);
+}
+
+static void assert_boot_tables(void)
+{
+    assert_int_equal(cr3, BOOT_ROOT);
+    assert_int_equal(memory[1][SLOT_BUILD], 0);
+    assert_int_equal(memory[1][SLOT_SHOW], 0);
+    assert_int_equal(memory[1][SLOT_SELF], BOOT_ROOT | ENTRY_TABLE);
+    assert_int_equal(page_table_statistics().tables, 0);
+    assert_int_equal(page_table_statistics().spares, taken_count);
 }
 
 static void test_init_failing_at_any_frame_keeps_the_old_tables(void **state)
@@ -259,27 +267,24 @@ static void test_init_failing_at_any_frame_keeps_the_old_tables(void **state)
     (void)state;
     /* root, two upper tables, and two tables for 603 pages */
     for (size_t count = 0; count < 5; count++) {
-        next_frame = FIRST_FREE;
-        frame_limit = FIRST_FREE + count;
+        taken_limit = count;
         assert_int_equal(page_table_init(image, ARRAY_COUNT(image)), ERR_NO_MEMORY);
-        assert_int_equal(cr3, BOOT_ROOT);
-        assert_int_equal(memory[1][SLOT_BUILD], 0);
-        assert_int_equal(memory[1][SLOT_SHOW], 0);
-        assert_int_equal(memory[1][SLOT_SELF], BOOT_ROOT | ENTRY_TABLE);
+        assert_boot_tables();
     }
     struct page_region both = {.start = KERNEL_BASE, .page_count = 1, .flags = 3};
-    frame_limit = FRAMES;
+    taken_limit = SIMULATED_FRAMES;
     assert_int_equal(page_table_init(&both, 1), ERR_PERMISSION);
-    assert_int_equal(cr3, BOOT_ROOT);
+    struct page_region twice[] = {image[0], image[1], image[0]};
+    assert_int_equal(page_table_init(twice, ARRAY_COUNT(twice)), ERR_EXISTS);
+    assert_boot_tables();
 }
 
 static void test_init_maps_the_regions_and_nothing_else(void **state)
 {
     (void)state;
-    uint64_t before = page_table_frame_count();
     assert_int_equal(page_table_init(image, ARRAY_COUNT(image)), OK);
     assert_int_not_equal(cr3, BOOT_ROOT);
-    assert_int_equal(page_table_frame_count() - before, 5);
+    assert_int_equal(page_table_statistics().tables, 5);
     for (size_t r = 0; r < ARRAY_COUNT(image); r++) {
         for (size_t i = 0; i < image[r].page_count; i++) {
             assert_mapped(image[r].start + i * PAGE_SIZE, image[r].frame + i * PAGE_SIZE,
@@ -294,26 +299,26 @@ static void test_init_maps_the_regions_and_nothing_else(void **state)
     }
     assert_int_equal(root[SLOT_SELF], cr3 | ENTRY_SLOT);
     assert_int_equal(page_table_init(image, ARRAY_COUNT(image)), ERR_STATE);
+    assert_nothing_is_lost();
 }
 
 static void test_map_protect_unmap_are_seen_at_once(void **state)
 {
     (void)state;
     const vaddr_t page = CODE_ZONE_START + 5 * PAGE_SIZE;
-    paddr_t frame = 0;
     assert_not_mapped(page);
-    assert_int_equal(page_table_map(page, 0x7000, PAGE_WRITE), OK);
+    assert_int_equal(page_table_map(page, 0x7000, 1, PAGE_WRITE), OK);
     assert_mapped(page, 0x7000, PAGE_WRITE);
-    assert_int_equal(page_table_map(page, 0x8000, PAGE_WRITE), ERR_EXISTS);
-    assert_int_equal(page_table_protect(page, PAGE_EXECUTE), OK);
+    assert_int_equal(page_table_map(page, 0x8000, 1, PAGE_WRITE), ERR_EXISTS);
+    assert_int_equal(page_table_protect(page, 1, PAGE_EXECUTE), OK);
     assert_mapped(page, 0x7000, PAGE_EXECUTE);
-    assert_int_equal(page_table_unmap(page, &frame), OK);
-    assert_int_equal(frame, 0x7000);
+    assert_int_equal(page_table_unmap(page, 1), OK);
     assert_not_mapped(page);
-    assert_int_equal(page_table_unmap(page, &frame), ERR_NOT_FOUND);
-    assert_int_equal(page_table_protect(page, PAGE_READ), ERR_NOT_FOUND);
-    assert_int_equal(page_table_unmap(DATA_ZONE_END - PAGE_SIZE, &frame), ERR_NOT_FOUND);
-    assert_int_equal(page_table_protect(DATA_ZONE_END - PAGE_SIZE, 0), ERR_NOT_FOUND);
+    assert_int_equal(page_table_unmap(page, 1), ERR_NOT_FOUND);
+    assert_int_equal(page_table_protect(page, 1, PAGE_READ), ERR_NOT_FOUND);
+    assert_int_equal(page_table_unmap(DATA_ZONE_END - PAGE_SIZE, 1), ERR_NOT_FOUND);
+    assert_int_equal(page_table_protect(DATA_ZONE_END - PAGE_SIZE, 1, 0), ERR_NOT_FOUND);
+    assert_nothing_is_lost();
 }
 
 static void test_wrong_arguments_are_refused(void **state)
@@ -321,83 +326,336 @@ static void test_wrong_arguments_are_refused(void **state)
     (void)state;
     const vaddr_t page = CODE_ZONE_START;
     const unsigned both = PAGE_WRITE | PAGE_EXECUTE;
-    paddr_t frame;
-    uint64_t before = page_table_frame_count();
-    assert_int_equal(page_table_map(page, 0x7000, both), ERR_PERMISSION);
-    assert_int_equal(page_table_map(page, 0x7000, 8), ERR_INVALID_ARGUMENT);
-    assert_int_equal(page_table_map(page + 1, 0x7000, 0), ERR_MISALIGNED);
-    assert_int_equal(page_table_map(page, 0x7001, 0), ERR_MISALIGNED);
-    assert_int_equal(page_table_map(page, PHYSICAL_LIMIT, 0), ERR_OUT_OF_BOUNDS);
-    assert_int_equal(page_table_map(0, 0x7000, 0), ERR_OUT_OF_BOUNDS);
-    assert_int_equal(page_table_map(DATA_ZONE_END, 0x7000, 0), ERR_OUT_OF_BOUNDS);
-    assert_int_equal(page_table_unmap(DATA_ZONE_END, &frame), ERR_OUT_OF_BOUNDS);
-    assert_int_equal(page_table_unmap(page + 8, &frame), ERR_MISALIGNED);
-    assert_int_equal(page_table_protect(table_at(SLOT_SELF, 4, 0), 0), ERR_OUT_OF_BOUNDS);
-    assert_int_equal(page_table_protect(image[0].start, both), ERR_PERMISSION);
+    uint64_t before = page_table_statistics().tables;
+    const uint64_t too_many = (PHYSICAL_LIMIT >> PAGE_SHIFT) - 7;
+    assert_int_equal(page_table_map(page, 0x7000, 1, both), ERR_PERMISSION);
+    assert_int_equal(page_table_map(page, 0x7000, 1, 8), ERR_INVALID_ARGUMENT);
+    assert_int_equal(page_table_map(page + 1, 0x7000, 1, 0), ERR_MISALIGNED);
+    assert_int_equal(page_table_map(page, 0x7001, 1, 0), ERR_MISALIGNED);
+    assert_int_equal(page_table_map(page, PHYSICAL_LIMIT, 1, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_map(page, PHYSICAL_LIMIT - PAGE_SIZE, 2, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_map(page, 0x7000, 0, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_map(page, 0x7000, UINT64_MAX, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_map(DATA_ZONE_START, 0x8000, too_many, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_map(0, 0x7000, 1, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_map(DATA_ZONE_END, 0x7000, 1, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_map(DATA_ZONE_END - PAGE_SIZE, 0x7000, 2, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_unmap(DATA_ZONE_END, 1), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_unmap(page, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_unmap(page + 8, 1), ERR_MISALIGNED);
+    assert_int_equal(page_table_protect(table_address(SLOT_SELF, 4, 0), 1, 0), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_protect(image[0].start, 1, both), ERR_PERMISSION);
+    assert_int_equal(page_table_cut(page + 8), ERR_MISALIGNED);
+    assert_int_equal(page_table_cut(DATA_ZONE_END), ERR_OUT_OF_BOUNDS);
     assert_mapped(image[0].start, image[0].frame, PAGE_EXECUTE);
-    assert_int_equal(page_table_frame_count(), before);
+    assert_int_equal(page_table_statistics().tables, before);
+}
+
+/* Gives the spare tables away by taking all of them. */
+static void use_up_spares(vaddr_t scratch)
+{
+    for (size_t i = 0; page_table_statistics().spares > 0; i++) {
+        assert_int_equal(page_table_map(scratch + i * LARGE_SIZE, 0x1000, 1, PAGE_READ), OK);
+    }
+}
+
+static void release_scratch(vaddr_t scratch)
+{
+    for (size_t i = 0; page_table_unmap(scratch + i * LARGE_SIZE, 1) == OK; i++) {
+    }
 }
 
 static void test_map_without_a_frame_for_a_table_fails_and_works_later(void **state)
 {
     (void)state;
     const vaddr_t page = address_of(300, 1, 2, 3);
+    const vaddr_t scratch = address_of(310, 0, 0, 0);
     for (size_t missing = 3; missing > 0; missing--) {
-        frame_limit = next_frame + (missing == 3 ? 0 : 1); /* one more table each time */
-        assert_int_equal(page_table_map(page, 0x9000, PAGE_READ), ERR_NO_MEMORY);
+        use_up_spares(scratch);
+        taken_limit = taken_count + (3 - missing); /* one more table each time */
+        uint64_t before = page_table_statistics().tables;
+        assert_int_equal(page_table_map(page, 0x9000, 1, PAGE_READ), ERR_NO_MEMORY);
         assert_not_mapped(page);
+        assert_int_equal(page_table_statistics().tables, before);
+        taken_limit = SIMULATED_FRAMES;
+        release_scratch(scratch);
+        assert_nothing_is_lost();
     }
-    frame_limit = FRAMES;
-    assert_int_equal(page_table_map(page, 0x9000, PAGE_READ), OK);
+    assert_int_equal(page_table_map(page, 0x9000, 1, PAGE_READ), OK);
     assert_mapped(page, 0x9000, PAGE_READ);
+    assert_int_equal(page_table_unmap(page, 1), OK);
+    assert_nothing_is_lost();
 }
 
-#define MODEL_PAGES 64
+/* ---- runs ---- */
 
-/* Pages that share some tables and not others. */
-static vaddr_t model_page(size_t i)
+#define RUN   address_of(320, 7, 100, 0)
+#define FRAME 0x40000000ull
+
+static void assert_run(vaddr_t page, paddr_t frame, uint64_t count, unsigned flags)
 {
-    return address_of(256 + (i & 3), (i >> 2) & 3, 511 - ((i >> 4) & 1), (i >> 5) * 77);
+    for (uint64_t i = 0; i < count; i++) {
+        assert_mapped(page + i * PAGE_SIZE, frame + i * PAGE_SIZE, flags);
+    }
 }
 
-static void test_random_operations_match_the_model(void **state)
+static void assert_no_run(vaddr_t page, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        assert_not_mapped(page + i * PAGE_SIZE);
+    }
+}
+
+static void test_aligned_run_takes_one_entry_for_2_mib(void **state)
 {
     (void)state;
-    static struct {
-        paddr_t frame; /* 0: not mapped */
-        unsigned flags;
-    } model[MODEL_PAGES];
-    const unsigned choices[] = {PAGE_READ, PAGE_WRITE, PAGE_EXECUTE, PAGE_WRITE | PAGE_UNCACHED};
-    srand(3);
-    for (int step = 0; step < 5000; step++) {
-        size_t i = (size_t)rand() % MODEL_PAGES;
-        unsigned flags = choices[rand() % 4];
-        paddr_t frame = (1 + (paddr_t)rand()) * PAGE_SIZE;
-        bool mapped = model[i].frame != 0;
-        switch (rand() % 3) {
-        case 0:
-            assert_int_equal(page_table_map(model_page(i), frame, flags), mapped ? ERR_EXISTS : OK);
-            model[i].frame = mapped ? model[i].frame : frame;
-            model[i].flags = mapped ? model[i].flags : flags;
-            break;
-        case 1:
-            assert_int_equal(page_table_unmap(model_page(i), &frame), mapped ? OK : ERR_NOT_FOUND);
-            assert_true(!mapped || frame == model[i].frame);
-            model[i].frame = 0;
-            break;
-        default:
-            assert_int_equal(page_table_protect(model_page(i), flags), mapped ? OK : ERR_NOT_FOUND);
-            model[i].flags = flags;
-            break;
-        }
-        for (size_t k = 0; k < MODEL_PAGES; k++) {
-            if (model[k].frame) {
-                assert_mapped(model_page(k), model[k].frame, model[k].flags);
-            } else {
-                assert_not_mapped(model_page(k));
-            }
+    uint64_t before = page_table_statistics().tables;
+    assert_int_equal(page_table_map(RUN, FRAME, 3 * 512 + 5, PAGE_WRITE), OK);
+    assert_int_equal(page_table_statistics().tables, before + 3); /* two above, one below */
+    assert_run(RUN, FRAME, 3 * 512 + 5, PAGE_WRITE);
+    assert_not_mapped(RUN - PAGE_SIZE);
+    assert_not_mapped(RUN + (3 * 512 + 5) * PAGE_SIZE);
+    assert_int_equal(page_table_map(RUN + 700 * PAGE_SIZE, FRAME, 1, 0), ERR_EXISTS);
+    assert_int_equal(page_table_map(RUN + LARGE_SIZE, FRAME, 512, 0), ERR_EXISTS);
+    assert_int_equal(page_table_protect(RUN, 3 * 512 + 5, PAGE_READ), OK);
+    assert_run(RUN, FRAME, 3 * 512 + 5, PAGE_READ);
+    assert_int_equal(page_table_statistics().tables, before + 3); /* nothing was split */
+    assert_int_equal(page_table_unmap(RUN, 3 * 512 + 5), OK);
+    assert_no_run(RUN, 3 * 512 + 5);
+    assert_int_equal(page_table_statistics().tables, before);
+    assert_nothing_is_lost();
+}
+
+static void test_run_whose_frames_are_not_aligned_takes_small_entries(void **state)
+{
+    (void)state;
+    uint64_t before = page_table_statistics().tables;
+    assert_int_equal(page_table_map(RUN, FRAME + PAGE_SIZE, 1024, PAGE_READ), OK);
+    assert_int_equal(page_table_statistics().tables, before + 4);
+    assert_run(RUN, FRAME + PAGE_SIZE, 1024, PAGE_READ);
+    assert_int_equal(page_table_unmap(RUN, 1024), OK);
+    assert_int_equal(page_table_statistics().tables, before);
+}
+
+static void test_part_of_2_mib_is_split_off(void **state)
+{
+    (void)state;
+    assert_int_equal(page_table_map(RUN, FRAME, 1024, PAGE_WRITE), OK);
+    assert_int_equal(page_table_protect(RUN + 10 * PAGE_SIZE, 20, PAGE_EXECUTE), OK);
+    assert_run(RUN, FRAME, 10, PAGE_WRITE);
+    assert_run(RUN + 10 * PAGE_SIZE, FRAME + 10 * PAGE_SIZE, 20, PAGE_EXECUTE);
+    assert_run(RUN + 30 * PAGE_SIZE, FRAME + 30 * PAGE_SIZE, 994, PAGE_WRITE);
+    assert_int_equal(page_table_unmap(RUN + 500 * PAGE_SIZE, 100), OK); /* an end in each */
+    assert_run(RUN + 30 * PAGE_SIZE, FRAME + 30 * PAGE_SIZE, 470, PAGE_WRITE);
+    assert_no_run(RUN + 500 * PAGE_SIZE, 100);
+    assert_run(RUN + 600 * PAGE_SIZE, FRAME + 600 * PAGE_SIZE, 424, PAGE_WRITE);
+    assert_nothing_is_lost();
+    assert_int_equal(page_table_unmap(RUN, 1024), ERR_NOT_FOUND); /* and ends the others */
+    assert_no_run(RUN, 1024);
+    assert_nothing_is_lost();
+}
+
+static void test_split_without_a_frame_changes_nothing(void **state)
+{
+    (void)state;
+    const vaddr_t scratch = address_of(310, 0, 0, 0);
+    assert_int_equal(page_table_map(RUN, FRAME, 1024, PAGE_WRITE), OK);
+    use_up_spares(scratch);
+    for (size_t allowed = 0; allowed < 2; allowed++) {
+        taken_limit = taken_count + allowed;
+        assert_int_equal(page_table_unmap(RUN + PAGE_SIZE, 1022), ERR_NO_MEMORY);
+        assert_int_equal(page_table_protect(RUN + PAGE_SIZE, 1022, 0), ERR_NO_MEMORY);
+        assert_run(RUN, FRAME, 1024, PAGE_WRITE);
+    }
+    taken_limit = taken_count;
+    assert_int_equal(page_table_cut(RUN + PAGE_SIZE), ERR_NO_MEMORY);
+    assert_int_equal(page_table_cut(RUN + LARGE_SIZE), OK); /* entries end there anyway */
+    taken_limit = SIMULATED_FRAMES;
+    assert_int_equal(page_table_cut(RUN + PAGE_SIZE), OK);
+    taken_limit = taken_count;
+    assert_int_equal(page_table_unmap(RUN, 1), OK);
+    taken_limit = SIMULATED_FRAMES;
+    assert_run(RUN + PAGE_SIZE, FRAME + PAGE_SIZE, 1023, PAGE_WRITE);
+    assert_int_equal(page_table_unmap(RUN + PAGE_SIZE, 1023), OK);
+    release_scratch(scratch);
+    assert_nothing_is_lost();
+}
+
+static void test_map_failing_in_the_middle_maps_nothing(void **state)
+{
+    (void)state;
+    const vaddr_t scratch = address_of(310, 0, 0, 0);
+    assert_int_equal(page_table_map(RUN + 1500 * PAGE_SIZE, 0x5000, 1, PAGE_READ), OK);
+    assert_int_equal(page_table_map(RUN, FRAME, 2000, PAGE_READ), ERR_EXISTS);
+    assert_no_run(RUN, 1500);
+    assert_int_equal(page_table_unmap(RUN + 1500 * PAGE_SIZE, 1), OK);
+    for (size_t allowed = 0; allowed < 6; allowed++) {
+        use_up_spares(scratch);
+        taken_limit = taken_count + allowed;
+        assert_int_equal(page_table_map(RUN, FRAME + PAGE_SIZE, 2000, PAGE_READ),
+                         ERR_NO_MEMORY); /* needs six tables, the upper two included */
+        assert_no_run(RUN, 2000);
+        taken_limit = SIMULATED_FRAMES;
+        assert_nothing_is_lost();
+        release_scratch(scratch);
+    }
+}
+
+/* ---- forgetting ---- */
+
+static size_t told;
+static vaddr_t told_page;
+static uint64_t told_count;
+static size_t taken_when_told;
+
+static void note_shootdown(vaddr_t page, uint64_t count)
+{
+    if (told++ == 0) {
+        told_page = page;
+        told_count = count;
+    }
+    taken_when_told = taken_count;
+}
+
+static void test_a_few_pages_are_forgotten_by_themselves(void **state)
+{
+    (void)state;
+    assert_int_equal(page_table_map(RUN, FRAME, 100, PAGE_WRITE), OK);
+    size_t reloads = cr3_count;
+    size_t single = invlpg_count;
+    assert_int_equal(page_table_protect(RUN, 32, PAGE_READ), OK);
+    assert_int_equal(cr3_count, reloads);
+    assert_int_equal(invlpg_count, single + 32);
+    assert_int_equal(page_table_protect(RUN, 33, PAGE_READ), OK);
+    assert_int_equal(cr3_count, reloads + 1);
+    assert_int_equal(invlpg_count, single + 32);
+    assert_int_equal(page_table_unmap(RUN, 100), OK);
+}
+
+static void test_other_cpus_forget_before_a_table_goes_back(void **state)
+{
+    (void)state;
+    assert_int_equal(page_table_map(RUN, FRAME + PAGE_SIZE, 8 * 512, PAGE_WRITE), OK);
+    page_table_set_shootdown(note_shootdown);
+    told = 0;
+    assert_int_equal(page_table_protect(RUN + PAGE_SIZE, 700, PAGE_READ), OK);
+    assert_int_equal(told, 1);
+    assert_int_equal(told_page, RUN + PAGE_SIZE);
+    assert_int_equal(told_count, 700);
+    told = 0;
+    size_t before = taken_count;
+    assert_int_equal(page_table_unmap(RUN, 8 * 512), OK);
+    assert_int_equal(told, 8 + 8 + 2); /* pages, and windows of tables */
+    assert_true(taken_count < before);
+    assert_int_equal(taken_when_told, taken_count + 1); /* the last one went back afterwards */
+    page_table_set_shootdown(NULL);
+    assert_nothing_is_lost();
+}
+
+/* ---- against a model ---- */
+
+#define MODEL_PAGES 2200
+#define MODEL_RUNS  3
+
+/* Around ends of tables of each level, and in the code zone. */
+static const vaddr_t model_starts[MODEL_RUNS] = {
+    0xffff808000000000 - 1000 * PAGE_SIZE, /* 512 GiB */
+    0xffff8040c0000000 - 1024 * PAGE_SIZE, /* 1 GiB */
+    CODE_ZONE_START + 0x4000000,
+};
+
+static struct {
+    paddr_t frame; /* 0: not mapped */
+    unsigned flags;
+} model[MODEL_RUNS][MODEL_PAGES];
+
+static size_t mapped_in_model(size_t run, size_t first, size_t count)
+{
+    size_t mapped = 0;
+    for (size_t i = first; i < first + count; i++) {
+        mapped += model[run][i].frame != 0;
+    }
+    return mapped;
+}
+
+static void compare_model(size_t run, size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++) {
+        vaddr_t page = model_starts[run] + i * PAGE_SIZE;
+        uint64_t entry = translate(page);
+        if (!model[run][i].frame) {
+            assert_int_equal(entry, 0);
+        } else if (frame_of(entry) != model[run][i].frame ||
+                   flags_of(entry) != model[run][i].flags) {
+            fail_msg("page %zu of run %zu", i, run);
         }
     }
+}
+
+static size_t model_step(bool may_lack_memory)
+{
+    static const unsigned choices[] = {PAGE_READ, PAGE_WRITE, PAGE_EXECUTE,
+                                       PAGE_WRITE | PAGE_UNCACHED};
+    size_t run = (size_t)rand() % MODEL_RUNS;
+    size_t first = (size_t)rand() % MODEL_PAGES;
+    size_t most = rand() % 3 ? 40 : MODEL_PAGES;
+    size_t count = 1 + (size_t)rand() % (most < MODEL_PAGES - first ? most : MODEL_PAGES - first);
+    unsigned flags = choices[rand() % 4];
+    vaddr_t page = model_starts[run] + first * PAGE_SIZE;
+    paddr_t frame = page % (1ull << 30) + ((1 + (paddr_t)rand() % 512) << 30);
+    frame += rand() % 4 ? 0 : PAGE_SIZE; /* then nothing is aligned */
+    size_t mapped = mapped_in_model(run, first, count);
+    enum status expected;
+    enum status status;
+    int kind = rand() % 4;
+    taken_limit = may_lack_memory ? taken_count : SIMULATED_FRAMES;
+    if (kind < 2) {
+        expected = mapped ? ERR_EXISTS : OK;
+        status = page_table_map(page, frame, count, flags);
+    } else {
+        expected = mapped < count ? ERR_NOT_FOUND : OK;
+        status = kind == 2 ? page_table_unmap(page, count) : page_table_protect(page, count, flags);
+    }
+    taken_limit = SIMULATED_FRAMES;
+    if (status == ERR_NO_MEMORY && may_lack_memory) {
+        compare_model(run, first, count);
+        return 1;
+    }
+    assert_int_equal(status, expected);
+    for (size_t i = first; i < first + count; i++) {
+        if (kind < 2 && status == OK) {
+            model[run][i].frame = frame + (i - first) * PAGE_SIZE;
+            model[run][i].flags = flags;
+        } else if (kind == 2) {
+            model[run][i].frame = 0;
+        } else if (kind == 3) {
+            model[run][i].flags = flags;
+        }
+    }
+    compare_model(run, first, count);
+    return 0;
+}
+
+static void test_random_runs_match_the_model(void **state)
+{
+    (void)state;
+    size_t refused = 0;
+    srand(3);
+    for (int step = 0; step < 60000; step++) {
+        refused += model_step(step % 2 == 0);
+        if (step % 500 == 0) {
+            for (size_t run = 0; run < MODEL_RUNS; run++) {
+                compare_model(run, 0, MODEL_PAGES);
+            }
+            assert_nothing_is_lost();
+        }
+    }
+    assert_true(refused > 100);
+    for (size_t run = 0; run < MODEL_RUNS; run++) {
+        (void)!page_table_unmap(model_starts[run], MODEL_PAGES);
+    }
+    assert_int_equal(page_table_statistics().tables, 5); /* those of the image */
+    assert_nothing_is_lost();
 }
 
 int main(void)
@@ -408,13 +666,21 @@ int main(void)
         cmocka_unit_test(test_walk_of_a_window_address_ends_in_its_table),
         cmocka_unit_test(test_entry_round_trip_keeps_frame_and_flags),
         cmocka_unit_test(test_only_the_upper_half_without_windows_is_mappable),
+        cmocka_unit_test(test_different_pages_have_different_entries),
         cmocka_unit_test(test_before_init_everything_is_refused),
         cmocka_unit_test(test_init_failing_at_any_frame_keeps_the_old_tables),
         cmocka_unit_test(test_init_maps_the_regions_and_nothing_else),
         cmocka_unit_test(test_map_protect_unmap_are_seen_at_once),
         cmocka_unit_test(test_wrong_arguments_are_refused),
         cmocka_unit_test(test_map_without_a_frame_for_a_table_fails_and_works_later),
-        cmocka_unit_test(test_random_operations_match_the_model),
+        cmocka_unit_test(test_aligned_run_takes_one_entry_for_2_mib),
+        cmocka_unit_test(test_run_whose_frames_are_not_aligned_takes_small_entries),
+        cmocka_unit_test(test_part_of_2_mib_is_split_off),
+        cmocka_unit_test(test_split_without_a_frame_changes_nothing),
+        cmocka_unit_test(test_map_failing_in_the_middle_maps_nothing),
+        cmocka_unit_test(test_a_few_pages_are_forgotten_by_themselves),
+        cmocka_unit_test(test_other_cpus_forget_before_a_table_goes_back),
+        cmocka_unit_test(test_random_runs_match_the_model),
     };
     return cmocka_run_group_tests(tests, start_machine, NULL);
 }

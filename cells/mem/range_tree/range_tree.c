@@ -91,10 +91,16 @@ static void balance_path(const struct path *path)
     }
 }
 
+/* After a change of the last node's range alone: where a node stays as it was, so do those above. */
 static void mend_path(const struct path *path)
 {
     for (unsigned i = path->length; i > 0; i--) {
-        mend(*path->links[i - 1]);
+        struct range_node *node = *path->links[i - 1];
+        uint64_t largest = node->largest;
+        mend(node);
+        if (node->largest == largest) {
+            break;
+        }
     }
 }
 

@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <asm/prctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define ARENA_PAGES 16384u /* 64 MiB */
 #define ARENA_BYTES (ARENA_PAGES * PAGE_SIZE)
@@ -19,6 +22,14 @@
 #define ARENA_LAST  0x70000000u
 
 enum page_state { PAGE_FREE, PAGE_READABLE, PAGE_WRITABLE, PAGE_EXECUTABLE };
+
+struct mapped_pages {
+    vaddr_t start;
+    size_t page_count;
+    size_t bytes;
+    enum page_zone zone;
+    unsigned flags;
+};
 
 static uint8_t *arena;
 static uint8_t states[ARENA_PAGES];
@@ -81,8 +92,16 @@ void heap_free(void *block)
 
 /* ---- pages ---- */
 
+/* What is loaded finds the top of its chain of owned slots behind %gs, as in the kernel. */
+static void make_cpu_local(void)
+{
+    static uint64_t cpu_local[2];
+    must(syscall(SYS_arch_prctl, ARCH_SET_GS, cpu_local) == 0, "no base for %gs");
+}
+
 static void reserve_arena(void)
 {
+    make_cpu_local();
     for (uintptr_t at = ARENA_FIRST; !arena && at <= ARENA_LAST; at += ARENA_BYTES) {
         void *got = mmap((void *)at, ARENA_BYTES, PROT_NONE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
@@ -151,10 +170,10 @@ static uint64_t *count_of(enum page_zone zone)
     return zone == PAGE_ZONE_CODE ? &use.code_pages : &use.data_pages;
 }
 
-enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, size_t bytes,
-                              unsigned flags)
+enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                struct mapped_pages **out)
 {
-    *out = (struct mapped_pages){0};
+    must(*out == NULL, "the slot is full");
     if (is_refused(HOST_REQUEST_PAGES)) {
         return ERR_NO_MEMORY;
     }
@@ -181,15 +200,14 @@ enum status mapped_pages_init(struct mapped_pages *out, enum page_zone zone, siz
     enum status status = apply(&pages, flags);
     must(status == OK, "wrong flags");
     *count_of(zone) += count;
-    *out = pages;
+    *out = malloc(sizeof(pages));
+    must(*out != NULL, "malloc failed");
+    **out = pages;
     return OK;
 }
 
-enum status mapped_pages_protect(struct mapped_pages *pages, unsigned flags)
+enum status mapped_pages_remap(struct mapped_pages *pages, unsigned flags)
 {
-    if (!pages->start) {
-        return ERR_STATE;
-    }
     /* Pages that were executable once have been through every change: it cannot fail any more. */
     if (!*settled(pages) && is_refused(HOST_REQUEST_PROTECT)) {
         return ERR_NO_MEMORY;
@@ -201,9 +219,20 @@ enum status mapped_pages_protect(struct mapped_pages *pages, unsigned flags)
     return status;
 }
 
-void mapped_pages_fini(struct mapped_pages *pages)
+vaddr_t mapped_pages_start(const struct mapped_pages *pages)
 {
-    if (!pages->start) {
+    return pages->start;
+}
+
+uint64_t mapped_pages_count(const struct mapped_pages *pages)
+{
+    return pages->page_count;
+}
+
+void mapped_pages_drop(struct mapped_pages **handle)
+{
+    struct mapped_pages *pages = *handle;
+    if (!pages) {
         return;
     }
     if (pages->zone == PAGE_ZONE_CODE) {
@@ -218,7 +247,8 @@ void mapped_pages_fini(struct mapped_pages *pages)
         must(munmap((void *)pages->start, pages->bytes) == 0, "munmap");
     }
     *count_of(pages->zone) -= pages->page_count;
-    *pages = (struct mapped_pages){0};
+    *handle = NULL;
+    free(pages);
 }
 
 static enum page_state state_of(uint64_t address)

@@ -29,8 +29,8 @@ struct host_memory_use host_memory_use(void);
 /* Requests that can be made to fail. */
 enum host_request {
     HOST_REQUEST_HEAP = 1,    /* heap_allocate() */
-    HOST_REQUEST_PAGES = 2,   /* mapped_pages_init() */
-    HOST_REQUEST_PROTECT = 4, /* mapped_pages_protect() of pages that are not executable yet */
+    HOST_REQUEST_PAGES = 2,   /* mapped_pages_create() */
+    HOST_REQUEST_PROTECT = 4, /* mapped_pages_remap() of pages that are not executable yet */
 };
 
 /*

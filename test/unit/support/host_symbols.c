@@ -22,9 +22,9 @@ void host_symbols_init(struct host_symbols *host, const struct host_symbol *list
     assert_true(count <= HOST_SYMBOLS_MAX);
     cell_namespace_init(&host->namespace, "host", NULL);
     assert_int_equal(cell_namespace_reserve(&host->namespace, 0, (uint32_t)count), OK);
-    assert_int_equal(mapped_pages_init(&host->jumps, PAGE_ZONE_CODE, count * JUMP_SIZE, PAGE_WRITE),
-                     OK);
-    uint8_t *at = mapped_pages_address(&host->jumps);
+    assert_int_equal(
+        mapped_pages_create(PAGE_ZONE_CODE, count * JUMP_SIZE, PAGE_WRITE, &host->jumps), OK);
+    uint8_t *at = (uint8_t *)mapped_pages_start(host->jumps);
     for (size_t i = 0; i < count; i++, at += JUMP_SIZE) {
         write_jump(at, list[i].function);
         host->symbols[i] = (struct symbol){
@@ -35,11 +35,11 @@ void host_symbols_init(struct host_symbols *host, const struct host_symbol *list
         };
         cell_namespace_publish_symbol(&host->namespace, &host->symbols[i]);
     }
-    assert_int_equal(mapped_pages_protect(&host->jumps, PAGE_EXECUTE), OK);
+    assert_int_equal(mapped_pages_remap(host->jumps, PAGE_EXECUTE), OK);
 }
 
 void host_symbols_fini(struct host_symbols *host)
 {
     assert_int_equal(cell_namespace_fini(&host->namespace), OK);
-    mapped_pages_fini(&host->jumps);
+    mapped_pages_drop(&host->jumps);
 }

@@ -17,7 +17,7 @@
 
 struct host_symbols {
     struct cell_namespace namespace;
-    struct mapped_pages jumps;
+    struct mapped_pages *jumps; /* owned */
     struct symbol symbols[HOST_SYMBOLS_MAX];
 };
 
