@@ -9,10 +9,12 @@
  *   where its records are          in the blocks outside       outside       outside
  *   write to a freed block         corrupts it   harmless      harmless      faults
  *   freed twice                    corrupts it   counted       counted       counted
- *   freed inside of a block        corrupts it   counted       counted       counted
+ *   freed inside of a block        corrupts it   counted (1)   counted       counted
  *   freed what it never gave       corrupts it   may fault     counted       counted
  *   write behind or before it      silent        silent        silent        faults, or counted
  *   read of a freed block          silent        silent        silent        reads poison
+ *
+ * (1) The first 8 bytes count as the block's start; large blocks that were freed may fault.
  *
  * "Counted" is in bad_frees (or damaged), is logged with the address of the caller, and changes
  * nothing else. A block that was freed and handed out again is a new block: freeing it by an old

@@ -4,14 +4,16 @@
  * mapping and lists its free blocks. The slab itself begins with a raw pointer to the record, found by
  * rounding a block's address down, and believed.
  *
- * The list of free blocks is an array of 16-bit links, one for each granule of the slab; a link is
- * the offset, in the record, of the link of the next free block, 0 at the end. So writing to a freed
- * block changes nothing here. That a block is allocated is not recorded, so freeing one twice, or
- * another granule of it, is seen only when more is freed than is in use: then the slab's list is
- * longer than the slab.
+ * The list of free blocks is an array of 16-bit links, one for each granule of the slab. A link is
+ * the number of the granule where the next free block starts, doubled: its place in the array; 0 is
+ * the end. Where an allocated block starts the high byte of the link is ALLOCATED, which is more than
+ * that of any other link; the others are stale. So writing to a freed block changes nothing here, and
+ * freeing twice, or from a multiple of 8 inside of a block, is seen: such a multiple, where it is none
+ * of 16, leads to the low byte of a link, which is even.
  *
  * Slabs live as those of heap_unsafe do: full ones leave their class's list, one a class is pinned,
- * the countdown finds both events. Records come from chunks of 7, which stay.
+ * the countdown finds both events. Records come from chunks of 7, the first of which only holds the
+ * chunk's own mapping; chunks stay.
  */
 #include "freestanding.h"
 #include "heap.h"
@@ -21,22 +23,22 @@
 
 CELL(library, "2.0.0");
 
-typedef uint16_t __attribute__((may_alias)) link_t;
+#define ALLOCATED 0xffu
 
 /* The record of a slab. */
 struct slab {
-    uint16_t free; /* the first free block's link */
+    uint16_t free; /* as a link */
     uint16_t class;
     uint16_t countdown;
     uint16_t capacity;
-    uintptr_t bias;  /* a block is at 8 times the address of its link, plus this */
+    uintptr_t start; /* of the slab; a block is at 8 times its link from there */
     uint16_t carved; /* blocks that were free once: those behind are not in the list yet */
     bool is_full;
     bool is_pinned;
     struct slab *next;
     struct slab *previous;
     struct mapped_pages *memory; /* owned */
-    link_t links[SLAB_GRANULES];
+    uint8_t links[2 * SLAB_GRANULES]; /* little-endian */
 };
 
 /* What a slab begins with. */
@@ -66,6 +68,13 @@ static struct slab *spares;  /* through next */
 static struct slab *records; /* without a slab, through next */
 static unsigned spare_count;
 static struct heap_statistics statistics; /* what is not summed up from the slabs */
+
+typedef uint16_t __attribute__((may_alias)) link_t;
+
+static inline link_t *link_at(struct slab *slab, uintptr_t place)
+{
+    return (link_t *)&slab->links[place];
+}
 
 static struct front *front_of(void *block)
 {
@@ -118,7 +127,7 @@ static struct slab *map_slab(size_t bytes)
     struct front *front = (struct front *)mapped_pages_start(REF(memory));
     front->slab = slab;
     slab->free = 0;
-    slab->bias = (uintptr_t)front - 8 * (uintptr_t)slab->links;
+    slab->start = (uintptr_t)front;
     statistics.bytes_mapped += mapped_pages_count(REF(memory)) * PAGE_SIZE;
     STORE(slab->memory, memory);
     return slab;
@@ -201,11 +210,11 @@ static bool carve(struct slab *slab)
 {
     unsigned end = slab->carved + CARVE_COUNT;
     end = end < slab->capacity ? end : slab->capacity;
-    unsigned step = heap_class_sizes[slab->class] / GRANULE;
+    unsigned step = heap_class_sizes[slab->class] / 8;
     for (unsigned i = end; i-- > slab->carved;) {
-        link_t *link = &slab->links[SLAB_FIRST / GRANULE + i * step];
-        *link = slab->free;
-        slab->free = (uint16_t)((uintptr_t)link - (uintptr_t)slab);
+        unsigned place = SLAB_FIRST / 8 + i * step;
+        *link_at(slab, place) = slab->free;
+        slab->free = (uint16_t)place;
     }
     bool any = end > slab->carved;
     slab->carved = (uint16_t)end;
@@ -277,6 +286,7 @@ static void *allocate_large(size_t bytes)
     }
     slab->class = HEAP_CLASS_LARGE;
     slab->countdown = 1;
+    slab->links[SLAB_FIRST / 8 + 1] = ALLOCATED;
     statistics.blocks_in_use++;
     statistics.bytes_in_use += mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
     return (char *)mapped_pages_start(STORED(slab->memory)) + SLAB_FIRST;
@@ -285,11 +295,12 @@ static void *allocate_large(size_t bytes)
 /* Takes the first block of `slab`, which has one. */
 static inline void *take_block(struct class *class, struct slab *slab)
 {
-    link_t *link = (link_t *)((char *)slab + slab->free);
-    slab->free = *link;
+    uintptr_t place = slab->free;
+    slab->free = *link_at(slab, place);
+    slab->links[place + 1] = ALLOCATED;
     slab->countdown++;
     class->allocations++;
-    return (void *)(8 * (uintptr_t)link + slab->bias);
+    return (void *)(slab->start + 8 * place);
 }
 
 NOINLINE static void *allocate_slowly(size_t bytes)
@@ -322,6 +333,12 @@ void *heap_allocate_zeroed(size_t bytes)
     return block ? memset(block, 0, bytes) : NULL;
 }
 
+NOINLINE static void complain(const void *block, const void *caller)
+{
+    statistics.bad_frees++;
+    log_error("%p freed %p, which is not an allocated block", caller, block);
+}
+
 void heap_free(void *block)
 {
     if (!block) {
@@ -329,9 +346,13 @@ void heap_free(void *block)
     }
     struct front *front = front_of(block);
     struct slab *slab = front->slab;
-    link_t *link = (link_t *)((char *)slab->links + ((uintptr_t)block - (uintptr_t)front) / 8);
-    *link = slab->free;
-    slab->free = (uint16_t)((uintptr_t)link - (uintptr_t)slab);
+    uintptr_t place = ((uintptr_t)block - (uintptr_t)front) / 8;
+    if (UNLIKELY(slab->links[place + 1] != ALLOCATED)) {
+        complain(block, __builtin_return_address(0));
+        return;
+    }
+    *link_at(slab, place) = slab->free;
+    slab->free = (uint16_t)place;
     if (UNLIKELY(--slab->countdown == 0)) {
         leave(slab);
     }

@@ -475,8 +475,12 @@ void heap_free(void *block)
 {
     uint64_t offset = (uintptr_t)block - range.start;
     uint64_t place = offset >> 3 | offset << 61;
+    if (UNLIKELY(place >= range.links_size)) {
+        free_other(block, __builtin_return_address(0));
+        return;
+    }
     link_t *link = (link_t *)(range.links + place);
-    if (UNLIKELY(place >= range.links_size) || UNLIKELY(*link != ALLOCATED)) {
+    if (UNLIKELY(*link != ALLOCATED)) {
         free_other(block, __builtin_return_address(0));
         return;
     }
