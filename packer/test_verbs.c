@@ -8,6 +8,7 @@
 #include "pack.h"
 #include "verbs.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -371,6 +372,66 @@ static void test_check_reports_findings(void **state)
     assert_int_equal(RUN("check", "--cells", scratch_path("more.a"), "base"), EXIT_DONE);
 }
 
+/* A clang of some version that has a remark on each source in pass 1, one of them expected. */
+static void write_clang(const char *version)
+{
+    char text[1024];
+    int length =
+        snprintf(text, sizeof(text),
+                 "#!/bin/sh\n"
+                 "case \"$*\" in\n"
+                 "*-dumpversion*) echo %s ;;\n"
+                 "*-DOWN_CONTRACTS=3*) echo 'x.h:9:1: warning: mutex not held [-Wx]' >&2 ;;\n"
+                 "*) echo \"middle.c:3:7: warning: owned thing 'a_slot' is lost [-Wx]\n"
+                 "middle.c:3:9: warning: calling function 'own_borrow' requires owned 'a_slot'\n"
+                 "middle.c:3:9: note: see above\n"
+                 "middle.c:4:1: warning: owned 'a_slot' is not held on every path through here\n"
+                 "middle.c:5:1: warning: owned 'a' is not held on every path through here\" >&2\n"
+                 "esac\n",
+                 version);
+    scratch_write("clang", text, (size_t)length);
+    assert_int_equal(chmod(scratch_path("clang"), 0755), 0);
+}
+
+static void test_check_ownership_takes_findings_of_clang(void **state)
+{
+    (void)state;
+    static const char list[] = "include /here\nsource middle.c\n";
+    scratch_write("middle.sources", list, sizeof(list) - 1);
+    write_clang("22.1.0");
+    assert_int_equal(RUN("check", "--clang", scratch_path("clang"), "--json"), EXIT_FAILED);
+    json_t *root = output_json("cellpack.check/1");
+    assert_int_equal(json_array_size(json_object_get(root, "findings")), 3);
+    const json_t *first = item(root, "findings", 0);
+    assert_string_equal(string_in(first, "code"), "C0506");
+    assert_string_equal(string_in(first, "cell"), "middle");
+    assert_string_equal(string_in(first, "where"), "middle.c:3");
+    assert_string_equal(string_in(first, "what"), "owned thing 'a' is lost");
+    assert_string_equal(string_in(item(root, "findings", 1), "where"), "middle.c:5");
+    assert_string_equal(string_in(item(root, "findings", 2), "code"), "C0507");
+    json_decref(root);
+    assert_int_equal(RUN("check", "--clang", scratch_path("clang"), "base"), EXIT_DONE);
+    assert_true(prints("out", "not checked: no cell has a list of its sources"));
+    unlink(scratch_path("middle.sources"));
+}
+
+static void test_check_ownership_without_clang_is_not_checked(void **state)
+{
+    (void)state;
+    static const char list[] = "source middle.c\n";
+    scratch_write("middle.sources", list, sizeof(list) - 1);
+    assert_int_equal(RUN("check", "--clang", scratch_path("absent")), EXIT_DONE);
+    assert_true(prints("out", "not checked: handles and locks: "));
+    write_clang("14.0.6");
+    assert_int_equal(RUN("check", "--clang", scratch_path("clang")), EXIT_DONE);
+    assert_true(prints("out", "is not clang 19 or later"));
+    write_clang("19.1.7");
+    assert_int_equal(RUN("check", "--clang", scratch_path("clang")), EXIT_FAILED);
+    assert_true(prints("out", "not checked: locks: "));
+    assert_true(prints("out", "2 findings in 3 cells"));
+    unlink(scratch_path("middle.sources"));
+}
+
 static void test_verbs_refuse_broken_input(void **state)
 {
     (void)state;
@@ -440,6 +501,8 @@ int main(void)
         cmocka_unit_test(test_size_compares_and_keeps_budget),
         cmocka_unit_test(test_spill_names_variables),
         cmocka_unit_test(test_check_reports_findings),
+        cmocka_unit_test(test_check_ownership_takes_findings_of_clang),
+        cmocka_unit_test(test_check_ownership_without_clang_is_not_checked),
         cmocka_unit_test(test_verbs_refuse_broken_input),
     };
     return cmocka_run_group_tests(tests, set_up, scratch_destroy);

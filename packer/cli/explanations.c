@@ -447,6 +447,26 @@ EXPLAIN(PROBLEM_CHECK_APPLICATION,
         "A useful function stands in an application.", "Move it into a library cell.",
         "cellpack tree -i hello");
 
+EXPLAIN(
+    PROBLEM_CHECK_OWNERSHIP,
+    "Handles are owned by exactly one variable, and functions say in their prototypes whether "
+    "they acquire, consume or borrow one. clang follows each handle through the source: it is "
+    "used before it was acquired, after it was given away, or without testing the status; or a "
+    "plain pointer is lost without a release. (Error messages of clang appear here too.)",
+    "A status that is not tested at once, a move on one branch only, a contract that is missing "
+    "in a prototype.",
+    "Read the rules at the top of cells/base/own/own.h; the forms that the analysis does not "
+    "understand are listed in docs/ownership.md.",
+    "if (frame_allocator_take(1, 1, SLOT(frames)) != OK) { return ERR_NO_MEMORY; }");
+EXPLAIN(PROBLEM_CHECK_LOCKS,
+        "What a lock protects says so (OWN_GUARDED_BY), and a function says which locks it needs, "
+        "takes or must not find taken. clang follows the locks through the source: something is "
+        "used without its lock, or a lock is taken twice, released twice or not at all, or against "
+        "the order.",
+        "An access outside of the guard's block.",
+        "Take a guard for as long as the data is used; docs/locking.md has the order.",
+        "GUARD(spinlock, guard, &table->lock);");
+
 /* ---- the table ---- */
 
 #define DIAG_ENTRY(name, number, status, text)    {number, #name, text, &explain_DIAG_##name},

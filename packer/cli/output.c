@@ -148,6 +148,12 @@ static bool is_control(char c)
     return (unsigned char)c < 0x20 || c == 0x7f;
 }
 
+/* Few, and needed until the program ends, for tables print late. */
+static struct copy {
+    struct copy *next;
+    char text[];
+} *copies;
+
 const char *printable(const char *text)
 {
     size_t controls = 0;
@@ -157,8 +163,10 @@ const char *printable(const char *text)
     if (controls == 0) {
         return text;
     }
-    char *clean = allocate(strlen(text) + 3 * controls + 1);
-    char *to = clean;
+    struct copy *copy = allocate(sizeof(*copy) + strlen(text) + 3 * controls + 1);
+    copy->next = copies;
+    copies = copy;
+    char *to = copy->text;
     for (const char *at = text; *at; at++) {
         if (is_control(*at)) {
             to += sprintf(to, "\\x%02x", (unsigned char)*at);
@@ -167,5 +175,5 @@ const char *printable(const char *text)
         }
     }
     *to = '\0';
-    return clean;
+    return copy->text;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verb_check.c - does a bundle keep the rules? Each rule is one function in lib/rules.c.
+ * verb_check.c - does a bundle keep the rules? Each rule is one function in lib/rules.c; the one
+ * about ownership, which needs the sources and clang, is lib/ownership.c.
  */
-#include "rules.h"
+#include "ownership.h"
 #include "subject.h"
 
 #include <inttypes.h>
@@ -10,6 +11,19 @@
 #include <string.h>
 
 #define CODES_MAX 1000u /* codes have three digits behind C0 */
+
+struct outcome {
+    struct findings findings;
+    struct ownership_result ownership;
+    uint32_t cells;
+};
+
+/* What of a rule could not be checked, and why; NULL: nothing. */
+static const char *not_checked(const struct outcome *outcome, enum rule rule)
+{
+    bool missing = rule == RULE_OWNERSHIP && outcome->ownership.not_checked[0];
+    return missing ? outcome->ownership.not_checked : NULL;
+}
 
 static uint32_t count_of(const struct findings *findings, enum rule rule)
 {
@@ -20,12 +34,21 @@ static uint32_t count_of(const struct findings *findings, enum rule rule)
     return count;
 }
 
-static void print_rule(const struct findings *findings, enum rule rule)
+static void print_rule(const struct outcome *outcome, enum rule rule)
 {
+    const struct findings *findings = &outcome->findings;
     const char *plain = colour(stdout, COLOUR_NONE);
+    const char *missing = not_checked(outcome, rule);
     uint32_t count = count_of(findings, rule);
-    printf("%s%s%s %-18s %s\n", colour(stdout, count ? COLOUR_RED : COLOUR_GREEN),
-           count ? "!" : "+", plain, rule_id(rule), rule_text(rule));
+    enum colour light = count ? COLOUR_RED : missing ? COLOUR_YELLOW : COLOUR_GREEN;
+    printf("%s%s%s %-18s %s\n", colour(stdout, light),
+           count     ? "!"
+           : missing ? "-"
+                     : "+",
+           plain, rule_id(rule), rule_text(rule));
+    if (missing) {
+        printf("  %snot checked:%s %s\n", colour(stdout, COLOUR_YELLOW), plain, missing);
+    }
     for (size_t i = 0; i < findings->count; i++) {
         const struct finding *finding = &findings->list[i];
         if (finding->rule == rule) {
@@ -49,26 +72,28 @@ static void print_help_lines(const struct findings *findings)
     }
 }
 
-static void print_table(const struct findings *findings, uint32_t cells)
+static void print_table(const struct outcome *outcome)
 {
+    const struct findings *findings = &outcome->findings;
     for (enum rule rule = 0; rule < RULE_COUNT; rule++) {
-        print_rule(findings, rule);
+        print_rule(outcome, rule);
     }
-    printf("%zu finding%s in %u cell%s\n", findings->count, findings->count == 1 ? "" : "s", cells,
-           cells == 1 ? "" : "s");
+    printf("%zu finding%s in %u cell%s\n", findings->count, findings->count == 1 ? "" : "s",
+           outcome->cells, outcome->cells == 1 ? "" : "s");
     print_help_lines(findings);
 }
 
-static int print_json(const struct subject *subject, const struct findings *findings,
-                      uint32_t cells)
+static int print_json(const struct subject *subject, const struct outcome *outcome)
 {
+    const struct findings *findings = &outcome->findings;
     json_t *root = json_root("check", 1);
     json_t *rules = json_array();
     json_t *list = json_array();
     for (enum rule rule = 0; rule < RULE_COUNT; rule++) {
-        json_array_append_new(rules, json_pack("{s:s, s:s, s:I}", "rule", rule_id(rule), "text",
-                                               rule_text(rule), "findings",
-                                               (json_int_t)count_of(findings, rule)));
+        json_array_append_new(rules, json_pack("{s:s, s:s, s:I, s:o}", "rule", rule_id(rule),
+                                               "text", rule_text(rule), "findings",
+                                               (json_int_t)count_of(findings, rule), "not_checked",
+                                               json_text_or_null(not_checked(outcome, rule))));
     }
     for (size_t i = 0; i < findings->count; i++) {
         const struct finding *finding = &findings->list[i];
@@ -78,7 +103,7 @@ static int print_json(const struct subject *subject, const struct findings *find
                             "where", json_text(finding->where), "what", json_text(finding->what)));
     }
     json_object_set_new(root, "input", json_text(subject->input));
-    json_object_set_new(root, "cell_count", json_integer(cells));
+    json_object_set_new(root, "cell_count", json_integer(outcome->cells));
     json_object_set_new(root, "rules", rules);
     json_object_set_new(root, "findings", list);
     return json_print(root);
@@ -102,22 +127,32 @@ static int choose_cells(const struct subject *subject, bool *chosen, uint32_t *c
     return EXIT_DONE;
 }
 
+static const char *clang_of(const struct arguments *arguments)
+{
+    const char *clang = argument_text(arguments, "clang");
+    clang = clang ? clang : getenv("CELLPACK_CLANG");
+    return clang && *clang ? clang : NULL;
+}
+
 static int answer(const struct arguments *arguments, const struct subject *subject)
 {
     bool *chosen = allocate(subject->model->cell_count + 1);
-    struct findings findings = {0};
-    uint32_t count;
-    int code = choose_cells(subject, chosen, &count);
-    if (!code && rules_check(subject->model, chosen, &findings)) {
+    struct outcome outcome = {0};
+    const struct ownership_request request = {.clang = clang_of(arguments),
+                                              .sources = argument_text(arguments, "sources")};
+    int code = choose_cells(subject, chosen, &outcome.cells);
+    if (!code && (rules_check(subject->model, chosen, &outcome.findings) ||
+                  ownership_check(subject->model, chosen, &request, &outcome.findings,
+                                  &outcome.ownership))) {
         internal_error("no memory for findings");
     }
     if (!code && arguments->format == FORMAT_JSON) {
-        code = print_json(subject, &findings, count);
+        code = print_json(subject, &outcome);
     } else if (!code) {
-        print_table(&findings, count);
+        print_table(&outcome);
     }
-    code = code ? code : findings.count ? EXIT_FAILED : EXIT_DONE;
-    findings_fini(&findings);
+    code = code ? code : outcome.findings.count ? EXIT_FAILED : EXIT_DONE;
+    findings_fini(&outcome.findings);
     free(chosen);
     return code;
 }
@@ -136,6 +171,16 @@ static int run(const struct arguments *arguments)
 
 static const struct option options[] = {
     OPTION_CELLS,
+    {.name = "sources",
+     .type = OPTION_TEXT,
+     .value = "FOLDER",
+     .words = WORDS_FOLDER,
+     .help = "with CELL.sources (else beside the cells)"},
+    {.name = "clang",
+     .type = OPTION_TEXT,
+     .value = "PROGRAM",
+     .words = WORDS_FILE,
+     .help = "for ownership (else $CELLPACK_CLANG, clang-19..)"},
     {.name = NULL},
 };
 

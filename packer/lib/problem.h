@@ -48,7 +48,9 @@
     X(CHECK_CYCLE, 502, ERR_CYCLE, "cells need each other in a circle")                            \
     X(CHECK_UNWIND, 503, ERR_NOT_FOUND, "a function has no unwind entry")                          \
     X(CHECK_STATE, 504, ERR_PERMISSION, "an application has mutable statics")                      \
-    X(CHECK_APPLICATION, 505, ERR_PERMISSION, "a cell needs an application")
+    X(CHECK_APPLICATION, 505, ERR_PERMISSION, "a cell needs an application")                       \
+    X(CHECK_OWNERSHIP, 506, ERR_STATE, "an owned handle is not used as its contract says")         \
+    X(CHECK_LOCKS, 507, ERR_STATE, "a lock is not used as its contract says")
 
 enum problem_code {
     PROBLEM_NONE = 0,

@@ -35,25 +35,40 @@ static struct finding *new_finding(struct findings *findings)
     return &findings->list[findings->count];
 }
 
+static void add_list(struct findings *findings, enum rule rule, unsigned code, const char *cell,
+                     char *where, const char *format, va_list list)
+{
+    struct finding *finding = new_finding(findings);
+    char *what = NULL;
+    int length = vasprintf(&what, format, list);
+    if (!finding || !where || length < 0) {
+        findings->failed = true;
+        free(where);
+        free(length < 0 ? NULL : what);
+        return;
+    }
+    *finding = (struct finding){rule, code, cell, where, what};
+    findings->count++;
+}
+
+void findings_add(struct findings *findings, enum rule rule, unsigned code, const char *cell,
+                  char *where, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    add_list(findings, rule, code, cell, where, format, list);
+    va_end(list);
+}
+
 /* `where` is owned by the finding from here on. */
 PRINTF_LIKE(6, 7)
 static void add(const struct checking *checking, enum rule rule, unsigned code, const char *cell,
                 char *where, const char *format, ...)
 {
-    struct findings *findings = checking->findings;
-    struct finding *finding = new_finding(findings);
-    char *what = NULL;
     va_list list;
     va_start(list, format);
-    int length = vasprintf(&what, format, list);
+    add_list(checking->findings, rule, code, cell, where, format, list);
     va_end(list);
-    if (!finding || !where || length < 0) {
-        findings->failed = true;
-        free(where);
-        return;
-    }
-    *finding = (struct finding){rule, code, cell, where, what};
-    findings->count++;
 }
 
 PRINTF_LIKE(1, 2)

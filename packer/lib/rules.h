@@ -5,7 +5,8 @@
  * Why: what the compiler and the kernel's reader cannot see of one cell by itself shows in the
  * bundle: cycles, missing symbols, exports without a prefix, functions that cannot be unwound.
  *
- * Rules: pure; a finding carries a code of problem.h or diag.h, which `cellpack explain` explains.
+ * Rules: pure, but for the rule `ownership`, which has a file of its own (ownership.h); a finding
+ * carries a code of problem.h or diag.h, which `cellpack explain` explains.
  */
 #pragma once
 
@@ -22,7 +23,8 @@
     X(ACYCLIC, "acyclic", "cells do not need each other in a circle")                              \
     X(UNWIND, "unwind", "every function has an entry in .cell.unwind")                             \
     X(STATELESS, "stateless", "applications have no mutable statics")                              \
-    X(APPLICATION, "application", "nobody needs an application")
+    X(APPLICATION, "application", "nobody needs an application")                                   \
+    X(OWNERSHIP, "ownership", "handles and locks are used as their contracts say")
 
 enum rule {
 #define RULE_ENUMERATOR_(name, id, text) RULE_##name,
@@ -50,6 +52,10 @@ struct findings {
  */
 MUST_CHECK enum status rules_check(const struct model *model, const bool *chosen,
                                    struct findings *out_findings);
+
+/* Adds one; takes over `where`, which may be NULL for lack of memory. */
+void findings_add(struct findings *findings, enum rule rule, unsigned code, const char *cell,
+                  char *where, const char *format, ...) PRINTF_LIKE(6, 7);
 void findings_fini(struct findings *findings);
 
 const char *rule_id(enum rule rule);

@@ -92,10 +92,11 @@ static void demand_symbols(struct cell_namespace *namespace, struct span file)
     }
 }
 
-/* Every section must be found by its address while it is loaded. */
-static void check_addresses(const struct cell_namespace *namespace)
+/* Every cell must be found by its name, and every section by its address. */
+static void check_cells(const struct cell_namespace *namespace)
 {
     for (const struct cell *cell = namespace->first; cell; cell = cell->next) {
+        check(cell_namespace_find_cell(namespace, cell->name) == cell);
         for (uint32_t i = 0; i < cell->object.section_count; i++) {
             const struct section *section = &cell->sections[i];
             if (section->region != REGION_NONE && section->size > 0) {
@@ -152,7 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             demand_symbols(&namespace, file);
         }
         load_members(&namespace);
-        check_addresses(&namespace);
+        check_cells(&namespace);
         unload_all(&namespace);
         check(cell_namespace_fini(&namespace) == OK);
         struct trace after = measure();

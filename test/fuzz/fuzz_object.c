@@ -48,16 +48,46 @@ static void *allocate(size_t count, size_t size, int fill)
     return block;
 }
 
-static void read_names(const struct elf_object *object)
+/* A string of table `table`, with its end. */
+static void check_name(const struct elf_object *object, uint32_t table, const char *name)
 {
-    size_t length = 0;
-    for (uint32_t i = 0; i < object->section_count; i++) {
-        length += strlen(elf_object_section_name(object, i));
-    }
+    const struct elf64_shdr *section = &object->sections[table];
+    uint64_t start = (uint64_t)((const uint8_t *)name - object->file.base) - section->sh_offset;
+    check(start < section->sh_size && strlen(name) < section->sh_size - start);
+}
+
+static void check_symbols(const struct elf_object *object)
+{
     for (uint32_t i = 0; i < object->symbol_count; i++) {
-        length += strlen(elf_object_symbol_name(object, i));
+        const struct elf64_sym *symbol = &object->symbols[i];
+        uint16_t index = symbol->st_shndx;
+        check_name(object, object->sections[object->symbol_table].sh_link,
+                   elf_object_symbol_name(object, i));
+        check((elf_symbol_binding(symbol) == STB_LOCAL) == (i < object->first_global));
+        check(index == SHN_ABS || index < object->section_count);
+        if (index != SHN_ABS && index != SHN_UNDEF && elf_object_section_is_loaded(object, index)) {
+            uint64_t size = object->sections[index].sh_size;
+            check(symbol->st_value <= size && symbol->st_size <= size - symbol->st_value);
+        }
     }
-    __asm__ volatile("" : : "r"(length));
+}
+
+/* What elf_object.h promises to everybody behind. */
+static void check_promises(const struct elf_object *object)
+{
+    const struct elf64_ehdr *header = (const struct elf64_ehdr *)object->file.base;
+    for (uint32_t i = 0; i < object->section_count; i++) {
+        const struct elf64_shdr *section = &object->sections[i];
+        struct span bytes = elf_object_section_bytes(object, i);
+        check_name(object, header->e_shstrndx, elf_object_section_name(object, i));
+        check(bytes.size == 0 || span_holds(object->file, section->sh_offset, bytes.size));
+        if (elf_object_section_is_loaded(object, i)) {
+            check(section->sh_addralign <= ELF_OBJECT_MAX_ALIGNMENT);
+            check((section->sh_addralign & (section->sh_addralign - 1)) == 0);
+            check(!(section->sh_flags & SHF_WRITE) || !(section->sh_flags & SHF_EXECINSTR));
+        }
+    }
+    check_symbols(object);
 }
 
 /* Every kind of answer: no symbol, absolute, data, a function with and without an entry. */
@@ -215,7 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         diag_format(&diag, line, sizeof(line));
         return 0;
     }
-    read_names(&object);
+    check_promises(&object);
     if (cell_info_read(&object, &info, &diag) == OK) {
         check(strlen(info.name) < CELL_INFO_NAME_SIZE && info.version && info.kind);
     }

@@ -120,6 +120,78 @@
 /* What breaks the rules above is a programmer's error: the CPU reports it where it happens. */
 #define OWN_DEMAND_(condition) ((condition) ? (void)0 : __builtin_trap())
 
+/* ---- slots and their chain ---- */
+
+/*
+ * The head of every slot. The tag is the slot's address xor its drop function: it says that this
+ * memory is a live slot, of which type, even when the chain is broken.
+ */
+struct own_slot {
+    struct own_slot *below; /* the chain, towards older slots */
+    uintptr_t tag;          /* 0 while not linked */
+    void *handle;           /* NULL: empty */
+    void **peer;            /* the other side of a move under way, else NULL */
+};
+
+typedef void (*own_drop_t)(void **handle);
+
+/*
+ * The newest slot of this task, NULL when it has none: a field of the CPU's own memory
+ * (cpu_local.h), which a switch of tasks saves and loads; on the host a variable of the thread.
+ */
+#define OWN_TOP_OFFSET 8u /* from %gs */
+#if __STDC_HOSTED__
+extern __thread struct own_slot *own_thread_top;
+    #define OWN_TOP own_thread_top
+#else
+    #define OWN_TOP (*(struct own_slot * __seg_gs *)OWN_TOP_OFFSET)
+#endif
+
+/* Links an empty slot; `drop` is its type's drop function. */
+static inline void own_enter(struct own_slot *slot, own_drop_t drop)
+{
+    slot->handle = NULL;
+    slot->peer = NULL;
+    slot->below = OWN_TOP;
+    COMPILER_BARRIER();
+    slot->tag = (uintptr_t)slot ^ (uintptr_t)drop;
+    COMPILER_BARRIER();
+    OWN_TOP = slot;
+    COMPILER_BARRIER();
+}
+
+/* Releases what the slot holds, unless a move that was interrupted left it to the other side. */
+static inline void own_release(struct own_slot *slot, own_drop_t drop)
+{
+    bool was_moved = slot->peer && *slot->peer == slot->handle;
+    if (slot->handle && !was_moved) {
+        drop(&slot->handle);
+    }
+}
+
+/* Ends a slot's scope: release, unlink, and only then forget that it was one. */
+static inline void own_leave(struct own_slot *slot, own_drop_t drop)
+{
+    COMPILER_BARRIER();
+    own_release(slot, drop);
+    COMPILER_BARRIER();
+    OWN_DEMAND_(OWN_TOP == slot); /* else scopes were left out of order */
+    OWN_TOP = slot->below;
+    COMPILER_BARRIER();
+    slot->tag = 0;
+    COMPILER_BARRIER();
+}
+
+/*
+ * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of
+ * a fault: it pops a slot before it drops it, so a drop that faults is not tried twice, and it
+ * stops at the first link that is not a live slot between `low` and `high`, the bounds of the
+ * stack. Returns how many were released.
+ */
+CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
+
+/* ---- how owned variables are written ---- */
+
 #if OWN_PLAIN
 
     #if OWN_CONTRACTS
@@ -166,91 +238,20 @@
             type##_lock(lock, &(name))
     #endif
 
-    #define OWNED(type, name)   struct type *name __attribute__((cleanup(type##_drop))) = NULL
-    #define SLOT(name)          (&(name))
-    #define REF(name)           (own_borrow(&(name)), (name))
-    #define HELD(name)          own_held(&(name))
-    #define MOVE(lvalue, name)  own_move(&(lvalue), &(name))
-    #define STORE(field, name)  own_store(&(field), &(name))
+    /* Another name than the slot's: findings show which pointers have a cleanup. */
+    #define OWNED(type, name)   struct type *name##_slot __attribute__((cleanup(type##_drop))) = NULL
+    #define SLOT(name)          (&name##_slot)
+    #define REF(name)           (own_borrow(&name##_slot), name##_slot)
+    #define HELD(name)          own_held(&name##_slot)
+    #define MOVE(lvalue, name)  own_move(&(lvalue), &name##_slot)
+    #define STORE(field, name)  own_store(&(field), &name##_slot)
     #define STORED(field)       (own_stored(&(field)), (field))
-    #define LOAD(name, field)   own_load(&(name), &(field))
-    #define TAKE(name, slot)    own_move(&(name), slot)
+    #define LOAD(name, field)   own_load(&name##_slot, &(field))
+    #define TAKE(name, slot)    own_move(&name##_slot, slot)
     #define FILL(out, resource) own_fill(out, resource)
     #define EMPTY(slot)         own_empty(slot)
 
 #else
-
-/* ---- what runs ---- */
-
-/*
- * The head of every slot. The tag is the slot's address xor its drop function: it says that this
- * memory is a live slot, of which type, even when the chain is broken.
- */
-struct own_slot {
-    struct own_slot *below; /* the chain, towards older slots */
-    uintptr_t tag;          /* 0 while not linked */
-    void *handle;           /* NULL: empty */
-    void **peer;            /* the other side of a move under way, else NULL */
-};
-
-typedef void (*own_drop_t)(void **handle);
-
-    /*
-     * The newest slot of this task, NULL when it has none: a field of the CPU's own memory
-     * (cpu_local.h), which a switch of tasks saves and loads; on the host a variable of the thread.
-     */
-    #define OWN_TOP_OFFSET 8u /* from %gs */
-    #if __STDC_HOSTED__
-extern __thread struct own_slot *own_thread_top;
-        #define OWN_TOP own_thread_top
-    #else
-        #define OWN_TOP (*(struct own_slot * __seg_gs *)OWN_TOP_OFFSET)
-    #endif
-
-/* Links an empty slot; `drop` is its type's drop function. */
-static inline void own_enter(struct own_slot *slot, own_drop_t drop)
-{
-    slot->handle = NULL;
-    slot->peer = NULL;
-    slot->below = OWN_TOP;
-    COMPILER_BARRIER();
-    slot->tag = (uintptr_t)slot ^ (uintptr_t)drop;
-    COMPILER_BARRIER();
-    OWN_TOP = slot;
-    COMPILER_BARRIER();
-}
-
-/*
- * Releases what the slot holds, unless a move that was interrupted left it to the other side.
- */
-static inline void own_release(struct own_slot *slot, own_drop_t drop)
-{
-    bool was_moved = slot->peer && *slot->peer == slot->handle;
-    if (slot->handle && !was_moved) {
-        drop(&slot->handle);
-    }
-}
-
-/* Ends a slot's scope: release, unlink, and only then forget that it was one. */
-static inline void own_leave(struct own_slot *slot, own_drop_t drop)
-{
-    COMPILER_BARRIER();
-    own_release(slot, drop);
-    COMPILER_BARRIER();
-    OWN_DEMAND_(OWN_TOP == slot); /* else scopes were left out of order */
-    OWN_TOP = slot->below;
-    COMPILER_BARRIER();
-    slot->tag = 0;
-    COMPILER_BARRIER();
-}
-
-/*
- * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of
- * a fault: it pops a slot before it drops it, so a drop that faults is not tried twice, and it
- * stops at the first link that is not a live slot between `low` and `high`, the bounds of the
- * stack. Returns how many were released.
- */
-CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
 
     /* What the header of a handle declares, behind `struct OWN_CAPABILITY("thing") thing;`. */
     #define OWN_DECLARE(type)                                          \

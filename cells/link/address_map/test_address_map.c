@@ -152,6 +152,24 @@ static void test_address_map_cells_may_interleave(void **state)
     change(NULL, &b);
 }
 
+static void test_address_map_neighbours_are_told_apart(void **state)
+{
+    (void)state;
+    struct sample samples[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        begin(&samples[i]);
+        add(&samples[i], REGION_TEXT, 0x1000 + 0x10 * i, 0x10);
+        change(&samples[i], NULL);
+    }
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_ptr_equal(address_map_find(0x1000 + 0x10 * i), &samples[i].sections[0]);
+        assert_ptr_equal(address_map_find(0x100f + 0x10 * i), &samples[i].sections[0]);
+    }
+    for (int i = 0; i < 3; i++) {
+        change(NULL, &samples[i]);
+    }
+}
+
 static void test_address_map_prepared_table_is_not_seen_before_it_is_published(void **state)
 {
     (void)state;
@@ -235,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_address_map_finds_the_section_at_every_byte),
         cmocka_unit_test(test_address_map_end_of_the_address_space_is_usable),
         cmocka_unit_test(test_address_map_cells_may_interleave),
+        cmocka_unit_test(test_address_map_neighbours_are_told_apart),
         cmocka_unit_test(test_address_map_prepared_table_is_not_seen_before_it_is_published),
         cmocka_unit_test(test_address_map_without_memory_changes_nothing),
         cmocka_unit_test(test_address_map_keeps_two_tables_at_most),

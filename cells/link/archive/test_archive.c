@@ -240,7 +240,9 @@ static enum status read_second(struct archive_member *member, struct diag *diag)
 {
     struct span file = copy();
     struct archive archive;
-    assert_int_equal(archive_open(file, &archive, NULL), OK); /* what precedes it is usable */
+    *diag = (struct diag){.code = DIAG_NONE};
+    assert_int_equal(archive_open(file, &archive, diag), OK); /* what precedes it is usable */
+    assert_int_equal(diag->code, DIAG_NONE);
     assert_int_equal(archive_member_at(&archive, FIRST_AT, member, diag), OK);
     *diag = (struct diag){.code = DIAG_NONE};
     enum status status = archive_member_at(&archive, SECOND_AT, member, diag);
@@ -334,6 +336,23 @@ static void test_archive_long_name_must_end_in_its_table(void **state)
     assert_int_equal(diag.code, DIAG_ARCHIVE_NAME);
 }
 
+static void test_archive_long_names_start_at_their_offsets(void **state)
+{
+    (void)state;
+    struct archive archive;
+    struct archive_member member;
+    start();
+    put_member("/", "\0\0\0\0", 4);
+    put_member("//", "the_first_long_name/\nthe_second_one/\n", 37);
+    uint64_t at = put_member("/21", "12", 2);
+    struct span file = copy();
+    assert_int_equal(archive_open(file, &archive, NULL), OK);
+    assert_int_equal(archive.first_member, at);
+    assert_int_equal(archive_member_at(&archive, at, &member, NULL), OK);
+    assert_string_equal(member.name, "the_second_one");
+    free((void *)file.base);
+}
+
 static void test_archive_name_of_limit_size_is_refused(void **state)
 {
     (void)state;
@@ -402,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_archive_truncated_member_is_named),
         cmocka_unit_test(test_archive_size_beyond_all_bounds_is_refused),
         cmocka_unit_test(test_archive_long_name_must_end_in_its_table),
+        cmocka_unit_test(test_archive_long_names_start_at_their_offsets),
         cmocka_unit_test(test_archive_name_of_limit_size_is_refused),
         cmocka_unit_test(test_archive_last_member_of_odd_size_needs_no_padding),
         cmocka_unit_test(test_archive_member_offset_near_the_end_of_all_numbers_is_absent),

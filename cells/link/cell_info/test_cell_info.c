@@ -106,10 +106,22 @@ static void test_cell_info_string_without_end_is_refused(void **state)
     free(block);
 }
 
+static void test_cell_info_every_letter_of_a_name_is_accepted(void **state)
+{
+    (void)state;
+    struct cell_info info;
+    assert_int_equal(
+        cell_info_parse(NOTE("format=1\0name=_abcdefghijklmnopqrstuvwxyz_0123456789\0" REST), &info,
+                        NULL),
+        OK);
+    assert_string_equal(info.name, "_abcdefghijklmnopqrstuvwxyz_0123456789");
+}
+
 static void test_cell_info_unusable_name_is_refused(void **state)
 {
     (void)state;
-    static const char *const names[] = {"", "Hello", "he-llo", "he llo", "../x", "h\xc3\xa9"};
+    static const char *const names[] = {"",          "Hello", "he-llo", "he llo", "../x",
+                                        "h\xc3\xa9", "a`",    "a{",     "a:"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         char note[200] = "format=1";
         size_t size = 9;
@@ -177,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_cell_info_missing_key_is_refused_at_the_end),
         cmocka_unit_test(test_cell_info_key_stated_twice_is_refused),
         cmocka_unit_test(test_cell_info_string_without_end_is_refused),
+        cmocka_unit_test(test_cell_info_every_letter_of_a_name_is_accepted),
         cmocka_unit_test(test_cell_info_unusable_name_is_refused),
         cmocka_unit_test(test_cell_info_name_of_limit_size_is_refused),
         cmocka_unit_test(test_cell_info_read_finds_the_section),

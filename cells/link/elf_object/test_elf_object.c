@@ -398,6 +398,17 @@ static void test_elf_object_symbol_at_the_end_of_its_section_is_accepted(void **
     elf_builder_fini(&builder);
 }
 
+static void test_elf_object_name_of_the_source_file_is_accepted(void **state)
+{
+    (void)state;
+    struct elf_builder builder;
+    struct elf_object object;
+    elf_builder_init(&builder);
+    elf_add_symbol(&builder, "hello.c", STB_LOCAL, STT_FILE, SHN_ABS, 0, 0);
+    expect_open(&builder, &object);
+    elf_builder_fini(&builder);
+}
+
 static void test_elf_object_what_is_not_loaded_has_fewer_rules(void **state)
 {
     (void)state;
@@ -521,6 +532,7 @@ int main(void)
         cmocka_unit_test(test_elf_object_gnu_abi_is_accepted),
         cmocka_unit_test(test_elf_object_without_symbols_is_accepted),
         cmocka_unit_test(test_elf_object_symbol_at_the_end_of_its_section_is_accepted),
+        cmocka_unit_test(test_elf_object_name_of_the_source_file_is_accepted),
         cmocka_unit_test(test_elf_object_what_is_not_loaded_has_fewer_rules),
         cmocka_unit_test(test_elf_object_loadable_types_are_accepted),
         cmocka_unit_test(test_elf_object_section_of_limit_size_is_accepted),

@@ -284,6 +284,16 @@ enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
 {
     struct cell *cell = unit->cell;
     const struct elf_object *object = &cell->object;
+    struct relocation_batch batch = {
+        .object = object,
+        .symbols = unit->resolved,
+        .records = cell->dependencies,
+        .sections = cell->sections,
+        .functions = cell->functions,
+        .function_count = cell->function_count,
+        .entry_count = &cell->entry_count,
+        .entries = cell->entries,
+    };
     uint64_t done = 0;
     for (uint32_t i = 0; i < object->section_count; i++) {
         if (!elf_object_is_relocation(object, i)) {
@@ -292,34 +302,25 @@ enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
         uint32_t target = object->sections[i].sh_info;
         struct section *source = &cell->sections[target];
         const struct section_place *place = &unit->places[target];
-        uint64_t count;
-        elf_object_relocations(object, i, &count);
         if (source->outgoing_count) { /* one array a section: a second table would tear it apart */
             return diag_set(diag, DIAG_ELF_SECTION_LINK,
                             &(struct diag_site){.section = elf_object_section_name(object, i),
                                                 .found = target});
         }
-        struct relocation_batch batch = {
-            .object = object,
-            .section = target,
-            .relocation_section = i,
-            .symbols = unit->resolved,
-            .bytes = unit->bytes[place->region] + place->offset,
-            .address = source->address,
-            .source = source,
-            .records = cell->dependencies ? cell->dependencies + done : NULL,
-            .sections = cell->sections,
-            .functions = cell->functions,
-            .function_count = cell->function_count,
-            .entry_count = &cell->entry_count,
-            .entries = cell->entries,
-        };
+        batch.section = target;
+        batch.relocation_section = i;
+        batch.bytes = unit->bytes[place->region] + place->offset;
+        batch.address = source->address;
+        batch.source = source;
         enum status status = relocation_apply(&batch, diag);
         if (status != OK) {
             return status;
         }
+        uint64_t count;
+        elf_object_relocations(object, i, &count);
         source->outgoing = batch.records;
         source->outgoing_count = (uint32_t)count;
+        batch.records += batch.records ? count : 0;
         done += count;
     }
     cell->dependency_count = (uint32_t)done;

@@ -193,8 +193,9 @@ static void test_link_unit_exports_get_address_and_entry(void **state)
     elf_add_symbol(&bench.builder, "label", STB_GLOBAL, STT_NOTYPE, text, 8, 0);
     elf_add_symbol(&bench.builder, "variable", STB_GLOBAL, STT_OBJECT, data, 4, 0);
     elf_add_symbol(&bench.builder, "absolute", STB_GLOBAL, STT_NOTYPE, SHN_ABS, 5, 0);
+    elf_add_symbol(&bench.builder, "no_code", STB_GLOBAL, STT_FUNC, data, 8, 0);
     place(&bench);
-    assert_int_equal(bench.cell.symbol_count, 6);
+    assert_int_equal(bench.cell.symbol_count, 7);
     assert_int_equal(bench.cell.function_count, 3); /* two names of one function count once */
     const struct symbol *second = export_named(&bench, "second");
     assert_int_equal(second->address, TEXT_AT + 16 + 8);
@@ -209,6 +210,8 @@ static void test_link_unit_exports_get_address_and_entry(void **state)
     assert_int_equal(export_named(&bench, "label")->address, TEXT_AT + 16 + 8);
     assert_int_equal(export_named(&bench, "variable")->address, DATA_AT + 4);
     assert_int_equal(export_named(&bench, "variable")->entry, 0);
+    assert_int_equal(export_named(&bench, "no_code")->address, DATA_AT + 8);
+    assert_int_equal(export_named(&bench, "no_code")->entry, 0);
     assert_int_equal(export_named(&bench, "absolute")->address, 5);
     assert_null(export_named(&bench, "absolute")->section);
     assert_int_equal(bench.cell.entry_count, 2); /* the local one's address is not taken */

@@ -179,6 +179,44 @@ static uint64_t field_end(uint64_t size, uint64_t width)
     return size >= width ? size - width + 1 : 0;
 }
 
+/* Stores `value` (S + A) as the kind says, if it fits. */
+static enum status store_value(const struct relocation_batch *batch, const struct elf64_rela *rela,
+                               uint64_t value, struct diag *diag)
+{
+    uint8_t *field = batch->bytes + rela->r_offset;
+    const uint64_t place = batch->address + rela->r_offset;
+    switch (rela->r_type) {
+    case R_X86_64_PC32:
+    case R_X86_64_PLT32:
+        value -= place;
+        if (UNLIKELY(!sign_extends(value))) {
+            return refuse(batch, rela, DIAG_LINK_OVERFLOW, INT32_MAX, value, diag);
+        }
+        store32(field, value);
+        return OK;
+    case R_X86_64_32S:
+        if (UNLIKELY(!sign_extends(value))) {
+            return refuse(batch, rela, DIAG_LINK_OVERFLOW, INT32_MAX, value, diag);
+        }
+        store32(field, value);
+        return OK;
+    case R_X86_64_32:
+        if (UNLIKELY(value != (uint32_t)value)) {
+            return refuse(batch, rela, DIAG_LINK_OVERFLOW, UINT32_MAX, value, diag);
+        }
+        store32(field, value);
+        return OK;
+    case R_X86_64_64:
+        store64(field, value);
+        return OK;
+    case R_X86_64_PC64:
+        store64(field, value - place);
+        return OK;
+    default:
+        return refuse(batch, rela, DIAG_LINK_RELOCATION_TYPE, 0, rela->r_type, diag);
+    }
+}
+
 /* Any relocation, with every check. */
 static enum status apply_one(const struct relocation_scope *scope, const struct elf64_rela *rela,
                              struct dependency *record, struct diag *diag)
@@ -191,67 +229,33 @@ static enum status apply_one(const struct relocation_scope *scope, const struct 
     const struct link_symbol *symbol = &batch->symbols[rela->r_sym];
     const uint64_t offset = rela->r_offset;
     const uint32_t type = rela->r_type;
+    const bool is_none = type == R_X86_64_NONE;
     const bool is_operand = scope->is_code && relocation_is_operand(type);
     const uint64_t bias = is_operand ? RELOCATION_OPERAND_SIZE : 0;
     const uint64_t target_offset = symbol->offset + (uint64_t)rela->r_addend + bias; /* may wrap */
     uint64_t value = symbol->value + (uint64_t)rela->r_addend;
-    struct section *target = symbol->section;
-    bool via_entry = false;
-
-    if (offset >= (type == R_X86_64_64 || type == R_X86_64_PC64 ? scope->end64 : scope->end32)) {
-        if (type != R_X86_64_NONE) {
-            return refuse_offset(batch, rela, diag);
-        }
+    uint64_t info = info_of(rela);
+    const bool is_wide = type == R_X86_64_64 || type == R_X86_64_PC64;
+    if (offset >= (is_wide ? scope->end64 : scope->end32) && !is_none) {
+        return refuse_offset(batch, rela, diag);
     }
-    if (symbol->kind != LINK_SYMBOL_DATA && type != R_X86_64_NONE) {
+    if (symbol->kind != LINK_SYMBOL_DATA && !is_none) {
         if (symbol->kind == LINK_SYMBOL_NOT_LOADED) {
             return refuse(batch, rela, DIAG_LINK_NOT_LOADED, 0, 0, diag);
         }
         bool is_branch = is_operand && relocation_is_branch(batch->bytes, offset);
-        if (!is_branch && !scope->binds_to_functions) {
-            uint64_t entry = entry_for(batch, symbol, (int64_t)target_offset);
-            value = entry ? entry - bias : value;
-            via_entry = entry != 0;
-        }
+        uint64_t entry = is_branch || scope->binds_to_functions
+                             ? 0
+                             : entry_for(batch, symbol, (int64_t)target_offset);
+        value = entry ? entry - bias : value;
+        info |= entry ? INFO_VIA_ENTRY : 0;
     }
-    switch (type) {
-    case R_X86_64_PC32:
-    case R_X86_64_PLT32:
-        value -= batch->address + offset;
-        if (UNLIKELY(!sign_extends(value))) {
-            return refuse(batch, rela, DIAG_LINK_OVERFLOW, INT32_MAX, value, diag);
-        }
-        store32(batch->bytes + offset, value);
-        break;
-    case R_X86_64_32S:
-        if (UNLIKELY(!sign_extends(value))) {
-            return refuse(batch, rela, DIAG_LINK_OVERFLOW, INT32_MAX, value, diag);
-        }
-        store32(batch->bytes + offset, value);
-        break;
-    case R_X86_64_32:
-        if (UNLIKELY(value != (uint32_t)value)) {
-            return refuse(batch, rela, DIAG_LINK_OVERFLOW, UINT32_MAX, value, diag);
-        }
-        store32(batch->bytes + offset, value);
-        break;
-    case R_X86_64_64:
-        store64(batch->bytes + offset, value);
-        break;
-    case R_X86_64_PC64:
-        store64(batch->bytes + offset, value - (batch->address + offset));
-        break;
-    case R_X86_64_NONE:
-        target = NULL;
-        break;
-    default:
-        return refuse(batch, rela, DIAG_LINK_RELOCATION_TYPE, 0, type, diag);
+    enum status status = is_none ? OK : store_value(batch, rela, value, diag);
+    if (status == OK && record) {
+        write_record(record, batch->source, is_none ? NULL : symbol->section, offset, target_offset,
+                     info);
     }
-    if (record) {
-        write_record(record, batch->source, target, offset, target_offset,
-                     info_of(rela) | (via_entry ? INFO_VIA_ENTRY : 0));
-    }
-    return OK;
+    return status;
 }
 
 static void apply_fast(const struct relocation_scope *scope, struct relocation_cursor *cursor)
@@ -267,25 +271,24 @@ enum status relocation_apply(const struct relocation_batch *batch, struct diag *
 {
     const struct elf_object *object = batch->object;
     const struct elf64_shdr *header = &object->sections[batch->section];
-    uint64_t count;
-    const struct elf64_rela *rela =
-        elf_object_relocations(object, batch->relocation_section, &count);
+    const struct elf64_shdr *table = &object->sections[batch->relocation_section];
+    const uint8_t *first = object->file.base + table->sh_offset;
     const bool is_code = (header->sh_flags & SHF_EXECINSTR) != 0;
     const struct relocation_scope scope = {
         .batch = batch,
-        .end = rela + count,
+        .end = (const struct elf64_rela *)(first + table->sh_size),
         .end32 = field_end(header->sh_size, 4),
         .end64 = field_end(header->sh_size, 8),
         .is_code = is_code,
         .binds_to_functions = !is_code && describes_code(object, batch->section),
     };
-    struct relocation_cursor cursor = {rela, batch->records};
+    struct relocation_cursor cursor = {(const struct elf64_rela *)first, batch->records};
     while (cursor.rela != scope.end) {
         if (cursor.record) {
             apply_fast(&scope, &cursor);
-        }
-        if (cursor.rela == scope.end) {
-            break;
+            if (cursor.rela == scope.end) {
+                break;
+            }
         }
         enum status status = apply_one(&scope, cursor.rela, cursor.record, diag);
         if (status != OK) {

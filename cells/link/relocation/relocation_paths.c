@@ -67,79 +67,65 @@ void relocation_apply_operands(const struct relocation_scope *scope,
 }
 
 /*
- * Offsets of the target from `first` on, `length` of them, that bind to the place itself. The
- * section's functions before `next` start before `first`, and `next` does not.
+ * Offsets of the target from `first` on, `length` of them, that bind to the place itself. Of the
+ * target's functions, from `begin` to `end`, those before `next` start before `first`.
  */
 struct window {
     uint64_t first;
     uint64_t length;
     struct function *next; /* NULL when functions do not matter */
+    struct function *begin;
+    struct function *end;
 };
 
-/* Is there a function of this section at or before `offset`? */
-static inline bool precedes(const struct function *function, const struct function *end,
-                            uint32_t section, uint64_t offset)
+NOINLINE static struct function *search_next(const struct window *window, uint64_t offset)
 {
-    return function != end && function->section == section && function->offset <= offset;
-}
-
-/* The first function that starts behind `offset`, which is inside the section. */
-NOINLINE static struct function *search_next(const struct relocation_batch *batch,
-                                             const struct section *section, uint64_t offset)
-{
-    return relocation_find_function(batch->functions, batch->function_count, section->index,
-                                    (uint32_t)offset + 1);
+    return relocation_find_function(window->begin, (uint32_t)(window->end - window->begin),
+                                    window->begin->section, (uint32_t)offset + 1);
 }
 
 /*
- * Moves the window to where `offset`, inside the section, is: behind the last function that starts
- * there or before. Returns the function that starts at `offset`, or NULL.
+ * Moves the window to where `offset` is, inside the target of `size` bytes: behind the last function
+ * that starts there or before. Returns the function that starts at `offset`, or NULL.
  */
-static inline struct function *move_window(const struct relocation_batch *batch,
-                                           const struct section *section, uint64_t offset,
-                                           struct window *window)
+static inline struct function *move_window(struct window *window, uint64_t offset, uint64_t size)
 {
-    struct function *const end = batch->functions + batch->function_count;
-    const uint32_t index = section->index;
     struct function *next = window->next; /* tables are sorted: nearly always one further */
-    if (precedes(next, end, index, offset)) {
+    if (next != window->end && next->offset <= offset) {
         next++;
     }
-    if (precedes(next, end, index, offset) || offset < window->first) {
-        next = search_next(batch, section, offset);
+    if ((next != window->end && next->offset <= offset) || offset < window->first) {
+        next = search_next(window, offset);
     }
-    struct function *start = next != batch->functions ? next - 1 : NULL;
-    if (start && start->section != index) {
-        start = NULL;
-    }
-    window->first = start ? start->offset + 1 : 0;
-    window->length =
-        (precedes(next, end, index, section->size) ? next->offset : section->size + 1) -
-        window->first;
+    window->first = next != window->begin ? next[-1].offset + 1 : 0;
+    window->length = (next != window->end ? next->offset : size + 1) - window->first;
     window->next = next;
-    return start && start->offset == offset ? start : NULL;
+    return window->first == offset + 1 ? next - 1 : NULL;
 }
 
 /*
- * Opens an empty window at the first reference of a run, at `offset`; false: the run has to go the
- * general way.
+ * Opens the window of a run, empty where functions matter; false: the run has to go the general
+ * way.
  */
 static bool open_window(const struct relocation_scope *scope, const struct link_symbol *symbol,
-                        uint64_t offset, struct window *out_window)
+                        struct window *out_window)
 {
     const struct relocation_batch *batch = scope->batch;
     const struct section *section = symbol->section;
-    if (!section || symbol->kind == LINK_SYMBOL_NOT_LOADED || offset > section->size) {
+    if (!section || symbol->kind == LINK_SYMBOL_NOT_LOADED) {
         return false;
     }
     if (symbol->kind == LINK_SYMBOL_DATA || scope->binds_to_functions) {
         *out_window = (struct window){.length = section->size + 1};
         return true;
     }
+    struct function *const end = batch->functions + batch->function_count;
+    struct function *begin =
+        relocation_find_function(batch->functions, batch->function_count, section->index, 0);
     *out_window = (struct window){
-        .first = offset,
-        .next = relocation_find_function(batch->functions, batch->function_count, section->index,
-                                         (uint32_t)offset),
+        .next = begin,
+        .begin = begin,
+        .end = relocation_find_function(begin, (uint32_t)(end - begin), section->index + 1, 0),
     };
     return is_own(batch, section) && !symbol->entry;
 }
@@ -152,7 +138,16 @@ static bool is_near(const struct relocation_batch *batch, const struct link_symb
            sign_extends(distance - batch->object->sections[batch->section].sh_size);
 }
 
-/* The loop; compiled once for each of the two kinds of field. */
+static inline void store_field(uint8_t *bytes, uint64_t offset, uint64_t value, bool is_relative)
+{
+    if (is_relative) {
+        store32(bytes + offset, value - offset);
+    } else {
+        store64(bytes + offset, value);
+    }
+}
+
+/* Compiled once for each of the two kinds of field. The inner loop stays within one window. */
 static inline __attribute__((always_inline)) void apply_run(const struct relocation_scope *scope,
                                                             struct relocation_cursor *cursor,
                                                             const struct link_symbol *symbol,
@@ -170,35 +165,36 @@ static inline __attribute__((always_inline)) void apply_run(const struct relocat
     const struct elf64_rela *rela = cursor->rela;
     struct dependency *record = cursor->record;
     const uint64_t run = info_of(rela);
-    uint64_t into_window = symbol_offset - window.first; /* plus the addend */
-    for (; rela != end && info_of(rela) == run; rela++, record++) {
-        const uint64_t offset = rela->r_offset;
-        const uint64_t addend = (uint64_t)rela->r_addend;
-        uint64_t value = symbol_value + addend;
-        uint64_t info = run;
-        if (offset >= field_end) {
-            break;
-        }
-        if (UNLIKELY(into_window + addend >= window.length)) {
-            if (!window.next || symbol_offset + addend > target->size) {
+    for (;;) {
+        const uint64_t into_window = symbol_offset - window.first; /* plus the addend */
+        for (; rela != end && info_of(rela) == run; rela++, record++) {
+            const uint64_t offset = rela->r_offset;
+            const uint64_t addend = (uint64_t)rela->r_addend;
+            if (offset >= field_end || into_window + addend >= window.length) {
                 break;
             }
-            struct function *function = move_window(batch, target, symbol_offset + addend, &window);
-            into_window = symbol_offset - window.first;
-            if (function) {
-                value = entry_of(batch, function) - place;
-                info |= INFO_VIA_ENTRY;
-                if (is_relative && !sign_extends(value - offset)) {
-                    break;
-                }
-            }
+            store_field(bytes, offset, symbol_value + addend, is_relative);
+            write_record(record, source, target, offset, symbol_offset + addend, run);
         }
-        if (is_relative) {
-            store32(bytes + offset, value - offset);
-        } else {
-            store64(bytes + offset, value);
+        if (rela == end || info_of(rela) != run || rela->r_offset >= field_end) {
+            break;
         }
-        write_record(record, source, target, offset, symbol_offset + addend, info);
+        const uint64_t target_offset = symbol_offset + (uint64_t)rela->r_addend;
+        if (!window.next || target_offset > target->size) {
+            break;
+        }
+        struct function *function = move_window(&window, target_offset, target->size);
+        if (!function) {
+            continue;
+        }
+        const uint64_t value = entry_of(batch, function) - place;
+        if (is_relative && !sign_extends(value - rela->r_offset)) {
+            break;
+        }
+        store_field(bytes, rela->r_offset, value, is_relative);
+        write_record(record, source, target, rela->r_offset, target_offset, run | INFO_VIA_ENTRY);
+        rela++;
+        record++;
     }
     *cursor = (struct relocation_cursor){rela, record};
 }
@@ -212,7 +208,7 @@ void relocation_apply_run(const struct relocation_scope *scope, struct relocatio
     }
     const struct link_symbol *symbol = &batch->symbols[rela->r_sym];
     struct window window;
-    if (!open_window(scope, symbol, symbol->offset + (uint64_t)rela->r_addend, &window)) {
+    if (!open_window(scope, symbol, &window)) {
         return;
     }
     if (rela->r_type == R_X86_64_64) {

@@ -32,8 +32,8 @@ struct bench {
     struct elf_object object;
     struct section sections[OWN_SECTIONS + 8];
     struct section other_section;
-    struct link_symbol symbols[SYMBOLS];
-    struct function functions[3]; /* at offsets 0, 16 and 32 of TEXT */
+    struct link_symbol symbols[SYMBOLS + 1]; /* one for a test to add */
+    struct function functions[3];            /* at offsets 0, 16 and 32 of TEXT */
     uint32_t entry_count;
     uint8_t contents[SIZE]; /* of the section, before */
     uint8_t *bytes;         /* after */
@@ -421,6 +421,24 @@ static void test_relocation_other_kinds_are_refused_by_name(void **state)
             end(&bench);
         }
     }
+}
+
+static void test_relocation_long_symbol_name_is_cut_in_the_diag(void **state)
+{
+    (void)state;
+    struct bench bench;
+    char name[500];
+    char expected[DIAG_SYMBOL_SIZE] = "R_X86_64_GOT32 ";
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    memset(expected + 15, 'n', DIAG_SYMBOL_SIZE - 1 - 15);
+    begin(&bench);
+    uint32_t symbol = elf_add_symbol(&bench.builder, name, STB_GLOBAL, STT_NOTYPE, SHN_UNDEF, 0, 0);
+    add(&bench, DATA, 0, 3, symbol, 0);
+    assert_int_equal(symbol, SYMBOLS);
+    assert_int_equal(apply(&bench, DATA), ERR_UNSUPPORTED);
+    expect_diag(&bench, DIAG_LINK_RELOCATION_TYPE, ".data", expected, 0, 0, 3);
+    end(&bench);
 }
 
 static void test_relocation_every_number_of_the_standard_has_one_name(void **state)
@@ -825,6 +843,7 @@ int main(void)
         cmocka_unit_test(test_relocation_symbol_must_exist),
         cmocka_unit_test(test_relocation_to_a_section_that_is_not_loaded_is_refused),
         cmocka_unit_test(test_relocation_other_kinds_are_refused_by_name),
+        cmocka_unit_test(test_relocation_long_symbol_name_is_cut_in_the_diag),
         cmocka_unit_test(test_relocation_every_number_of_the_standard_has_one_name),
         cmocka_unit_test(test_relocation_branches_are_direct),
         cmocka_unit_test(test_relocation_what_looks_like_a_branch_takes_the_address),

@@ -499,7 +499,7 @@ struct frame_statistics frame_allocator_statistics(void)
     return (struct frame_statistics){
         .total = total_ram,
         .free = free_frames[FRAMES_RAM].total + singles.count,
-        .ranges = free_frames[FRAMES_RAM].ranges,
+        .ranges = free_frames[FRAMES_RAM].ranges + singles.count,
         .bad_drops = bad_drops,
     };
 }

@@ -232,7 +232,7 @@ struct page_statistics page_allocator_statistics(enum page_zone zone)
     return (struct page_statistics){
         .total = zone_pages(zone),
         .free = free_pages[zone].total + singles[zone].count,
-        .ranges = free_pages[zone].ranges,
+        .ranges = free_pages[zone].ranges + singles[zone].count,
         .bad_drops = bad_drops[zone],
     };
 }

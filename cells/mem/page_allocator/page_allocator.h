@@ -20,7 +20,7 @@ OWN_DECLARE(pages);
 struct page_statistics {
     uint64_t total;
     uint64_t free;
-    uint64_t ranges;
+    uint64_t ranges; /* that the free ones form, each with a descriptor */
     uint64_t bad_drops; /* pages that were given back although they were free: a bug of the owner */
 };
 

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Filled on one branch; after it, HELD() finds out. */
+#include "thing.h"
+
+enum status run(int argument)
+{
+    OWNED(thing, thing);
+    if (argument > 1) {
+        if (thing_create(argument, SLOT(thing)) != OK) {
+            return ERR_NO_MEMORY;
+        }
+    }
+    if (HELD(thing)) {
+        thing_paint(REF(thing), 1);
+    }
+    return OK;
+}

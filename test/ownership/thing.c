@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "thing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct thing {
+    int number;
+};
+
+struct box {
+    struct thing *content;
+};
+
+static int created;
+static int released;
+static int locks_held;
+
+/* Calls that may fail until one does; 0: none fails any more. */
+static int calls_left;
+
+bool thing_must_fail(void)
+{
+    return calls_left > 0 && --calls_left == 0;
+}
+
+/* ---- thing ---- */
+
+enum status thing_create(int number, struct thing **out)
+{
+    if (thing_must_fail()) {
+        return ERR_NO_MEMORY;
+    }
+    struct thing *thing = malloc(sizeof(*thing));
+    if (!thing) {
+        return ERR_NO_MEMORY;
+    }
+    thing->number = number;
+    created++;
+    FILL(out, thing);
+    return OK;
+}
+
+void thing_create_spare(struct thing **out)
+{
+    struct thing *thing = malloc(sizeof(*thing));
+    if (!thing) {
+        abort();
+    }
+    thing->number = 0;
+    created++;
+    FILL(out, thing);
+}
+
+void thing_drop(struct thing **handle)
+{
+    struct thing *thing = *handle;
+    if (thing) {
+        released++;
+        EMPTY(handle);
+        free(thing);
+    }
+}
+
+enum status thing_give(struct thing **thing)
+{
+    (*thing)->number = 0; /* there must be one */
+    thing_drop(thing);
+    return thing_must_fail() ? ERR_FAILED : OK;
+}
+
+enum status thing_check(const struct thing *thing)
+{
+    return thing->number < 0 || thing_must_fail() ? ERR_FAILED : OK;
+}
+
+int thing_number(const struct thing *thing)
+{
+    return thing->number;
+}
+
+void thing_paint(struct thing *thing, int number)
+{
+    thing->number = number;
+}
+
+enum status thing_split(struct thing *thing, struct thing **out_rest)
+{
+    return thing_create(thing->number, out_rest);
+}
+
+enum status thing_merge(struct thing *thing, struct thing **rest)
+{
+    thing->number += (*rest)->number;
+    return thing_give(rest);
+}
+
+/* ---- box ---- */
+
+enum status box_create(struct thing **content, struct box **out)
+{
+    struct box *box = NULL;
+    if (!*content || thing_must_fail() || !(box = malloc(sizeof(*box)))) {
+        thing_drop(content);
+        return ERR_NO_MEMORY;
+    }
+    box->content = *content;
+    EMPTY(content);
+    created++;
+    FILL(out, box);
+    return OK;
+}
+
+void box_drop(struct box **handle)
+{
+    struct box *box = *handle;
+    if (box) {
+        thing_drop(&box->content);
+        released++;
+        EMPTY(handle);
+        free(box);
+    }
+}
+
+void box_open(struct box **box, struct thing **out_content)
+{
+    FILL(out_content, (*box)->content);
+    (*box)->content = NULL;
+    box_drop(box);
+}
+
+struct thing *box_content(const struct box *box)
+{
+    return box->content;
+}
+
+/* ---- mutex ---- */
+
+void mutex_lock(struct mutex *mutex, struct mutex **guard)
+{
+    if (mutex->held) {
+        abort(); /* it would wait for itself */
+    }
+    mutex->held = true;
+    locks_held++;
+    if (guard) {
+        FILL(guard, mutex);
+    }
+}
+
+void mutex_unlock(struct mutex *mutex)
+{
+    if (!mutex->held) {
+        abort();
+    }
+    locks_held--;
+    mutex->held = false;
+}
+
+void mutex_drop(struct mutex **guard)
+{
+    if (*guard) {
+        mutex_unlock(*guard);
+        EMPTY(guard);
+    }
+}
+
+/* ---- the runs ---- */
+
+#if !OWN_PLAIN
+/* What is wrong after a run; NULL: nothing. */
+static const char *judge(void)
+{
+    if (created != released) {
+        return created > released ? "leak" : "released twice";
+    }
+    if (locks_held) {
+        return "lock still held";
+    }
+    return OWN_TOP ? "slot still linked" : NULL;
+}
+
+int main(void)
+{
+    for (int argument = 0; argument < RUN_ARGUMENTS; argument++) {
+        bool failed = true;
+        for (int calls = 1; failed; calls++) {
+            calls_left = calls;
+            (void)run(argument);
+            failed = calls_left == 0;
+            const char *wrong = judge();
+            if (wrong) {
+                printf("run(%d), call %d fails: %s\n", argument, calls, wrong);
+                return EXIT_FAILURE;
+            }
+        }
+    }
+    return EXIT_SUCCESS;
+}
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A handle is consumed twice.
+ * Caught by: contracts, analyzer, run
+ */
+#include "thing.h"
+
+enum status run(int argument)
+{
+    OWNED(thing, thing);
+    if (thing_create(argument, SLOT(thing)) != OK) {
+        return ERR_FAILED;
+    }
+    if (thing_give(SLOT(thing)) != OK) {
+        return ERR_FAILED;
+    }
+    return thing_give(SLOT(thing)); /* ! */
+}
