@@ -18,8 +18,8 @@
 
 #define TURNS 9
 
-#define LOADS(heap)                                                           \
-    enum status heap##_load_threadtest(void **objects, uint32_t rounds);      \
+#define LOADS(heap)                                                      \
+    enum status heap##_load_threadtest(void **objects, uint32_t rounds); \
     enum status heap##_load_shbench(void **objects, uint32_t count)
 LOADS(unsafe);
 LOADS(partial);

@@ -127,8 +127,7 @@ enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t al
         return ERR_NO_ADDRESS_SPACE;
     }
     size_t bytes = (count + alignment - 1) * PAGE_SIZE;
-    char *got =
-        mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *got = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     must(got != MAP_FAILED, "mmap");
     uintptr_t mask = alignment * PAGE_SIZE - 1;
     char *start = (char *)(((uintptr_t)got + mask) & ~mask);

@@ -23,9 +23,8 @@
 #define GUARDED 4
 
 /* What a heap may keep when nothing is allocated. */
-#define KEPT_MAX                                                        \
-    (HEAP_KIND == GUARDED ? (4u << 20)                                  \
-                          : (HEAP_CLASS_COUNT + SPARE_SLABS_MAX) * SLAB_SIZE)
+#define KEPT_MAX \
+    (HEAP_KIND == GUARDED ? (4u << 20) : (HEAP_CLASS_COUNT + SPARE_SLABS_MAX) * SLAB_SIZE)
 
 static unsigned complaints;
 

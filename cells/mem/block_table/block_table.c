@@ -101,5 +101,5 @@ struct block *block_table_next(const struct block_table *table, const struct blo
 
 uint64_t block_table_bytes(const struct block_table *table)
 {
-    return table->memory ? mapped_pages_count(table->memory) * PAGE_SIZE : 0;
+    return table->capacity * sizeof(struct block); /* whole pages */
 }

@@ -27,13 +27,15 @@
  * X(class, first, last): sizes from `first` to `last` granules get `last`. Four classes for each
  * power of two; above 1 KiB, what divides a slab best.
  */
-#define HEAP_CLASS_TABLE(X)                                                               \
-    X(0, 0, 1)                                                                            \
-    X(1, 2, 2) X(2, 3, 3) X(3, 4, 4) X(4, 5, 5) X(5, 6, 6) X(6, 7, 7) X(7, 8, 8)          \
-    X(8, 9, 10) X(9, 11, 12) X(10, 13, 14) X(11, 15, 16)                                  \
-    X(12, 17, 20) X(13, 21, 24) X(14, 25, 28) X(15, 29, 32)                               \
-    X(16, 33, 40) X(17, 41, 48) X(18, 49, 56) X(19, 57, 64)                               \
+/* clang-format off */
+#define HEAP_CLASS_TABLE(X)                                                      \
+    X(0, 0, 1)                                                                   \
+    X(1, 2, 2) X(2, 3, 3) X(3, 4, 4) X(4, 5, 5) X(5, 6, 6) X(6, 7, 7) X(7, 8, 8) \
+    X(8, 9, 10) X(9, 11, 12) X(10, 13, 14) X(11, 15, 16)                         \
+    X(12, 17, 20) X(13, 21, 24) X(14, 25, 28) X(15, 29, 32)                      \
+    X(16, 33, 40) X(17, 41, 48) X(18, 49, 56) X(19, 57, 64)                      \
     X(20, 65, 82) X(21, 83, 99) X(22, 100, 124) X(23, 125, 165) X(24, 166, 248)
+/* clang-format on */
 
 #define HEAP_CLASS_COUNT 25u
 #define HEAP_CLASS_LARGE HEAP_CLASS_COUNT /* a block with pages of its own */
@@ -47,7 +49,7 @@ UNUSED static const uint8_t heap_class_of[] = {
 };
 
 UNUSED static const uint16_t heap_class_sizes[HEAP_CLASS_COUNT] = {
-#define HEAP_CLASS_SIZE_(class, first, last) [class] = (last) * GRANULE,
+#define HEAP_CLASS_SIZE_(class, first, last) [class] = (last)*GRANULE,
     HEAP_CLASS_TABLE(HEAP_CLASS_SIZE_)
 #undef HEAP_CLASS_SIZE_
 };

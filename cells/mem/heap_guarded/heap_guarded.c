@@ -49,12 +49,12 @@ static void *allocated_by(const struct block *block)
     return (void *)((block->note & ~NOTE_BITS) | high);
 }
 
-static size_t size_of(const struct block *block)
+static size_t size_of(struct block *block)
 {
     return mapped_pages_count(STORED(block->memory)) * PAGE_SIZE;
 }
 
-static uint8_t *start_of(const struct block *block)
+static uint8_t *start_of(struct block *block)
 {
     return (uint8_t *)mapped_pages_start(STORED(block->memory));
 }
@@ -70,7 +70,7 @@ static bool is_filled(const uint8_t *from, const uint8_t *to, uint8_t with)
 /* ---- damage ---- */
 
 /* What is wrong with the block's surroundings, or NULL. */
-static const char *find_damage(const struct block *block)
+static const char *find_damage(struct block *block)
 {
     const uint8_t *start = start_of(block);
     const uint8_t *first = (const uint8_t *)block->address;

@@ -37,7 +37,7 @@ struct slab {
     bool is_pinned;
     struct slab *next;
     struct slab *previous;
-    struct mapped_pages *memory; /* owned */
+    struct mapped_pages *memory;      /* owned */
     uint8_t links[2 * SLAB_GRANULES]; /* little-endian */
 };
 
@@ -50,18 +50,18 @@ static_assert(sizeof(struct front) <= SLAB_FIRST, "blocks follow");
 #define CHUNK_SIZE    16384u
 #define CHUNK_RECORDS (CHUNK_SIZE / sizeof(struct slab))
 
-struct class {
+struct size_class {
     struct slab *first; /* never NULL: at the end, &nothing */
     struct slab *last;
     uint64_t allocations;
     uint32_t full_count;
     bool has_pinned;
 };
-static_assert(sizeof(struct class) == 32, "found by a shift");
+static_assert(sizeof(struct size_class) == 32, "found by a shift");
 
 static struct slab nothing; /* a slab without blocks */
 
-static struct class classes[HEAP_CLASS_COUNT] = {
+static struct size_class classes[HEAP_CLASS_COUNT] = {
     [0 ... HEAP_CLASS_COUNT - 1] = {.first = &nothing, .last = &nothing},
 };
 static struct slab *spares;  /* through next */
@@ -84,6 +84,8 @@ static struct front *front_of(void *block)
 /* ---- memory ---- */
 
 /* Fresh memory that begins at a multiple of SLAB_SIZE. */
+static enum status map_aligned(size_t bytes, struct mapped_pages **out) OWN_ACQUIRES(**out);
+
 static enum status map_aligned(size_t bytes, struct mapped_pages **out)
 {
     OWNED(frames, frames);
@@ -118,8 +120,11 @@ static bool make_records(void)
 
 static struct slab *map_slab(size_t bytes)
 {
+    if (!records && !make_records()) {
+        return NULL;
+    }
     OWNED(mapped_pages, memory);
-    if ((!records && !make_records()) || map_aligned(bytes, SLOT(memory)) != OK) {
+    if (map_aligned(bytes, SLOT(memory)) != OK) {
         return NULL;
     }
     struct slab *slab = records;
@@ -144,7 +149,7 @@ static void unmap_slab(struct slab *slab)
 
 /* ---- lists ---- */
 
-static void list_append(struct class *class, struct slab *slab)
+static void list_append(struct size_class *class, struct slab *slab)
 {
     slab->next = &nothing;
     slab->previous = class->last;
@@ -156,7 +161,7 @@ static void list_append(struct class *class, struct slab *slab)
     class->last = slab;
 }
 
-static void list_remove(struct class *class, struct slab *slab)
+static void list_remove(struct size_class *class, struct slab *slab)
 {
     if (slab->previous == &nothing) {
         class->first = slab->next;
@@ -224,7 +229,7 @@ static bool carve(struct slab *slab)
 /* Makes the first slab one that has a free block. */
 static bool refill(unsigned number)
 {
-    struct class *class = &classes[number];
+    struct size_class *class = &classes[number];
     for (;;) {
         struct slab *slab = class->first;
         if (slab == &nothing) {
@@ -254,7 +259,7 @@ NOINLINE static void leave(struct slab *slab)
         unmap_slab(slab);
         return;
     }
-    struct class *class = &classes[slab->class];
+    struct size_class *class = &classes[slab->class];
     if (slab->is_full) {
         slab->is_full = false;
         slab->countdown = (uint16_t)(slab->capacity - 1 + slab->is_pinned);
@@ -293,7 +298,7 @@ static void *allocate_large(size_t bytes)
 }
 
 /* Takes the first block of `slab`, which has one. */
-static inline void *take_block(struct class *class, struct slab *slab)
+static inline void *take_block(struct size_class *class, struct slab *slab)
 {
     uintptr_t place = slab->free;
     slab->free = *link_at(slab, place);
@@ -322,7 +327,7 @@ void *heap_allocate(size_t bytes)
     if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
         return allocate_slowly(bytes);
     }
-    struct class *class = &classes[heap_class_of[(bytes + GRANULE - 1) / GRANULE]];
+    struct size_class *class = &classes[heap_class_of[(bytes + GRANULE - 1) / GRANULE]];
     struct slab *slab = class->first;
     return LIKELY(slab->free) ? take_block(class, slab) : allocate_slowly(bytes);
 }
@@ -364,8 +369,8 @@ struct heap_statistics heap_statistics(void)
 {
     struct heap_statistics sum = statistics;
     for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
-        const struct class *class = &classes[i];
-        uint64_t blocks = (uint64_t)class->full_count * heap_class_capacity(i);
+        const struct size_class *class = &classes[i];
+        uint64_t blocks = (uint64_t) class->full_count * heap_class_capacity(i);
         for (const struct slab *slab = class->first; slab != &nothing; slab = slab->next) {
             blocks += slab->countdown - slab->is_pinned;
         }

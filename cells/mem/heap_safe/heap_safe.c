@@ -71,14 +71,14 @@ struct parts {
     struct pages *pages; /* of a vacant slab */
 };
 
-struct class {
+struct size_class {
     struct slab *first; /* never NULL: &nothing if there is none */
     uint64_t allocations;
     uint64_t full_count;
     uint32_t last;
     bool has_pinned;
 };
-static_assert(sizeof(struct class) == 32, "found by a shift");
+static_assert(sizeof(struct size_class) == 32, "found by a shift");
 
 /* The first fields are what freeing a block reads. */
 static struct {
@@ -100,7 +100,7 @@ static struct {
 
 static struct slab nothing; /* a slab without blocks */
 
-static struct class classes[HEAP_CLASS_COUNT] = {
+static struct size_class classes[HEAP_CLASS_COUNT] = {
     [0 ... HEAP_CLASS_COUNT - 1] = {.first = &nothing},
 };
 static struct block_table large_blocks;
@@ -194,16 +194,16 @@ static enum status map_more(struct pages **unused, struct mapped_pages **mapped,
 /* Are there a record and parts for one more slab? */
 static enum status describe_next_slab(void)
 {
-    uint64_t records = range.records ? mapped_pages_count(range.records) : 0;
+    uint64_t records = range.records ? mapped_pages_count(STORED(range.records)) : 0;
     if (range.count >= records * RECORDS_PER_PAGE) {
-        enum status status = map_more(&range.record_pages, &range.records, 1);
+        enum status status = map_more(&range.record_pages, &range.records, 1 + records / 16);
         if (status != OK) {
             return status;
         }
     }
-    uint64_t parts = range.parts_memory ? mapped_pages_count(range.parts_memory) : 0;
+    uint64_t parts = range.parts_memory ? mapped_pages_count(STORED(range.parts_memory)) : 0;
     if (range.count >= parts * (PAGE_SIZE / sizeof(struct parts))) {
-        return map_more(&range.parts_pages, &range.parts_memory, 1);
+        return map_more(&range.parts_pages, &range.parts_memory, 1 + parts / 16);
     }
     return OK;
 }
@@ -234,8 +234,8 @@ static enum status extend_range(void)
     return OK;
 }
 
-/* Gets a slab with frames behind it. */
-static struct slab *map_slab(void)
+/* Gets a slab with frames behind it. Unchecked: where mapping fails, the pages stay where they are. */
+OWN_UNCHECKED static struct slab *map_slab(void)
 {
     if (!range.vacant && extend_range() != OK) {
         return NULL;
@@ -256,8 +256,12 @@ static struct slab *map_slab(void)
 static void unmap_slab(struct slab *slab)
 {
     struct parts *parts = &range.parts[number_of(slab)];
+    OWNED(mapped_pages, memory);
+    OWNED(pages, pages);
     OWNED(frames, frames);
-    mapped_pages_take_apart(&parts->memory, &parts->pages, SLOT(frames));
+    LOAD(memory, parts->memory);
+    mapped_pages_take_apart(SLOT(memory), SLOT(pages), SLOT(frames));
+    STORE(parts->pages, pages);
     statistics.bytes_mapped -= SLAB_SIZE;
     slab->next = range.vacant;
     range.vacant = name_of(slab);
@@ -265,7 +269,7 @@ static void unmap_slab(struct slab *slab)
 
 /* ---- lists ---- */
 
-static void list_append(struct class *class, struct slab *slab)
+static void list_append(struct size_class *class, struct slab *slab)
 {
     slab->next = 0;
     slab->previous = class->last;
@@ -277,7 +281,7 @@ static void list_append(struct class *class, struct slab *slab)
     class->last = name_of(slab);
 }
 
-static void list_remove(struct class *class, struct slab *slab)
+static void list_remove(struct size_class *class, struct slab *slab)
 {
     if (slab->previous) {
         named(slab->previous)->next = slab->next;
@@ -342,7 +346,7 @@ static bool carve(struct slab *slab)
 /* Makes the first slab one that has a free block. */
 static bool refill(unsigned number)
 {
-    struct class *class = &classes[number];
+    struct size_class *class = &classes[number];
     for (;;) {
         struct slab *slab = class->first;
         if (slab == &nothing) {
@@ -365,7 +369,7 @@ static bool refill(unsigned number)
 /* The countdown is at 0. */
 NOINLINE static void leave(struct slab *slab)
 {
-    struct class *class = &classes[slab->class];
+    struct size_class *class = &classes[slab->class];
     if (slab->is_full) {
         slab->is_full = false;
         slab->countdown = (uint16_t)(slab->capacity - 1 + slab->is_pinned);
@@ -422,7 +426,7 @@ static bool free_large(void *address)
 /* ---- blocks ---- */
 
 /* Takes the first block of `slab`, which has one. */
-static inline void *take_block(struct class *class, struct slab *slab)
+static inline void *take_block(struct size_class *class, struct slab *slab)
 {
     link_t *link = (link_t *)((char *)slab + slab->free);
     slab->free = *link;
@@ -450,7 +454,7 @@ void *heap_allocate(size_t bytes)
     if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
         return allocate_slowly(bytes);
     }
-    struct class *class = &classes[heap_class_of[(bytes + GRANULE - 1) / GRANULE]];
+    struct size_class *class = &classes[heap_class_of[(bytes + GRANULE - 1) / GRANULE]];
     struct slab *slab = class->first;
     return LIKELY(slab->free) ? take_block(class, slab) : allocate_slowly(bytes);
 }
@@ -499,7 +503,7 @@ struct heap_statistics heap_statistics(void)
     struct heap_statistics sum = statistics;
     sum.bytes_metadata += block_table_bytes(&large_blocks);
     for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
-        const struct class *class = &classes[i];
+        const struct size_class *class = &classes[i];
         uint64_t blocks = class->full_count * heap_class_capacity(i);
         for (const struct slab *slab = class->first; slab != &nothing; slab = named(slab->next)) {
             blocks += slab->countdown - slab->is_pinned;
