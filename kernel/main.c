@@ -46,7 +46,7 @@ static struct {
 
 static struct cpu_local boot_cpu;
 static struct mapped_pages *archive_pages; /* owned, for good */
-static struct span archive; /* in them */
+static struct span archive;                /* in them */
 static uint64_t captain_address;
 
 extern char nano_core_stack_guard[]; /* boot.S */

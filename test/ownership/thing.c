@@ -16,6 +16,32 @@ static int created;
 static int released;
 static int locks_held;
 
+/* From here to the end of the function is one instruction, for step.c. */
+#ifdef THING_STEPS
+    #define ONE_STEP()                                                              \
+        __attribute__((cleanup(end_step), unused)) const int inside = thing_inside; \
+        begin_step()
+
+volatile int thing_inside;
+
+static void begin_step(void)
+{
+    if (thing_inside++ == 0) {
+        thing_step_over(true);
+    }
+}
+
+static void end_step(const int *inside)
+{
+    thing_inside = *inside;
+    if (thing_inside == 0) {
+        thing_step_over(false);
+    }
+}
+#else
+    #define ONE_STEP() (void)0
+#endif
+
 /* Calls that may fail until one does; 0: none fails any more. */
 static int calls_left;
 
@@ -28,6 +54,7 @@ bool thing_must_fail(void)
 
 enum status thing_create(int number, struct thing **out)
 {
+    ONE_STEP();
     if (thing_must_fail()) {
         return ERR_NO_MEMORY;
     }
@@ -43,6 +70,7 @@ enum status thing_create(int number, struct thing **out)
 
 void thing_create_spare(struct thing **out)
 {
+    ONE_STEP();
     struct thing *thing = malloc(sizeof(*thing));
     if (!thing) {
         abort();
@@ -54,6 +82,7 @@ void thing_create_spare(struct thing **out)
 
 void thing_drop(struct thing **handle)
 {
+    ONE_STEP();
     struct thing *thing = *handle;
     if (thing) {
         released++;
@@ -64,6 +93,7 @@ void thing_drop(struct thing **handle)
 
 enum status thing_give(struct thing **thing)
 {
+    ONE_STEP();
     (*thing)->number = 0; /* there must be one */
     thing_drop(thing);
     return thing_must_fail() ? ERR_FAILED : OK;
@@ -91,6 +121,7 @@ enum status thing_split(struct thing *thing, struct thing **out_rest)
 
 enum status thing_merge(struct thing *thing, struct thing **rest)
 {
+    ONE_STEP();
     thing->number += (*rest)->number;
     return thing_give(rest);
 }
@@ -99,6 +130,7 @@ enum status thing_merge(struct thing *thing, struct thing **rest)
 
 enum status box_create(struct thing **content, struct box **out)
 {
+    ONE_STEP();
     struct box *box = NULL;
     if (!*content || thing_must_fail() || !(box = malloc(sizeof(*box)))) {
         thing_drop(content);
@@ -113,6 +145,7 @@ enum status box_create(struct thing **content, struct box **out)
 
 void box_drop(struct box **handle)
 {
+    ONE_STEP();
     struct box *box = *handle;
     if (box) {
         thing_drop(&box->content);
@@ -124,6 +157,7 @@ void box_drop(struct box **handle)
 
 void box_open(struct box **box, struct thing **out_content)
 {
+    ONE_STEP();
     FILL(out_content, (*box)->content);
     (*box)->content = NULL;
     box_drop(box);
@@ -138,6 +172,7 @@ struct thing *box_content(const struct box *box)
 
 void mutex_lock(struct mutex *mutex, struct mutex **guard)
 {
+    ONE_STEP();
     if (mutex->held) {
         abort(); /* it would wait for itself */
     }
@@ -150,6 +185,7 @@ void mutex_lock(struct mutex *mutex, struct mutex **guard)
 
 void mutex_unlock(struct mutex *mutex)
 {
+    ONE_STEP();
     if (!mutex->held) {
         abort();
     }
@@ -159,6 +195,7 @@ void mutex_unlock(struct mutex *mutex)
 
 void mutex_drop(struct mutex **guard)
 {
+    ONE_STEP();
     if (*guard) {
         mutex_unlock(*guard);
         EMPTY(guard);
@@ -168,8 +205,7 @@ void mutex_drop(struct mutex **guard)
 /* ---- the runs ---- */
 
 #if !OWN_PLAIN
-/* What is wrong after a run; NULL: nothing. */
-static const char *judge(void)
+const char *thing_judge(void)
 {
     if (created != released) {
         return created > released ? "leak" : "released twice";
@@ -180,6 +216,7 @@ static const char *judge(void)
     return OWN_TOP ? "slot still linked" : NULL;
 }
 
+    #ifndef THING_STEPS
 int main(void)
 {
     for (int argument = 0; argument < RUN_ARGUMENTS; argument++) {
@@ -188,7 +225,7 @@ int main(void)
             calls_left = calls;
             (void)run(argument);
             failed = calls_left == 0;
-            const char *wrong = judge();
+            const char *wrong = thing_judge();
             if (wrong) {
                 printf("run(%d), call %d fails: %s\n", argument, calls, wrong);
                 return EXIT_FAILURE;
@@ -197,4 +234,5 @@ int main(void)
     }
     return EXIT_SUCCESS;
 }
+    #endif
 #endif

@@ -44,6 +44,13 @@ void mutex_unlock(struct mutex *mutex) OWN_UNLOCKS(*mutex);
 /* A failure that thing.c asks for: true once, in some call of each run. */
 bool thing_must_fail(void);
 
+/* What is wrong after a run, "leak" for one; NULL: nothing. */
+const char *thing_judge(void);
+
+/* For step.c: the functions above count as one instruction. thing_inside is not 0 while one runs. */
+extern volatile int thing_inside;
+void thing_step_over(bool begins); /* defined by step.c */
+
 /* The program; `argument` counts up from 0 to RUN_ARGUMENTS - 1. Its status does not matter. */
 #define RUN_ARGUMENTS 4
 enum status run(int argument);

@@ -15,9 +15,25 @@ static bool is_live(const struct own_slot *slot, uintptr_t low, uintptr_t high)
            address % alignof(struct own_slot) == 0 && slot->tag != 0;
 }
 
+/*
+ * In the middle of a move two hold the handle. The slot yields to the other side, before anything
+ * is dropped: which of both is newer does not matter then.
+ */
+static void settle_moves(struct own_slot *until, uintptr_t low, uintptr_t high)
+{
+    for (struct own_slot *slot = OWN_TOP; slot && slot != until && is_live(slot, low, high);
+         slot = slot->below) {
+        if (slot->peer && slot->peer != &slot->handle && *slot->peer == slot->handle) {
+            slot->handle = NULL;
+        }
+        slot->peer = NULL;
+    }
+}
+
 size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
 {
     size_t count = 0;
+    settle_moves(until, low, high);
     for (struct own_slot *slot = OWN_TOP; slot && slot != until; slot = OWN_TOP) {
         if (!is_live(slot, low, high)) {
             break;
@@ -25,8 +41,10 @@ size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
         own_drop_t drop = (own_drop_t)(slot->tag ^ (uintptr_t)slot);
         OWN_TOP = slot->below;
         COMPILER_BARRIER();
-        count += slot->handle != NULL;
-        own_release(slot, drop);
+        if (slot->handle) {
+            count++;
+            drop(&slot->handle);
+        }
         COMPILER_BARRIER();
         slot->tag = 0;
     }

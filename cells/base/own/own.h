@@ -12,8 +12,8 @@
  * Rules:
  *  - A resource is an opaque `struct thing *` that is never returned by value: a function that
  *    acquires one takes `struct thing **out`, which is empty, and fills it last, by FILL or MOVE.
- *  - A function that *takes* one has a `struct thing **` parameter: it empties the slot, whether it
- *    succeeds or not. A plain `struct thing *` parameter borrows.
+ *  - A function that *takes* one has a `struct thing **` parameter. Its caller has given it up, whether
+ *    the function succeeds or not. A plain `struct thing *` parameter borrows.
  *  - `thing_drop(struct thing **handle)` releases and empties; it does nothing on an empty one, may
  *    be started again after it was interrupted, and ends with EMPTY as its commit.
  *  - A slot lives on the stack of the task whose chain it is linked in, and is left in the order of
@@ -89,7 +89,8 @@
 /*
  * OWN_ACQUIRES(**out): fills the slot if, and only if, it returns OK; the result must be tested.
  * OWN_ALWAYS_ACQUIRES(**out): fills it, and cannot fail.
- * OWN_CONSUMES(**slot): the slot is full before and empty after, whatever is returned.
+ * OWN_CONSUMES(**slot): the caller's no more, whatever is returned; a callee that fails says LEAVE
+ * where it does not take it, and then the slot is full until its scope ends.
  * OWN_BORROWS(*handle): somebody owns it during the call.
  */
 #define OWN_ALWAYS_ACQUIRES(...) OWN_FILLED_(__VA_ARGS__)
@@ -160,20 +161,13 @@ static inline void own_enter(struct own_slot *slot, own_drop_t drop)
     COMPILER_BARRIER();
 }
 
-/* Releases what the slot holds, unless a move that was interrupted left it to the other side. */
-static inline void own_release(struct own_slot *slot, own_drop_t drop)
-{
-    bool was_moved = slot->peer && *slot->peer == slot->handle;
-    if (slot->handle && !was_moved) {
-        drop(&slot->handle);
-    }
-}
-
 /* Ends a slot's scope: release, unlink, and only then forget that it was one. */
 static inline void own_leave(struct own_slot *slot, own_drop_t drop)
 {
     COMPILER_BARRIER();
-    own_release(slot, drop);
+    if (slot->handle) {
+        drop(&slot->handle);
+    }
     COMPILER_BARRIER();
     OWN_DEMAND_(OWN_TOP == slot); /* else scopes were left out of order */
     OWN_TOP = slot->below;
@@ -184,9 +178,9 @@ static inline void own_leave(struct own_slot *slot, own_drop_t drop)
 
 /*
  * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of
- * a fault: it pops a slot before it drops it, so a drop that faults is not tried twice, and it
- * stops at the first link that is not a live slot between `low` and `high`, the bounds of the
- * stack. Returns how many were released.
+ * a fault: it settles moves that were under way, then pops each slot before it drops it, so a drop
+ * that faults is not tried twice. It stops at the first link that is not a live slot between `low`
+ * and `high`, the bounds of the stack. Returns how many were released.
  */
 CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
 
@@ -207,6 +201,7 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
                 OWN_ATTRIBUTE_(acquire_capability(**to));                                          \
             OWN_OVERLOAD_(void) own_fill(struct type **to, struct type *handle) OWN_FILLED_(**to); \
             OWN_OVERLOAD_(void) own_empty(struct type **slot) OWN_CONSUMES(**slot);                \
+            OWN_OVERLOAD_(void) own_leave_to_caller(struct type **slot) OWN_CONSUMES(**slot);      \
             OWN_OVERLOAD_(void) own_borrow(struct type **slot) OWN_BORROWS(**slot);                \
             OWN_OVERLOAD_(void)                                                                    \
             own_stored(struct type **field) OWN_ATTRIBUTE_(assert_capability(**field));            \
@@ -214,15 +209,16 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
             own_held(struct type **slot) OWN_ATTRIBUTE_(try_acquire_capability(1, **slot))
         #define OWN_OVERLOAD_(type) __attribute__((overloadable)) type
     #else
-        #define OWN_DECLARE(type)    CELL_API NOINLINE void type##_drop(struct type **handle)
-        #define own_fill(to, handle) ((void)(*(to) = (handle)))
-        #define own_empty(slot)      ((void)(*(slot) = NULL))
-        #define own_move(to, from)   (*(to) = *(from), own_empty(from))
-        #define own_store(to, from)  own_move(to, from)
-        #define own_load(to, from)   own_move(to, from)
-        #define own_held(slot)       (*(slot) != NULL)
-        #define own_borrow(slot)     ((void)0)
-        #define own_stored(field)    ((void)0)
+        #define OWN_DECLARE(type)         CELL_API NOINLINE void type##_drop(struct type **handle)
+        #define own_fill(to, handle)      ((void)(*(to) = (handle)))
+        #define own_empty(slot)           ((void)(*(slot) = NULL))
+        #define own_move(to, from)        (*(to) = *(from), own_empty(from))
+        #define own_store(to, from)       own_move(to, from)
+        #define own_load(to, from)        own_move(to, from)
+        #define own_held(slot)            (*(slot) != NULL)
+        #define own_leave_to_caller(slot) ((void)(slot))
+        #define own_borrow(slot)          ((void)0)
+        #define own_stored(field)         ((void)0)
     #endif
 
     #if OWN_CONTRACTS == 3
@@ -246,10 +242,12 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
     #define MOVE(lvalue, name)  own_move(&(lvalue), &name##_slot)
     #define STORE(field, name)  own_store(&(field), &name##_slot)
     #define STORED(field)       (own_stored(&(field)), (field))
+    #define STORED_SLOT(field)  (own_stored(&(field)), &(field))
     #define LOAD(name, field)   own_load(&name##_slot, &(field))
     #define TAKE(name, slot)    own_move(&name##_slot, slot)
     #define FILL(out, resource) own_fill(out, resource)
     #define EMPTY(slot)         own_empty(slot)
+    #define LEAVE(slot)         own_leave_to_caller(slot)
 
 #else
 
@@ -311,8 +309,9 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
         } while (0)
     /* The same into a field, an element or a variable that outlives the scope. */
     #define STORE(field, name) MOVE(field, name)
-    /* Borrows from there. */
+    /* Borrows from there, or lets a function take it from there. */
     #define STORED(field)      (field)
+    #define STORED_SLOT(field) (&(field))
     /* Back into an empty slot; until the field is cleared, the field owns. */
     #define LOAD(name, field)                         \
         do {                                          \
@@ -345,5 +344,7 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
             *(slot) = NULL;     \
             COMPILER_BARRIER(); \
         } while (0)
+    /* In a consumer that fails: what it did not take stays in its caller's slot, which releases it. */
+    #define LEAVE(slot) ((void)(slot))
 
 #endif

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,8 +25,9 @@ static int order_count;
 static enum status thing_create(struct thing **out) OWN_ACQUIRES(**out);
 static enum status thing_create(struct thing **out)
 {
-    *out = calloc(1, sizeof(**out));
+    struct thing *thing = calloc(1, sizeof(*thing));
     alive++;
+    FILL(out, thing);
     return OK;
 }
 
@@ -36,7 +40,7 @@ void thing_drop(struct thing **handle)
     if (order_count < 8) {
         order[order_count++] = thing->releases;
     }
-    *handle = NULL;
+    EMPTY(handle);
     free(thing);
     alive--;
 }
@@ -173,6 +177,116 @@ static void test_own_unwind_interrupted_move_has_one_owner(void **state)
     assert_int_equal(alive, 0);
 }
 
+static void test_own_unwind_interrupted_move_to_newer_slot_has_one_owner(void **state)
+{
+    (void)state;
+    OWNED(thing, from);
+    OWNED(thing, to);
+    assert_int_equal(thing_create(SLOT(from)), OK);
+    from.typed.peer = SLOT(to);
+    to.typed.handle = from.typed.handle;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    assert_int_equal(own_unwind(from.slot.below, here - 65536, here + 65536), 1);
+    assert_int_equal(alive, 0);
+    OWN_TOP = &to.slot; /* the frame is still there */
+}
+
+static void test_own_store_and_load_change_the_owner(void **state)
+{
+    (void)state;
+    static struct thing *field;
+    {
+        OWNED(thing, first);
+        OWNED(thing, second);
+        assert_false(HELD(first));
+        assert_int_equal(thing_create(SLOT(first)), OK);
+        assert_true(HELD(first));
+        STORE(field, first);
+        assert_false(HELD(first));
+        LOAD(second, field);
+        assert_null(field);
+        assert_true(HELD(second));
+        STORE(field, second);
+    }
+    assert_int_equal(alive, 1);
+    OWNED(thing, taken);
+    TAKE(taken, &field);
+    assert_null(field);
+    thing_drop(SLOT(taken));
+    assert_int_equal(alive, 0);
+}
+
+static void test_own_unwind_interrupted_load_leaves_the_field_its_owner(void **state)
+{
+    (void)state;
+    static struct thing *field;
+    OWNED(thing, slot);
+    assert_int_equal(thing_create(&field), OK);
+    slot.typed.peer = &field;
+    slot.typed.handle = field;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    assert_int_equal(own_unwind(slot.slot.below, here - 65536, here + 65536), 0);
+    assert_int_equal(alive, 1);
+    OWN_TOP = &slot.slot;
+    thing_drop(&field);
+    assert_int_equal(alive, 0);
+}
+
+/* ---- a programmer's errors end the program ---- */
+
+static void fill_full(void)
+{
+    OWNED(thing, full);
+    (void)!thing_create(SLOT(full));
+    (void)!thing_create(SLOT(full));
+}
+
+static void move_onto_full(void)
+{
+    OWNED(thing, one);
+    OWNED(thing, two);
+    (void)!thing_create(SLOT(one));
+    (void)!thing_create(SLOT(two));
+    MOVE(*SLOT(one), two);
+}
+
+static void load_onto_full(void)
+{
+    static struct thing *field;
+    OWNED(thing, one);
+    (void)!thing_create(SLOT(one));
+    (void)!thing_create(&field);
+    LOAD(one, field);
+}
+
+static void leave_out_of_order(void)
+{
+    OWNED(thing, one);
+    OWNED(thing, two);
+    (void)!thing_create(SLOT(two));
+    OWN_TOP = &one.slot;
+}
+
+static void test_own_error_traps(void **state)
+{
+    (void)state;
+    static void (*const errors[])(void) = {fill_full, move_onto_full, load_onto_full,
+                                           leave_out_of_order};
+    for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
+        pid_t child = fork();
+        assert_int_not_equal(child, -1);
+        if (child == 0) {
+            signal(SIGILL, SIG_DFL); /* neither cmocka nor a sanitizer has a say */
+            errors[i]();
+            _exit(0);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGILL);
+    }
+}
+
 static void test_own_unwind_stops_at_what_is_no_slot(void **state)
 {
     (void)state;
@@ -195,6 +309,10 @@ int main(void)
         cmocka_unit_test_setup(test_own_loop_releases_each_time, reset),
         cmocka_unit_test_setup(test_own_unwind_releases_newest_first, reset),
         cmocka_unit_test_setup(test_own_unwind_interrupted_move_has_one_owner, reset),
+        cmocka_unit_test_setup(test_own_unwind_interrupted_move_to_newer_slot_has_one_owner, reset),
+        cmocka_unit_test_setup(test_own_store_and_load_change_the_owner, reset),
+        cmocka_unit_test_setup(test_own_unwind_interrupted_load_leaves_the_field_its_owner, reset),
+        cmocka_unit_test_setup(test_own_error_traps, reset),
         cmocka_unit_test_setup(test_own_unwind_stops_at_what_is_no_slot, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

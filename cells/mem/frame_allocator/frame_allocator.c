@@ -32,8 +32,9 @@ static_assert(sizeof(struct frames) <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct range_tree free_frames[FRAME_KIND_COUNT];
 static struct range_cache singles; /* of RAM */
-static struct frames *held;   /* the frames of the nano_core image, in no order */
-static struct frames *tables; /* as many descriptors as frames were taken for tables; which is no matter */
+static struct frames *held;        /* the frames of the nano_core image, in no order */
+static struct frames
+    *tables; /* as many descriptors as frames were taken for tables; which is no matter */
 static uint64_t total_ram;
 static uint64_t bad_drops;
 
@@ -149,8 +150,8 @@ static struct range frames_within(paddr_t start, uint64_t bytes, bool outwards)
     if (bytes == 0 || start >= PHYSICAL_LIMIT) {
         return (struct range){0};
     }
-    uint64_t last = bytes - 1 < PHYSICAL_LIMIT - 1 - start ? start + (bytes - 1)
-                                                            : PHYSICAL_LIMIT - 1;
+    uint64_t last =
+        bytes - 1 < PHYSICAL_LIMIT - 1 - start ? start + (bytes - 1) : PHYSICAL_LIMIT - 1;
     uint64_t first_frame = start >> PAGE_SHIFT;
     uint64_t end_frame = (last >> PAGE_SHIFT) + 1;
     if (!outwards) {
@@ -458,8 +459,7 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
     }
     rest->node.owner = at->node.owner;
     rest->next = at->next;
-    enum status status =
-        range_split(at->node.range, before, &at->node.range, &rest->node.range);
+    enum status status = range_split(at->node.range, before, &at->node.range, &rest->node.range);
     if (status != OK) {
         descriptor_pool_put(rest);
         return status;
@@ -486,8 +486,7 @@ OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **re
     EMPTY(rest);
     last->next = added;
     bool is_alike = last->node.owner == added->node.owner;
-    if (is_alike &&
-        range_join(last->node.range, added->node.range, &last->node.range) == OK) {
+    if (is_alike && range_join(last->node.range, added->node.range, &last->node.range) == OK) {
         last->next = added->next;
         descriptor_pool_put(added);
     }

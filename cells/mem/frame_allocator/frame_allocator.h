@@ -34,7 +34,8 @@ struct frame_statistics {
     uint64_t total;  /* frames of RAM that there are to hand out */
     uint64_t free;   /* of them nobody owns */
     uint64_t ranges; /* that the free ones form, each with a descriptor */
-    uint64_t bad_drops; /* frames that were given back although they were free: a bug of the owner */
+    uint64_t
+        bad_drops; /* frames that were given back although they were free: a bug of the owner */
 };
 
 /*

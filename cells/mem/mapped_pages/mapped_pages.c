@@ -95,7 +95,8 @@ static unsigned clearing_flags(const struct frames *range, unsigned flags)
 }
 
 /* Maps each range of the frames; stale ones so that they can be cleared. */
-OWN_UNCHECKED static enum status map_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
+OWN_UNCHECKED static enum status map_ranges(vaddr_t start, const struct frames *frames,
+                                            unsigned flags)
 {
     const struct frames *range = NULL;
     paddr_t frame;
@@ -114,7 +115,8 @@ OWN_UNCHECKED static enum status map_ranges(vaddr_t start, const struct frames *
 }
 
 /* Clears what is stale, and gives it the access that was asked for. */
-OWN_UNCHECKED static enum status clear_ranges(vaddr_t start, const struct frames *frames, unsigned flags)
+OWN_UNCHECKED static enum status clear_ranges(vaddr_t start, const struct frames *frames,
+                                              unsigned flags)
 {
     const struct frames *range = NULL;
     paddr_t frame;
@@ -125,8 +127,7 @@ OWN_UNCHECKED static enum status clear_ranges(vaddr_t start, const struct frames
             for (uint64_t i = 0; i < count; i++) {
                 memset(memory_at(at + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
             }
-            enum status status =
-                flags == PAGE_WRITE ? OK : page_table_protect(at, count, flags);
+            enum status status = flags == PAGE_WRITE ? OK : page_table_protect(at, count, flags);
             if (status != OK) {
                 return status;
             }
@@ -161,7 +162,7 @@ OWN_UNCHECKED static enum status map_at(vaddr_t start, struct frames *frames, un
 }
 
 OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames **frames,
-                                         unsigned flags, struct mapped_pages **out)
+                                           unsigned flags, struct mapped_pages **out)
 {
     enum status status = check_flags(flags);
     if (status != OK) {
@@ -249,8 +250,8 @@ enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flag
     return mapped_pages_map(SLOT(pages), SLOT(frames), flags, out);
 }
 
-enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes,
-                                   unsigned flags, struct mapped_pages **out)
+enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes, unsigned flags,
+                                   struct mapped_pages **out)
 {
     enum status status = bytes == 0 ? ERR_INVALID_ARGUMENT : check_flags(flags);
     if (status != OK) {
@@ -290,7 +291,7 @@ OWN_UNCHECKED void mapped_pages_drop(struct mapped_pages **handle)
 }
 
 OWN_UNCHECKED void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
-                                         struct frames **out_frames)
+                                           struct frames **out_frames)
 {
     struct mapped_pages *mapped = *handle;
     unmap(mapped->start, mapped->bytes >> PAGE_SHIFT);
@@ -316,7 +317,7 @@ enum status mapped_pages_remap(struct mapped_pages *mapped, unsigned flags)
 
 /* Cuts pages, frames and tables; all or nothing. */
 OWN_UNCHECKED static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
-                               struct pages **out_pages, struct frames **out_frames)
+                                             struct pages **out_pages, struct frames **out_frames)
 {
     enum status status = page_table_cut(mapped->start + (first_count << PAGE_SHIFT));
     if (status == OK) {
@@ -332,7 +333,7 @@ OWN_UNCHECKED static enum status split_parts(struct mapped_pages *mapped, uint64
 }
 
 OWN_UNCHECKED enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t first_count,
-                                           struct mapped_pages **out_rest)
+                                             struct mapped_pages **out_rest)
 {
     if (first_count == 0 || first_count >= mapped->bytes >> PAGE_SHIFT) {
         return ERR_OUT_OF_BOUNDS;
@@ -357,7 +358,8 @@ OWN_UNCHECKED enum status mapped_pages_split(struct mapped_pages *mapped, uint64
     return OK;
 }
 
-OWN_UNCHECKED enum status mapped_pages_merge(struct mapped_pages *mapped, struct mapped_pages **rest)
+OWN_UNCHECKED enum status mapped_pages_merge(struct mapped_pages *mapped,
+                                             struct mapped_pages **rest)
 {
     struct mapped_pages *added = *rest;
     if (!added) {

@@ -97,20 +97,20 @@ CELL_API void *mapped_pages_access(const struct mapped_pages *pages, uint64_t of
     OWN_BORROWS(*pages);
 
 /* A `const type *`, or NULL. */
-#define MAPPED_PAGES_AS(type, pages, offset)                                                       \
+#define MAPPED_PAGES_AS(type, pages, offset) \
     ((const type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), 1, PAGE_READ))
 
 /* A `type *`, or NULL where the mapping is not writable. */
-#define MAPPED_PAGES_AS_MUTABLE(type, pages, offset)                                               \
+#define MAPPED_PAGES_AS_MUTABLE(type, pages, offset) \
     ((type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), 1, PAGE_WRITE))
 
 /* The first of `count` elements. */
-#define MAPPED_PAGES_SLICE(type, pages, offset, count)                                             \
-    ((const type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), count,          \
+#define MAPPED_PAGES_SLICE(type, pages, offset, count)                                    \
+    ((const type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), count, \
                                        PAGE_READ))
-#define MAPPED_PAGES_SLICE_MUTABLE(type, pages, offset, count)                                     \
+#define MAPPED_PAGES_SLICE_MUTABLE(type, pages, offset, count) \
     ((type *)mapped_pages_access(pages, offset, sizeof(type), alignof(type), count, PAGE_WRITE))
 
 /* A function pointer of `type`, or NULL where the mapping is not executable. */
-#define MAPPED_PAGES_AS_FUNCTION(type, pages, offset)                                              \
+#define MAPPED_PAGES_AS_FUNCTION(type, pages, offset) \
     ((type)mapped_pages_access(pages, offset, 1, 1, 1, PAGE_EXECUTE))

@@ -521,6 +521,38 @@ static void test_split_without_memory_changes_nothing(void **state)
     assert_true(refused >= 2 && refused < 6);
 }
 
+/* Of two ranges of frames the second needs a table, and there is none. */
+static void test_map_failing_at_the_second_range_maps_nothing(void **state)
+{
+    (void)state;
+    const vaddr_t scratch = address_of(320, 0, 0, 0); /* no one's */
+    const vaddr_t last = DATA_ZONE_START + 300 * LARGE_SIZE - PAGE_SIZE;
+    struct famine famine;
+    size_t used = 0;
+    OWNED(pages, pages);
+    OWNED(frames, frames);
+    OWNED(frames, apart);
+    OWNED(mapped_pages, mapped);
+    assert_int_equal(page_table_map(last - PAGE_SIZE, 0x1000, 1, PAGE_READ), OK); /* its table */
+    assert_int_equal(page_allocator_take_at(last, 2, SLOT(pages)), OK);
+    assert_int_equal(frame_allocator_take_at(8 * MIB, 1, SLOT(frames)), OK);
+    assert_int_equal(frame_allocator_take_at(9 * MIB, 1, SLOT(apart)), OK);
+    assert_int_equal(frames_merge(REF(frames), SLOT(apart)), OK);
+    for (; page_table_statistics().spares > 0; used++) {
+        assert_int_equal(page_table_map(scratch + used * LARGE_SIZE, 0x1000, 1, PAGE_READ), OK);
+    }
+    begin_famine(&famine, 1000, 0);
+    assert_int_equal(mapped_pages_map(SLOT(pages), SLOT(frames), 0, SLOT(mapped)), ERR_NO_MEMORY);
+    assert_not_mapped(last, 2);
+    end_famine(&famine);
+    assert_int_equal(mapped_pages_map(SLOT(pages), SLOT(frames), 0, SLOT(mapped)), OK);
+    assert_mapping(REF(mapped), PAGE_READ);
+    while (used > 0) {
+        assert_int_equal(page_table_unmap(scratch + --used * LARGE_SIZE, 1), OK);
+    }
+    assert_int_equal(page_table_unmap(last - PAGE_SIZE, 1), OK);
+}
+
 static void test_descriptors_are_made_when_they_run_low(void **state)
 {
     (void)state;
@@ -759,6 +791,7 @@ int main(void)
         cmocka_unit_test(test_access_is_checked),
         cmocka_unit_test(test_drop_can_be_started_again),
         cmocka_unit_test(test_random_operations_match_the_model),
+        cmocka_unit_test(test_map_failing_at_the_second_range_maps_nothing),
         cmocka_unit_test(test_split_without_memory_changes_nothing),
         cmocka_unit_test(test_create_without_memory_changes_nothing),
         cmocka_unit_test(test_descriptors_are_made_when_they_run_low),

@@ -142,8 +142,7 @@ enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages *
     while (zone < PAGE_ZONE_COUNT && (start < bounds[zone].start || start >= bounds[zone].end)) {
         zone++;
     }
-    if (zone == PAGE_ZONE_COUNT || count == 0 ||
-        count > (bounds[zone].end - start) >> PAGE_SHIFT) {
+    if (zone == PAGE_ZONE_COUNT || count == 0 || count > (bounds[zone].end - start) >> PAGE_SHIFT) {
         return ERR_OUT_OF_BOUNDS;
     }
     struct range_node *spare[2];

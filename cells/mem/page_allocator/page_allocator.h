@@ -20,7 +20,7 @@ OWN_DECLARE(pages);
 struct page_statistics {
     uint64_t total;
     uint64_t free;
-    uint64_t ranges; /* that the free ones form, each with a descriptor */
+    uint64_t ranges;    /* that the free ones form, each with a descriptor */
     uint64_t bad_drops; /* pages that were given back although they were free: a bug of the owner */
 };
 
@@ -43,9 +43,8 @@ CELL_API uint64_t pages_count(const struct pages *pages) OWN_BORROWS(*pages);
 CELL_API enum page_zone pages_zone(const struct pages *pages) OWN_BORROWS(*pages);
 
 /* Cuts the pages behind the first `first_count` off. ERR_OUT_OF_BOUNDS, ERR_NO_MEMORY: no change. */
-CELL_API enum status pages_split(struct pages *pages, uint64_t first_count,
-                                 struct pages **out_rest) OWN_BORROWS(*pages)
-    OWN_ACQUIRES(**out_rest);
+CELL_API enum status pages_split(struct pages *pages, uint64_t first_count, struct pages **out_rest)
+    OWN_BORROWS(*pages) OWN_ACQUIRES(**out_rest);
 
 /* Adds `*rest`, which must follow `pages`; else ERR_MISMATCH, and *rest stays where it is. */
 CELL_API MUST_CHECK enum status pages_merge(struct pages *pages, struct pages **rest)

@@ -31,7 +31,7 @@ CELL(library, "2.0.0");
 typedef volatile uint64_t entry_t;
 
 static bool ready;
-static uint64_t table_count; /* in use */
+static uint64_t table_count;              /* in use */
 static paddr_t spares[PAGE_TABLE_SPARES]; /* all zeros */
 static unsigned spare_count;
 static page_table_shootdown_t shootdown_hook;
@@ -158,7 +158,8 @@ static enum status make_tables(unsigned root, unsigned level, vaddr_t page)
 /* The entry of level 2 for `page`, or NULL where it is not present. */
 static inline entry_t *find_directory(unsigned root, vaddr_t page)
 {
-    if (!(*entry_at(root, 4, page) & ENTRY_PRESENT) || !(*entry_at(root, 3, page) & ENTRY_PRESENT)) {
+    if (!(*entry_at(root, 4, page) & ENTRY_PRESENT) ||
+        !(*entry_at(root, 3, page) & ENTRY_PRESENT)) {
         return NULL;
     }
     entry_t *directory = entry_at(root, 2, page);
@@ -310,7 +311,8 @@ static enum status map_small(unsigned root, vaddr_t page, uint64_t count, uint64
         return status;
     }
     entry_t *directory = entry_at(root, 2, page);
-    return is_large(*directory) ? ERR_EXISTS : fill(directory, entry_at(root, 1, page), count, entry);
+    return is_large(*directory) ? ERR_EXISTS
+                                : fill(directory, entry_at(root, 1, page), count, entry);
 }
 
 static uint64_t step_of(vaddr_t page, uint64_t count)
@@ -389,8 +391,8 @@ static enum status build(const struct page_region *regions, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct page_region *region = &regions[i];
-        enum status status = map_run(SLOT_BUILD, region->start, region->frame, region->page_count,
-                                     region->flags);
+        enum status status =
+            map_run(SLOT_BUILD, region->start, region->frame, region->page_count, region->flags);
         if (status != OK) {
             while (i > 0) {
                 region = &regions[--i];
