@@ -106,6 +106,12 @@ enum status frame_allocator_take_any(uint64_t count, struct frames **out)
     return OK;
 }
 
+enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct frames **out)
+{
+    must(alignment == 1, "frames are asked for at places");
+    return frame_allocator_take_any(count, out);
+}
+
 void frames_drop(struct frames **handle)
 {
     struct frames *frames = *handle;

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "frame_allocator.h"
 #include "memory.h"
 
 #define SLAB_SIZE     16384u
@@ -57,4 +58,13 @@ UNUSED static const uint16_t heap_class_sizes[HEAP_CLASS_COUNT] = {
 static inline unsigned heap_class_capacity(unsigned class)
 {
     return (SLAB_SIZE - SLAB_FIRST) / heap_class_sizes[class];
+}
+
+/* Frames in one range, so that their handle is one descriptor; in several where there is none. */
+static inline enum status heap_take_frames(uint64_t count, struct frames **out) OWN_ACQUIRES(**out);
+
+OWN_UNCHECKED static inline enum status heap_take_frames(uint64_t count, struct frames **out)
+{
+    enum status status = frame_allocator_take(count, 1, out);
+    return status == ERR_NO_MEMORY ? frame_allocator_take_any(count, out) : status;
 }

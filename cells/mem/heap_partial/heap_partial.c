@@ -89,7 +89,7 @@ static enum status map_aligned(size_t bytes, struct mapped_pages **out) OWN_ACQU
 static enum status map_aligned(size_t bytes, struct mapped_pages **out)
 {
     OWNED(frames, frames);
-    enum status status = frame_allocator_take_any(page_count_of(bytes), SLOT(frames));
+    enum status status = heap_take_frames(page_count_of(bytes), SLOT(frames));
     if (status != OK) {
         return status;
     }

@@ -167,7 +167,7 @@ static enum status reserve_range(void)
 static enum status map_more(struct pages **unused, struct mapped_pages **mapped, uint64_t count)
 {
     OWNED(frames, frames);
-    enum status status = frame_allocator_take_any(count, SLOT(frames));
+    enum status status = heap_take_frames(count, SLOT(frames));
     if (status != OK) {
         return status;
     }
@@ -243,7 +243,7 @@ OWN_UNCHECKED static struct slab *map_slab(void)
     struct slab *slab = named(range.vacant);
     struct parts *parts = &range.parts[number_of(slab)];
     OWNED(frames, frames);
-    if (frame_allocator_take_any(SLAB_PAGES, SLOT(frames)) != OK ||
+    if (heap_take_frames(SLAB_PAGES, SLOT(frames)) != OK ||
         mapped_pages_map(&parts->pages, SLOT(frames), PAGE_WRITE, &parts->memory) != OK) {
         return NULL;
     }
