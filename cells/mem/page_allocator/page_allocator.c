@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One tree of page numbers for each zone. Lowest first keeps mappings together, which keeps the number of
- * page tables small.
+ * One tree of page numbers for each zone. Lowest first keeps mappings together, which keeps the
+ * number of page tables small. Single pages of the data zone that came back lately are handed out
+ * first, in whatever order; code is always lowest first, so that a cell that is loaded again lies
+ * where it lay and in the same order: the map of addresses then need not be sorted anew.
  */
 #include "page_allocator.h"
 #include "descriptor_pool.h"
@@ -16,7 +18,7 @@ struct pages {
 static_assert(sizeof(struct pages) <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct range_tree free_pages[PAGE_ZONE_COUNT];
-static struct range_cache singles[PAGE_ZONE_COUNT];
+static struct range_cache singles[PAGE_ZONE_COUNT]; /* unused for code, see above */
 static uint64_t bad_drops[PAGE_ZONE_COUNT];
 
 static const struct {
@@ -167,7 +169,9 @@ void pages_drop(struct pages **handle)
     if (pages) {
         *handle = NULL;
         COMPILER_BARRIER();
-        if (!range_cache_push(&singles[pages->node.owner], &pages->node)) {
+        bool is_kept = pages->node.owner == PAGE_ZONE_DATA &&
+                       range_cache_push(&singles[PAGE_ZONE_DATA], &pages->node);
+        if (!is_kept) {
             give_range(pages);
         }
     }

@@ -12,16 +12,13 @@
 #pragma once
 
 #include "memory.h"
-#include "own.h"
-
-struct OWN_CAPABILITY("pages") pages;
-OWN_DECLARE(pages);
+#include "pages.h"
 
 struct page_statistics {
     uint64_t total;
     uint64_t free;
     uint64_t ranges;    /* that the free ones form, each with a descriptor */
-    uint64_t bad_drops; /* pages that were given back although they were free: a bug of the owner */
+    uint64_t bad_drops; /* pages that came back although they were free: a bug */
 };
 
 /* All pages of both zones are free afterwards. ERR_NO_MEMORY without descriptors. */
@@ -29,7 +26,7 @@ CELL_API MUST_CHECK enum status page_allocator_init(void);
 
 /*
  * Takes the lowest `count` consecutive pages whose first page number is a multiple of `alignment`, a
- * power of two. ERR_NO_ADDRESS_SPACE, ERR_NO_MEMORY (no descriptor), ERR_INVALID_ARGUMENT.
+ * power of two; a single one of data may also be one that came back lately. ERR_NO_ADDRESS_SPACE, ERR_NO_MEMORY (no descriptor), ERR_INVALID_ARGUMENT.
  */
 CELL_API enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
                                          struct pages **out) OWN_ACQUIRES(**out);
@@ -37,17 +34,5 @@ CELL_API enum status page_allocator_take(enum page_zone zone, uint64_t count, ui
 /* Takes exactly these pages. ERR_BUSY when one has an owner, ERR_MISALIGNED, ERR_OUT_OF_BOUNDS. */
 CELL_API enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages **out)
     OWN_ACQUIRES(**out);
-
-CELL_API vaddr_t pages_start(const struct pages *pages) OWN_BORROWS(*pages);
-CELL_API uint64_t pages_count(const struct pages *pages) OWN_BORROWS(*pages);
-CELL_API enum page_zone pages_zone(const struct pages *pages) OWN_BORROWS(*pages);
-
-/* Cuts the pages behind the first `first_count` off. ERR_OUT_OF_BOUNDS, ERR_NO_MEMORY: no change. */
-CELL_API enum status pages_split(struct pages *pages, uint64_t first_count, struct pages **out_rest)
-    OWN_BORROWS(*pages) OWN_ACQUIRES(**out_rest);
-
-/* Adds `*rest`, which must follow `pages`; else ERR_MISMATCH, and *rest stays where it is. */
-CELL_API MUST_CHECK enum status pages_merge(struct pages *pages, struct pages **rest)
-    OWN_BORROWS(*pages) OWN_CONSUMES(**rest);
 
 CELL_API struct page_statistics page_allocator_statistics(enum page_zone zone);
