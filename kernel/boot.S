@@ -217,15 +217,19 @@ high_table:
 directories:
 	.skip	4 * PAGE_BYTES
 
-	/* The lowest page is unmapped once page_table_init() is done: the stack ends in a fault. */
+	/* Lowest and highest page are unmapped when main.c adopts the stack: it ends in faults. */
 	.section .bss.boot_stack, "aw", @nobits
 	.balign	PAGE_BYTES
-	.globl	nano_core_stack_guard
-	.hidden	nano_core_stack_guard
-nano_core_stack_guard:
 	.skip	PAGE_BYTES
+	.globl	nano_core_stack
+	.hidden	nano_core_stack
+nano_core_stack:
 	.skip	STACK_BYTES
+	.globl	nano_core_stack_end
+	.hidden	nano_core_stack_end
+nano_core_stack_end:
 stack_end:
+	.skip	PAGE_BYTES
 
 	.section .bss.entry_tsc, "aw", @nobits
 	.balign	8

@@ -21,6 +21,7 @@
 #include "page_table.h"
 #include "power.h"
 #include "serial.h"
+#include "stack.h"
 #include "x86.h"
 
 CELL(core, "1.0.0");
@@ -49,7 +50,8 @@ static struct mapped_pages *archive_pages; /* owned, for good */
 static struct span archive;                /* in them */
 static uint64_t captain_address;
 
-extern char nano_core_stack_guard[]; /* boot.S */
+extern uint8_t nano_core_stack[]; /* boot.S */
+extern uint8_t nano_core_stack_end[];
 NORETURN void nano_core_main(uint32_t magic, paddr_t information, uint64_t entry_tsc);
 
 static void end_after_exception(void)
@@ -125,11 +127,15 @@ static enum status build_page_tables(void)
                                cell->addresses[kind] + cell->sizes[kind], flags[kind]);
         }
     }
-    enum status status = page_table_init(regions, count);
-    if (status != OK) {
-        return status;
-    }
-    return page_table_unmap((vaddr_t)nano_core_stack_guard, 1); /* its frame stays unused */
+    return page_table_init(regions, count);
+}
+
+/* The frames of their guard pages stay unused. */
+static enum status guard_stacks(void)
+{
+    size_t bytes = (size_t)(nano_core_stack_end - nano_core_stack);
+    enum status status = stack_adopt((vaddr_t)nano_core_stack, bytes, "boot");
+    return status == OK ? exceptions_guard_stacks() : status;
 }
 
 static enum status start_pages(void)
@@ -218,6 +224,7 @@ static const struct {
     {"boot information", read_boot_information},
     {"frames", start_frames},
     {"page tables", build_page_tables},
+    {"guards of stacks", guard_stacks},
     {"pages", start_pages},
     {"map the archive", map_archive},
     {"open the archive", open_archive},

@@ -54,7 +54,10 @@ static const struct test_cell cells[] = {
      .source = TEST_CELL_HEAD "int ring_a(void);\nCELL_API int ring_c(void);\n"
                               "int ring_c(void) { return ring_a() + 1; }\n"},
     {.name = "stray",
-     .source = TEST_CELL_HEAD "CELL_API int lost(void);\nint lost(void) { return 1; }\n"},
+     .source =
+         TEST_CELL_HEAD "CELL_API int lost(void);\nint lost(void) { return 1; }\n"
+                        "CELL_API void coin_drop(void);\nvoid coin_drop(void) {}\n"
+                        "CELL_API int coin_count(void);\nint coin_count(void) { return 2; }\n"},
     {.name = "thief",
      .source = TEST_CELL_HEAD "int helper(void);\nCELL_API int thief_run(void);\n"
                               "int thief_run(void) { return helper() + 1; }\n"},

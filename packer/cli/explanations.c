@@ -413,7 +413,8 @@ EXPLAIN(PROBLEM_NO_CELLS,
 EXPLAIN(PROBLEM_CHECK_PREFIX,
         "Cells share one space of names. What a cell exports begins with its name, or with that of "
         "the interface that it implements, so that a name says where it comes from and two cells "
-        "never meet. Only the memory functions that GCC itself calls are free of this.",
+        "never meet. A cell that exports X_drop may export more functions of the handle X. Only "
+        "the memory functions that GCC itself calls are free of this.",
         "A helper was marked CELL_API, or the cell was renamed and its symbols were not.",
         "Rename the symbol, or make it static.", "cellpack sym take_range   ->  heap_take_range");
 EXPLAIN(PROBLEM_CHECK_HIDDEN,

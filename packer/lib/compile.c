@@ -24,6 +24,8 @@ static const char *const flags[] = {
     "-mgeneral-regs-only",
     "-fcf-protection=none",
     "-fno-stack-protector",
+    /* a frame larger than a page touches each page: it cannot step over the guard of a stack */
+    "-fstack-clash-protection",
     /* unwind tables that are right at each instruction, one piece of code a function */
     "-fasynchronous-unwind-tables",
     "-fno-exceptions",

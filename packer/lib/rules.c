@@ -134,13 +134,32 @@ static bool has_prefix(const char *name, const char *prefix)
     return strncmp(name, prefix, length) == 0 && (name[length] == '_' || name[length] == '\0');
 }
 
+/* A cell whose noun is a server also exports the functions of its handle: of `frames`, if it
+ * exports `frames_drop`. */
+static bool has_handle_prefix(const struct model_cell *cell, const char *name)
+{
+    static const char drop[] = "_drop";
+    for (uint32_t i = cell->object.first_global; i < cell->object.symbol_count; i++) {
+        const char *other = elf_object_symbol_name(&cell->object, i);
+        size_t length = strlen(other);
+        size_t stem = length < sizeof(drop) ? 0 : length - (sizeof(drop) - 1);
+        if (stem && elf_symbol_is_export(&cell->object.symbols[i]) &&
+            strcmp(other + stem, drop) == 0 && strncmp(name, other, stem) == 0 &&
+            name[stem] == '_') {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_prefix(const struct checking *checking, const struct model_cell *cell)
 {
     for (uint32_t i = cell->object.first_global; i < cell->object.symbol_count; i++) {
         const struct elf64_sym *symbol = &cell->object.symbols[i];
         const char *name = elf_object_symbol_name(&cell->object, i);
         if (!elf_symbol_is_export(symbol) || has_prefix(name, cell->name) ||
-            (cell->interface && has_prefix(name, cell->interface)) || is_standard_name(name)) {
+            (cell->interface && has_prefix(name, cell->interface)) || is_standard_name(name) ||
+            has_handle_prefix(cell, name)) {
             continue;
         }
         add(checking, RULE_PREFIX, PROBLEM_CHECK_PREFIX, cell->name, place("%s", cell->name),

@@ -16,7 +16,7 @@
 #define RULE_TABLE(X)                                                                              \
     X(READABLE, "readable", "the kernel's reader accepts it: no COMMON, no TLS, no write+execute") \
     X(NOTE, "note", "one CELL() line says what it is")                                             \
-    X(PREFIX, "prefix", "exported symbols have the prefix of their cell or interface")             \
+    X(PREFIX, "prefix", "exported symbols have the prefix of their cell, interface or handle")     \
     X(UNIQUE, "unique", "a symbol is exported once, or by implementations of one interface")       \
     X(IMPORTS, "imports", "every imported symbol is exported by a cell")                           \
     X(RELOCATIONS, "relocations", "the kernel's linker supports every relocation")                 \

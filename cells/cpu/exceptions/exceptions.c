@@ -5,6 +5,8 @@
  * that may strike while the stack is unusable names one of them in its interrupt gate.
  */
 #include "exceptions_priv.h"
+#include "memory.h"
+#include "stack.h"
 #include "x86.h"
 
 CELL(library, "1.0.0");
@@ -46,7 +48,15 @@ static_assert(sizeof(struct gate) == 16, "64-bit interrupt gate");
 static uint64_t descriptors[5]; /* none, code, data, and two for the task state */
 static struct task_state task_state;
 static struct gate gates[EXCEPTION_COUNT];
-static uint8_t stacks[STACK_COUNT][STACK_SIZE] ALIGNED(16);
+
+/* The page before and behind each: exceptions_guard_stacks() unmaps them. */
+static ALIGNED(PAGE_SIZE) struct {
+    struct {
+        uint8_t guard[PAGE_SIZE];
+        uint8_t stack[STACK_SIZE];
+    } of[STACK_COUNT];
+    uint8_t last_guard[PAGE_SIZE];
+} stacks;
 
 /* Stack of its own for a vector: 1 .. STACK_COUNT, or 0 for none. */
 static uint8_t stack_of(unsigned vector)
@@ -77,7 +87,7 @@ static void fill_descriptors(void)
 static void fill_task_state(void)
 {
     for (unsigned i = 0; i < STACK_COUNT; i++) {
-        task_state.ist[i] = (uintptr_t)stacks[i] + STACK_SIZE;
+        task_state.ist[i] = (uintptr_t)stacks.of[i].stack + STACK_SIZE;
     }
     task_state.io_map_base = sizeof(task_state); /* no map: no port for lower rings */
 }
@@ -106,4 +116,17 @@ void exceptions_init(void)
     load_gdt(&(struct x86_table_pointer){sizeof(descriptors) - 1, (uintptr_t)descriptors});
     load_task_register(SELECTOR_TASK);
     load_idt(&(struct x86_table_pointer){sizeof(gates) - 1, (uintptr_t)gates});
+}
+
+enum status exceptions_guard_stacks(void)
+{
+    static const char *const names[STACK_COUNT] = {"double fault", "non-maskable interrupt",
+                                                   "machine check"};
+    for (unsigned i = 0; i < STACK_COUNT; i++) {
+        enum status status = stack_adopt((vaddr_t)stacks.of[i].stack, STACK_SIZE, names[i]);
+        if (status != OK) {
+            return status;
+        }
+    }
+    return OK;
 }

@@ -36,6 +36,9 @@ typedef void (*exceptions_last_action_t)(void);
 /* Loads descriptor table, task state and interrupt table of this CPU. */
 CELL_API void exceptions_init(void);
 
+/* Gives the exceptions' own stacks names and guard pages (stack_adopt); once there are page tables. */
+CELL_API MUST_CHECK enum status exceptions_guard_stacks(void);
+
 /* Without one, or when it returns, the CPU halts after the report. */
 CELL_API void exceptions_set_last_action(exceptions_last_action_t action);
 
@@ -44,14 +47,14 @@ CELL_API const char *exceptions_name(uint64_t vector);
 
 /*
  * What can be told in words: "wrote to 0x18, which is not mapped". Empty for exceptions whose name
- * says all there is. `cr2` is the address of a page fault. Returns the length, as snprintf does.
- * Pure.
+ * says all there is. `cr2` is the address of a page fault. Whatever ran over an end of its stack is
+ * described as that. Returns the length, as snprintf does.
  */
 CELL_API size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, char *buffer,
                                     size_t size);
 
 /*
- * "heap:.text.heap_free+0x1c"; before the static cells are adopted "heap, text+0x1c"; "no cell" for an
- * address outside of all cells. As snprintf.
+ * "heap:.text.heap_free+0x1c"; before the static cells are adopted "heap, text+0x1c"; in a stack or its
+ * guard pages "stack `boot`"; "no cell" for any other address. As snprintf.
  */
 CELL_API size_t exceptions_locate(uint64_t address, char *buffer, size_t size);

@@ -9,6 +9,7 @@
 #include "console.h"
 #include "format.h"
 #include "nano_core_image.h"
+#include "stack.h"
 #include "x86.h"
 
 #define LOCATION_SIZE    160 /* names of a cell and a section, both at most 64 bytes in practice */
@@ -16,9 +17,6 @@
 
 #define VECTOR_DOUBLE_FAULT 8
 #define VECTOR_PAGE_FAULT   14
-
-/* A push that faults this close to the stack pointer has found the end of the stack. */
-#define STACK_END_DISTANCE 4096
 
 /* Error code of a page fault. */
 #define FAULT_PRESENT  (1u << 0)
@@ -65,12 +63,36 @@ const char *exceptions_name(uint64_t vector)
     return vector < EXCEPTION_COUNT && names[vector] ? names[vector] : "reserved";
 }
 
-/* The first of the two exceptions is lost, but CR2 tells of a stack that was used up. */
-static void describe_double_fault(struct format_buffer *text, uint64_t rsp, uint64_t cr2)
+/* Does `address` lie in the stack at `place` or one of its guards? */
+static bool is_near(uint64_t address, const struct stack_place *place)
 {
-    if (cr2 && cr2 - (rsp - STACK_END_DISTANCE) < 2 * STACK_END_DISTANCE) {
-        format_append(text, "the stack is used up, most likely, at %#llx", (unsigned long long)rsp);
+    struct stack_place other;
+    return stack_find(address, &other) && other.bottom == place->bottom;
+}
+
+/*
+ * An access to a guard page by what runs on the same stack has run over its end. An overflow shows
+ * as a double fault, for the page fault finds no room for its frame either; CR2 is then about that
+ * frame, or about the access before, and both are in the guard.
+ */
+static bool describe_stack_end(struct format_buffer *text, uint64_t rsp, uint64_t cr2)
+{
+    struct stack_place place;
+    if (!stack_find_guard(cr2, &place)) {
+        return false;
     }
+    if (!is_near(rsp, &place)) {
+        format_append(text, "%#llx is in the guard page %s the stack `%s`", (unsigned long long)cr2,
+                      place.part == STACK_GUARD_BELOW ? "below" : "above", place.name);
+    } else if (place.part == STACK_GUARD_BELOW) {
+        uint64_t lowest = rsp < cr2 ? rsp : cr2;
+        format_append(text, "the stack `%s` has overflowed by %llu bytes", place.name,
+                      (unsigned long long)(place.bottom - lowest));
+    } else {
+        format_append(text, "the stack `%s` has underflowed by %llu bytes", place.name,
+                      (unsigned long long)(cr2 - place.top + 1));
+    }
+    return true;
 }
 
 static void describe_page_fault(struct format_buffer *text, uint64_t error, uint64_t cr2)
@@ -109,11 +131,13 @@ size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, ch
     case 13:
         describe_selector(&text, frame->error_code);
         break;
-    case VECTOR_DOUBLE_FAULT:
-        describe_double_fault(&text, frame->rsp, cr2);
+    case VECTOR_DOUBLE_FAULT: /* the first of the two is lost */
+        describe_stack_end(&text, frame->rsp, cr2);
         break;
     case VECTOR_PAGE_FAULT:
-        describe_page_fault(&text, frame->error_code, cr2);
+        if (!describe_stack_end(&text, frame->rsp, cr2)) {
+            describe_page_fault(&text, frame->error_code, cr2);
+        }
         break;
     default:
         break;
@@ -139,12 +163,16 @@ static size_t locate_in_image(uint64_t address, char *buffer, size_t size)
 
 size_t exceptions_locate(uint64_t address, char *buffer, size_t size)
 {
+    struct stack_place place;
     const struct section *section = address_map_find(address);
-    if (!section) {
-        return locate_in_image(address, buffer, size);
+    if (section) {
+        return format_into(buffer, size, "%s:%s+%#llx", section->cell->name, section->name,
+                           (unsigned long long)(address - section->address));
     }
-    return format_into(buffer, size, "%s:%s+%#llx", section->cell->name, section->name,
-                       (unsigned long long)(address - section->address));
+    if (stack_find(address, &place)) {
+        return format_into(buffer, size, "stack `%s`", place.name);
+    }
+    return locate_in_image(address, buffer, size);
 }
 
 void exceptions_set_last_action(exceptions_last_action_t action)

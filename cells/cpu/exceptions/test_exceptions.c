@@ -12,6 +12,8 @@
 #include "exceptions.h"
 #include "nano_core_image.h"
 #include "exceptions_priv.h"
+#include "memory.h"
+#include "stack.h"
 #include "x86.h"
 
 const uint64_t exceptions_stubs[EXCEPTION_COUNT];
@@ -24,6 +26,37 @@ const struct section *address_map_find(uint64_t address)
 {
     bool inside = address >= section.address && address - section.address < section.size;
     return inside ? &section : NULL;
+}
+
+#define STACK_BOTTOM (DATA_ZONE_START + 2 * PAGE_SIZE)
+#define STACK_TOP    (STACK_BOTTOM + 2 * PAGE_SIZE)
+
+bool stack_find(vaddr_t address, struct stack_place *out)
+{
+    if (address < STACK_BOTTOM - PAGE_SIZE || address >= STACK_TOP + PAGE_SIZE) {
+        return false;
+    }
+    *out = (struct stack_place){
+        .name = "reader", .part = STACK_INSIDE, .bottom = STACK_BOTTOM, .top = STACK_TOP};
+    if (address < STACK_BOTTOM) {
+        out->part = STACK_GUARD_BELOW;
+    } else if (address >= STACK_TOP) {
+        out->part = STACK_GUARD_ABOVE;
+    }
+    return true;
+}
+
+bool stack_find_guard(vaddr_t address, struct stack_place *out)
+{
+    return stack_find(address, out) && out->part != STACK_INSIDE;
+}
+
+enum status stack_adopt(vaddr_t bottom, size_t bytes, const char *name)
+{
+    (void)bottom;
+    (void)bytes;
+    (void)name;
+    return OK;
 }
 
 uint64_t read_cr3(void)
@@ -75,19 +108,44 @@ static void test_describe_without_error_code_is_empty(void **state)
     assert_described(8, 0, 0x20018, "");
 }
 
-static void test_describe_double_fault_tells_a_used_up_stack(void **state)
+static void assert_end_described(uint64_t vector, uint64_t rsp, uint64_t cr2, const char *expected)
+{
+    char text[128] = "";
+    struct exception_frame frame = {.vector = vector, .error_code = 2, .rsp = rsp};
+    exceptions_describe(&frame, cr2, text, sizeof(text));
+    assert_string_equal(text, expected);
+}
+
+static void test_describe_stack_overflow_names_stack_and_bytes(void **state)
 {
     (void)state;
-    char text[128];
-    struct exception_frame frame = {.vector = 8, .rsp = 0xffffffff80148000};
-    exceptions_describe(&frame, 0xffffffff80147ff8, text, sizeof(text));
-    assert_string_equal(text, "the stack is used up, most likely, at 0xffffffff80148000");
-    exceptions_describe(&frame, 0xffffffff80149000, text, sizeof(text));
-    assert_string_equal(text, "");
-    exceptions_describe(&frame, 0xffffffff80146fff, text, sizeof(text));
-    assert_string_equal(text, "");
-    exceptions_describe(&frame, 0, text, sizeof(text));
-    assert_string_equal(text, "");
+    assert_end_described(8, STACK_BOTTOM, STACK_BOTTOM - 8,
+                         "the stack `reader` has overflowed by 8 bytes");
+    assert_end_described(8, STACK_BOTTOM - 300, STACK_BOTTOM - 8,
+                         "the stack `reader` has overflowed by 300 bytes");
+    assert_end_described(14, STACK_BOTTOM + 64, STACK_BOTTOM - 4096,
+                         "the stack `reader` has overflowed by 4096 bytes");
+    assert_end_described(14, STACK_BOTTOM + 64, STACK_BOTTOM - 4097,
+                         "wrote to 0xffff800000000fff, which is not mapped");
+    assert_end_described(8, STACK_BOTTOM, STACK_BOTTOM, "");
+    assert_end_described(8, STACK_BOTTOM - 8, 0, "");
+}
+
+static void test_describe_stack_underflow_names_stack_and_bytes(void **state)
+{
+    (void)state;
+    assert_end_described(14, STACK_TOP, STACK_TOP, "the stack `reader` has underflowed by 1 bytes");
+    assert_end_described(14, STACK_TOP - 64, STACK_TOP + 7,
+                         "the stack `reader` has underflowed by 8 bytes");
+}
+
+static void test_describe_guard_page_hit_from_elsewhere_is_no_overflow(void **state)
+{
+    (void)state;
+    assert_end_described(14, 0x1000, STACK_BOTTOM - 1,
+                         "0xffff800000001fff is in the guard page below the stack `reader`");
+    assert_end_described(14, 0x1000, STACK_TOP,
+                         "0xffff800000004000 is in the guard page above the stack `reader`");
 }
 
 static void test_describe_cuts_but_counts(void **state)
@@ -117,6 +175,8 @@ static void test_locate_names_cell_section_and_offset(void **state)
     assert_string_equal(text, "heap:.text.heap_free+0x1c");
     exceptions_locate(0xffffffff90001100, text, sizeof(text));
     assert_string_equal(text, "no cell");
+    exceptions_locate(STACK_BOTTOM, text, sizeof(text));
+    assert_string_equal(text, "stack `reader`");
 }
 
 /* As `cellpack link` writes it: one cell, with text and data. */
@@ -150,7 +210,9 @@ int main(void)
         cmocka_unit_test(test_describe_page_fault_says_what_was_tried),
         cmocka_unit_test(test_describe_selector_names_table_and_entry),
         cmocka_unit_test(test_describe_without_error_code_is_empty),
-        cmocka_unit_test(test_describe_double_fault_tells_a_used_up_stack),
+        cmocka_unit_test(test_describe_stack_overflow_names_stack_and_bytes),
+        cmocka_unit_test(test_describe_stack_underflow_names_stack_and_bytes),
+        cmocka_unit_test(test_describe_guard_page_hit_from_elsewhere_is_no_overflow),
         cmocka_unit_test(test_describe_cuts_but_counts),
         cmocka_unit_test(test_names_of_all_numbers_are_there),
         cmocka_unit_test(test_locate_names_cell_section_and_offset),

@@ -29,6 +29,7 @@ struct frames {
     struct frames *next;    /* the next range of this handle */
 };
 static_assert(sizeof(struct frames) <= DESCRIPTOR_SIZE, "a descriptor");
+static_assert(offsetof(struct frames, node) == 0, "range_cache.h");
 
 static struct range_tree free_frames[FRAME_KIND_COUNT];
 static struct range_cache singles; /* of RAM */
@@ -100,6 +101,15 @@ static void settle(void)
     struct range_node *node;
     while ((node = range_cache_pop(&singles))) {
         give_range(frames_of(node));
+    }
+}
+
+/* The run alone: it is the front of a free range, so that is one operation. */
+static void give_run_back(void)
+{
+    struct range_node *run = range_cache_pop_run(&singles);
+    if (run) {
+        give_range(frames_of(run));
     }
 }
 
@@ -241,20 +251,55 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
 
 /* ---- taking ---- */
 
+/* Takes a run from the lowest free range, to be cut into single frames. */
+static bool refill_singles(void)
+{
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    const struct range_node *lowest = range_tree_next(tree, 0);
+    struct range_node *spare[2];
+    struct range_node *taken;
+    if (singles.run || !lowest || !get_spares(spare)) {
+        return false;
+    }
+    uint64_t count = lowest->range.count;
+    count = count < RANGE_CACHE_RUN ? count : RANGE_CACHE_RUN;
+    enum status status = range_tree_take(tree, count, 1, spare, &taken);
+    put_nodes(spare);
+    if (status == OK) {
+        range_cache_set_run(&singles, &become_handle(taken, FRAMES_RAM)->node);
+    }
+    return status == OK;
+}
+
+static enum status take_single(struct frames **out) OWN_ACQUIRES(**out);
+
+static enum status take_single(struct frames **out)
+{
+    struct range_node *node = range_cache_take(&singles, descriptor_pool_get);
+    if (UNLIKELY(!node) && refill_singles()) {
+        node = range_cache_take(&singles, descriptor_pool_get);
+    }
+    if (!node) {
+        return ERR_NO_MEMORY;
+    }
+    FILL(out, become_handle(node, FRAMES_RAM));
+    return OK;
+}
+
 enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct frames **out)
 {
-    if (count == 1 && alignment == 1 && LIKELY(singles.top)) {
-        FILL(out, become_handle(range_cache_pop(&singles), FRAMES_RAM));
-        return OK;
+    if (LIKELY(count == 1 && alignment == 1)) {
+        return take_single(out);
     }
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
+    give_run_back();
     struct range_tree *tree = &free_frames[FRAMES_RAM];
     enum status status = range_tree_take(tree, count, alignment, spare, &taken);
-    if (status == ERR_NOT_FOUND && singles.top) {
+    if (status == ERR_NOT_FOUND && singles.count > 0) {
         settle();
         status = range_tree_take(tree, count, alignment, spare, &taken);
     }
@@ -275,7 +320,7 @@ enum status frame_allocator_take_top(uint64_t count, struct frames **out)
     }
     struct range_tree *tree = &free_frames[FRAMES_RAM];
     enum status status = range_tree_take_top(tree, count, spare, &taken);
-    if (status == ERR_NOT_FOUND && singles.top) {
+    if (status == ERR_NOT_FOUND && singles.count > 0) {
         settle();
         status = range_tree_take_top(tree, count, spare, &taken);
     }
@@ -288,7 +333,7 @@ enum status frame_allocator_take_top(uint64_t count, struct frames **out)
 }
 
 /* The handle ends here: what is kept of it is its descriptor. */
-OWN_UNCHECKED enum status frame_allocator_take_table(paddr_t *out_frame)
+enum status frame_allocator_take_table(paddr_t *out_frame)
 {
     struct frames *frames = NULL;
     enum status status = frame_allocator_take_top(1, &frames);
@@ -298,6 +343,7 @@ OWN_UNCHECKED enum status frame_allocator_take_table(paddr_t *out_frame)
     *out_frame = frames_start(frames);
     frames->next = tables;
     tables = frames;
+    EMPTY(&frames);
     return OK;
 }
 
@@ -321,7 +367,10 @@ OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames
     if (count == 0) {
         return ERR_INVALID_ARGUMENT;
     }
-    settle();
+    give_run_back();
+    if (count > tree->total) {
+        settle();
+    }
     if (count > tree->total) {
         return ERR_NO_MEMORY;
     }
@@ -341,6 +390,20 @@ OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames
     return OK;
 }
 
+/* Takes exactly these from the set that has them, and says which that is. */
+static enum status take_wanted(struct range wanted, struct range_node *spare[2],
+                               struct range_node **out_taken, enum frame_kind *out_kind)
+{
+    for (unsigned kind = 0; kind < FRAME_KIND_COUNT; kind++) {
+        enum status status = range_tree_take_at(&free_frames[kind], wanted, spare, out_taken);
+        if (status != ERR_NOT_FOUND) {
+            *out_kind = (enum frame_kind)kind;
+            return status;
+        }
+    }
+    return ERR_NOT_FOUND;
+}
+
 enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames **out)
 {
     struct range wanted = {.start = start >> PAGE_SHIFT, .count = count};
@@ -354,17 +417,19 @@ enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
-    settle();
-    enum status status = ERR_NOT_FOUND;
-    for (unsigned kind = 0; kind < FRAME_KIND_COUNT && status == ERR_NOT_FOUND; kind++) {
-        struct range_node *taken;
-        status = range_tree_take_at(&free_frames[kind], wanted, spare, &taken);
-        if (status == OK) {
-            FILL(out, become_handle(taken, (enum frame_kind)kind));
-        }
+    struct range_node *taken;
+    enum frame_kind kind;
+    enum status status = take_wanted(wanted, spare, &taken, &kind);
+    if (status == ERR_NOT_FOUND && singles.count > 0) {
+        settle();
+        status = take_wanted(wanted, spare, &taken, &kind);
     }
     put_nodes(spare);
-    return status == ERR_NOT_FOUND ? ERR_BUSY : status;
+    if (status != OK) {
+        return status == ERR_NOT_FOUND ? ERR_BUSY : status;
+    }
+    FILL(out, become_handle(taken, kind));
+    return OK;
 }
 
 /* Range by range: at every step the handle owns exactly what was not given back yet. */
@@ -469,15 +534,16 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
     return OK;
 }
 
-/* Unchecked: this is where merging happens. */
-OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **rest)
+enum status frames_merge(struct frames *frames, struct frames **rest)
 {
     struct frames *last = frames;
     struct frames *added = *rest;
     if (!added) {
+        LEAVE(rest);
         return ERR_INVALID_ARGUMENT;
     }
     if (kind_of(frames) != kind_of(added)) {
+        LEAVE(rest);
         return ERR_MISMATCH;
     }
     while (last->next) {
@@ -493,12 +559,19 @@ OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **re
     return OK;
 }
 
+void frame_allocator_settle(void)
+{
+    while (singles.top) {
+        give_range(frames_of(range_cache_pop(&singles)));
+    }
+}
+
 struct frame_statistics frame_allocator_statistics(void)
 {
     return (struct frame_statistics){
         .total = total_ram,
         .free = free_frames[FRAMES_RAM].total + singles.count,
-        .ranges = free_frames[FRAMES_RAM].ranges + singles.count,
+        .ranges = free_frames[FRAMES_RAM].ranges + range_cache_ranges(&singles),
         .bad_drops = bad_drops,
     };
 }

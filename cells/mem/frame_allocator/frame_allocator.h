@@ -69,4 +69,11 @@ CELL_API void frame_allocator_give_table(paddr_t frame);
 CELL_API enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames **out)
     OWN_ACQUIRES(**out);
 
+/*
+ * Joins single frames that came back with their neighbours, which frees descriptors. It happens by
+ * itself where frames are asked for by address, or in a run that is not found. O(log n) for each frame
+ * that came back since the last time.
+ */
+CELL_API void frame_allocator_settle(void);
+
 CELL_API struct frame_statistics frame_allocator_statistics(void);

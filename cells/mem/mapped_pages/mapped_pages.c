@@ -39,14 +39,15 @@ static uint64_t donated_count;
 
 /* ---- descriptors ---- */
 
+/* Unchecked: what pages_merge() refuses is still there. */
 OWN_UNCHECKED static bool keep_donation(struct pages **pages, struct frames **frames)
 {
-    if (!donated_frames) {
-        donated_frames = *frames;
-        *frames = NULL;
-    } else if (frames_merge(donated_frames, frames) != OK) {
+    /* In this order, as frames come from the top: the new one precedes those before, and it is short. */
+    if (donated_frames && frames_merge(*frames, &donated_frames) != OK) {
         return false;
     }
+    donated_frames = *frames;
+    *frames = NULL;
     if (donated_pages && pages_merge(donated_pages, pages) == OK) {
         return true;
     }
@@ -56,9 +57,14 @@ OWN_UNCHECKED static bool keep_donation(struct pages **pages, struct frames **fr
 }
 
 /* Adds a page to the pool if it runs low. That it cannot be is no error yet. */
-OWN_UNCHECKED static void refill_descriptors(void)
+static void refill_descriptors(void)
 {
     if (LIKELY(descriptor_pool_available() >= DESCRIPTOR_RESERVE)) {
+        return;
+    }
+    frame_allocator_settle();
+    page_allocator_settle();
+    if (descriptor_pool_available() >= DESCRIPTOR_RESERVE) {
         return;
     }
     OWNED(pages, pages);
@@ -89,52 +95,13 @@ static void unmap(vaddr_t start, uint64_t count)
     }
 }
 
-static unsigned clearing_flags(const struct frames *range, unsigned flags)
+/* Clears `count` pages, which are mapped to be written, and gives them the access that was asked for. */
+static enum status clear(vaddr_t start, uint64_t count, unsigned flags)
 {
-    return frames_range_is_stale(range) ? PAGE_WRITE : flags;
-}
-
-/* Maps each range of the frames; stale ones so that they can be cleared. */
-OWN_UNCHECKED static enum status map_ranges(vaddr_t start, const struct frames *frames,
-                                            unsigned flags)
-{
-    const struct frames *range = NULL;
-    paddr_t frame;
-    uint64_t count;
-    uint64_t done = 0;
-    while (frames_next_range(frames, &range, &frame, &count)) {
-        enum status status = page_table_map(start + (done << PAGE_SHIFT), frame, count,
-                                            clearing_flags(range, flags));
-        if (status != OK) {
-            unmap(start, done);
-            return status;
-        }
-        done += count;
+    for (uint64_t i = 0; i < count; i++) {
+        memset(memory_at(start + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
     }
-    return OK;
-}
-
-/* Clears what is stale, and gives it the access that was asked for. */
-OWN_UNCHECKED static enum status clear_ranges(vaddr_t start, const struct frames *frames,
-                                              unsigned flags)
-{
-    const struct frames *range = NULL;
-    paddr_t frame;
-    uint64_t count;
-    vaddr_t at = start;
-    while (frames_next_range(frames, &range, &frame, &count)) {
-        if (frames_range_is_stale(range)) {
-            for (uint64_t i = 0; i < count; i++) {
-                memset(memory_at(at + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
-            }
-            enum status status = flags == PAGE_WRITE ? OK : page_table_protect(at, count, flags);
-            if (status != OK) {
-                return status;
-            }
-        }
-        at += count << PAGE_SHIFT;
-    }
-    return OK;
+    return flags == PAGE_WRITE ? OK : page_table_protect(start, count, flags);
 }
 
 static enum status check_flags(unsigned flags)
@@ -147,29 +114,46 @@ static enum status check_flags(unsigned flags)
 
 /* ---- mapping ---- */
 
-OWN_UNCHECKED static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
+/* Maps each range of the frames, and clears those that are stale. */
+static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
+    OWN_BORROWS(*frames);
+static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
 {
-    enum status status = map_ranges(start, frames, flags);
-    if (status == OK && frames_are_stale(frames)) {
-        status = clear_ranges(start, frames, flags);
+    const struct frames *range = NULL;
+    paddr_t frame;
+    uint64_t count;
+    vaddr_t at = start;
+    while (frames_next_range(frames, &range, &frame, &count)) {
+        bool is_stale = frames_range_is_stale(range);
+        enum status status = page_table_map(at, frame, count, is_stale ? PAGE_WRITE : flags);
         if (status != OK) {
-            unmap(start, frames_count(frames));
+            unmap(start, (at - start) >> PAGE_SHIFT);
             return status;
         }
-        frames_set_clean(frames);
+        vaddr_t mapped = at;
+        at += count << PAGE_SHIFT;
+        status = is_stale ? clear(mapped, count, flags) : OK;
+        if (status != OK) {
+            unmap(start, (at - start) >> PAGE_SHIFT);
+            return status;
+        }
     }
-    return status;
+    frames_set_clean(frames);
+    return OK;
 }
 
-OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames **frames,
-                                           unsigned flags, struct mapped_pages **out)
+/* Maps, and makes the descriptor, which does not own anything yet. */
+static enum status make_mapping(const struct pages *pages, struct frames *frames, unsigned flags,
+                                struct mapped_pages **out_mapped) OWN_BORROWS(*pages, *frames);
+static enum status make_mapping(const struct pages *pages, struct frames *frames, unsigned flags,
+                                struct mapped_pages **out_mapped)
 {
     enum status status = check_flags(flags);
     if (status != OK) {
         return status;
     }
-    uint64_t count = pages_count(*pages);
-    if (count != frames_count(*frames)) {
+    uint64_t count = pages_count(pages);
+    if (count != frames_count(frames)) {
         return ERR_MISMATCH;
     }
     refill_descriptors();
@@ -177,8 +161,8 @@ OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames *
     if (!mapped) {
         return ERR_NO_MEMORY;
     }
-    vaddr_t start = pages_start(*pages);
-    status = map_at(start, *frames, flags);
+    vaddr_t start = pages_start(pages);
+    status = map_at(start, frames, flags);
     if (status != OK) {
         descriptor_pool_put(mapped);
         return status;
@@ -186,6 +170,20 @@ OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames *
     mapped->start = start;
     mapped->bytes = count << PAGE_SHIFT;
     mapped->flags = flags;
+    *out_mapped = mapped;
+    return OK;
+}
+
+enum status mapped_pages_map(struct pages **pages, struct frames **frames, unsigned flags,
+                             struct mapped_pages **out)
+{
+    struct mapped_pages *mapped = NULL;
+    enum status status = make_mapping(*pages, *frames, flags, &mapped);
+    if (status != OK) {
+        LEAVE(pages);
+        LEAVE(frames);
+        return status;
+    }
     mapped->pages = *pages;
     mapped->frames = *frames;
     EMPTY(pages);
@@ -198,7 +196,7 @@ OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames *
 static enum status take_pages(enum page_zone zone, uint64_t count, struct pages **out)
     OWN_ACQUIRES(**out);
 
-OWN_UNCHECKED static enum status take_pages(enum page_zone zone, uint64_t count, struct pages **out)
+static enum status take_pages(enum page_zone zone, uint64_t count, struct pages **out)
 {
     if (count >= LARGE_PAGES) {
         enum status status = page_allocator_take(zone, count, LARGE_PAGES, out);
@@ -211,7 +209,7 @@ OWN_UNCHECKED static enum status take_pages(enum page_zone zone, uint64_t count,
 
 static enum status take_frames(uint64_t count, struct frames **out) OWN_ACQUIRES(**out);
 
-OWN_UNCHECKED static enum status take_frames(uint64_t count, struct frames **out)
+static enum status take_frames(uint64_t count, struct frames **out)
 {
     enum status status = ERR_NO_MEMORY;
     if (count == 1) {
@@ -275,7 +273,7 @@ enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t by
     return mapped_pages_map(SLOT(pages), SLOT(frames), flags, out);
 }
 
-OWN_UNCHECKED void mapped_pages_drop(struct mapped_pages **handle)
+void mapped_pages_drop(struct mapped_pages **handle)
 {
     struct mapped_pages *mapped = *handle;
     if (!mapped) {
@@ -290,8 +288,8 @@ OWN_UNCHECKED void mapped_pages_drop(struct mapped_pages **handle)
     descriptor_pool_put(mapped);
 }
 
-OWN_UNCHECKED void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
-                                           struct frames **out_frames)
+void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
+                             struct frames **out_frames)
 {
     struct mapped_pages *mapped = *handle;
     unmap(mapped->start, mapped->bytes >> PAGE_SHIFT);
@@ -316,24 +314,29 @@ enum status mapped_pages_remap(struct mapped_pages *mapped, unsigned flags)
 /* ---- parts ---- */
 
 /* Cuts pages, frames and tables; all or nothing. */
-OWN_UNCHECKED static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
-                                             struct pages **out_pages, struct frames **out_frames)
+static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
+                               struct pages **out_pages, struct frames **out_frames)
+    OWN_ACQUIRES(**out_pages, **out_frames);
+static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
+                               struct pages **out_pages, struct frames **out_frames)
 {
     enum status status = page_table_cut(mapped->start + (first_count << PAGE_SHIFT));
-    if (status == OK) {
-        status = pages_split(mapped->pages, first_count, out_pages);
+    if (status != OK) {
+        return status;
     }
-    if (status == OK) {
-        status = frames_split(mapped->frames, first_count, out_frames);
-        if (status != OK) {
-            (void)!pages_merge(mapped->pages, out_pages); /* neighbours: cannot fail */
-        }
+    status = pages_split(STORED(mapped->pages), first_count, out_pages);
+    if (status != OK) {
+        return status;
+    }
+    status = frames_split(STORED(mapped->frames), first_count, out_frames);
+    if (status != OK) {
+        (void)!pages_merge(STORED(mapped->pages), out_pages); /* neighbours: cannot fail */
     }
     return status;
 }
 
-OWN_UNCHECKED enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t first_count,
-                                             struct mapped_pages **out_rest)
+enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t first_count,
+                               struct mapped_pages **out_rest)
 {
     if (first_count == 0 || first_count >= mapped->bytes >> PAGE_SHIFT) {
         return ERR_OUT_OF_BOUNDS;
@@ -358,23 +361,26 @@ OWN_UNCHECKED enum status mapped_pages_split(struct mapped_pages *mapped, uint64
     return OK;
 }
 
-OWN_UNCHECKED enum status mapped_pages_merge(struct mapped_pages *mapped,
-                                             struct mapped_pages **rest)
+enum status mapped_pages_merge(struct mapped_pages *mapped, struct mapped_pages **rest)
 {
     struct mapped_pages *added = *rest;
     if (!added) {
+        LEAVE(rest);
         return ERR_INVALID_ARGUMENT;
     }
     if (mapped->flags != added->flags ||
-        frames_kind(mapped->frames) != frames_kind(added->frames)) {
+        frames_kind(STORED(mapped->frames)) != frames_kind(STORED(added->frames))) {
+        LEAVE(rest);
         return ERR_MISMATCH;
     }
-    enum status status = pages_merge(mapped->pages, &added->pages);
+    enum status status = pages_merge(STORED(mapped->pages), STORED_SLOT(added->pages));
     if (status != OK) {
+        LEAVE(rest);
         return status;
     }
     EMPTY(rest);
-    (void)!frames_merge(mapped->frames, &added->frames); /* of one kind: cannot fail */
+    /* Of one kind: cannot fail. */
+    (void)!frames_merge(STORED(mapped->frames), STORED_SLOT(added->frames));
     mapped->bytes += added->bytes;
     descriptor_pool_put(added);
     return OK;

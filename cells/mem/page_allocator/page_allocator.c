@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One tree of page numbers for each zone. Lowest first keeps mappings together, which keeps the
- * number of page tables small. Single pages of the data zone that came back lately are handed out
- * first, in whatever order; code is always lowest first, so that a cell that is loaded again lies
- * where it lay and in the same order: the map of addresses then need not be sorted anew.
+ * number of page tables small. Single pages of the data zone go through the cache: those that came
+ * back are handed out first, in whatever order. Code is always lowest first, so that a cell that is
+ * loaded again lies where it lay and in the same order: the map of addresses then need not be sorted
+ * anew.
  */
 #include "page_allocator.h"
 #include "descriptor_pool.h"
@@ -16,6 +17,7 @@ struct pages {
     struct range_node node; /* node.owner: the zone */
 };
 static_assert(sizeof(struct pages) <= DESCRIPTOR_SIZE, "a descriptor");
+static_assert(offsetof(struct pages, node) == 0, "range_cache.h");
 
 static struct range_tree free_pages[PAGE_ZONE_COUNT];
 static struct range_cache singles[PAGE_ZONE_COUNT]; /* unused for code, see above */
@@ -84,6 +86,15 @@ static void settle(unsigned zone)
     }
 }
 
+/* The run alone: it is the front of a free range, so that is one operation. */
+static void give_run_back(unsigned zone)
+{
+    struct range_node *run = range_cache_pop_run(&singles[zone]);
+    if (run) {
+        give_range(pages_of(run));
+    }
+}
+
 enum status page_allocator_init(void)
 {
     for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
@@ -110,20 +121,55 @@ static struct pages *become_handle(struct range_node *node, unsigned zone)
     return pages_of(node);
 }
 
+/* Takes a run from the lowest free range, to be cut into single pages. */
+static bool refill_singles(enum page_zone zone)
+{
+    const struct range_node *lowest = range_tree_next(&free_pages[zone], 0);
+    struct range_node *spare[2];
+    struct range_node *taken;
+    if (singles[zone].run || !lowest || !get_spares(spare)) {
+        return false;
+    }
+    uint64_t count = lowest->range.count;
+    count = count < RANGE_CACHE_RUN ? count : RANGE_CACHE_RUN;
+    enum status status = range_tree_take(&free_pages[zone], count, 1, spare, &taken);
+    put_nodes(spare);
+    if (status == OK) {
+        range_cache_set_run(&singles[zone], &become_handle(taken, zone)->node);
+    }
+    return status == OK;
+}
+
+static enum status take_single(enum page_zone zone, struct pages **out) OWN_ACQUIRES(**out);
+
+static enum status take_single(enum page_zone zone, struct pages **out)
+{
+    struct range_node *node = range_cache_take(&singles[zone], descriptor_pool_get);
+    if (UNLIKELY(!node) && refill_singles(zone)) {
+        node = range_cache_take(&singles[zone], descriptor_pool_get);
+    }
+    if (!node) {
+        return free_pages[zone].total + singles[zone].count > 0 ? ERR_NO_MEMORY
+                                                                : ERR_NO_ADDRESS_SPACE;
+    }
+    FILL(out, become_handle(node, zone));
+    return OK;
+}
+
 enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
                                 struct pages **out)
 {
-    if (count == 1 && alignment == 1 && LIKELY(singles[zone].top)) {
-        FILL(out, become_handle(range_cache_pop(&singles[zone]), zone));
-        return OK;
+    if (LIKELY(count == 1 && alignment == 1 && zone == PAGE_ZONE_DATA)) {
+        return take_single(zone, out);
     }
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
+    give_run_back(zone);
     enum status status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
-    if (status == ERR_NOT_FOUND && singles[zone].top) {
+    if (status == ERR_NOT_FOUND && singles[zone].count > 0) {
         settle(zone);
         status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
     }
@@ -209,19 +255,21 @@ enum status pages_split(struct pages *pages, uint64_t first_count, struct pages 
     return OK;
 }
 
-/* Unchecked: this is where merging happens. */
-OWN_UNCHECKED enum status pages_merge(struct pages *pages, struct pages **rest)
+enum status pages_merge(struct pages *pages, struct pages **rest)
 {
     struct pages *added = *rest;
     if (!added) {
+        LEAVE(rest);
         return ERR_INVALID_ARGUMENT;
     }
     if (pages->node.owner != added->node.owner) {
+        LEAVE(rest);
         return ERR_MISMATCH;
     }
     struct range joined;
     enum status status = range_join(pages->node.range, added->node.range, &joined);
     if (status != OK) {
+        LEAVE(rest);
         return status;
     }
     EMPTY(rest);
@@ -230,12 +278,21 @@ OWN_UNCHECKED enum status pages_merge(struct pages *pages, struct pages **rest)
     return OK;
 }
 
+void page_allocator_settle(void)
+{
+    for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
+        while (singles[zone].top) {
+            give_range(pages_of(range_cache_pop(&singles[zone])));
+        }
+    }
+}
+
 struct page_statistics page_allocator_statistics(enum page_zone zone)
 {
     return (struct page_statistics){
         .total = zone_pages(zone),
         .free = free_pages[zone].total + singles[zone].count,
-        .ranges = free_pages[zone].ranges + singles[zone].count,
+        .ranges = free_pages[zone].ranges + range_cache_ranges(&singles[zone]),
         .bad_drops = bad_drops[zone],
     };
 }

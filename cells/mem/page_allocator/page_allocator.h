@@ -25,8 +25,9 @@ struct page_statistics {
 CELL_API MUST_CHECK enum status page_allocator_init(void);
 
 /*
- * Takes the lowest `count` consecutive pages whose first page number is a multiple of `alignment`, a
- * power of two; a single one of data may also be one that came back lately. ERR_NO_ADDRESS_SPACE, ERR_NO_MEMORY (no descriptor), ERR_INVALID_ARGUMENT.
+ * Takes the lowest `count` consecutive pages whose first page number is a multiple of `alignment`,
+ * a power of two; a single one of the data zone may also be one that came back lately.
+ * ERR_NO_ADDRESS_SPACE, ERR_NO_MEMORY (no descriptor), ERR_INVALID_ARGUMENT.
  */
 CELL_API enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
                                          struct pages **out) OWN_ACQUIRES(**out);
@@ -34,5 +35,8 @@ CELL_API enum status page_allocator_take(enum page_zone zone, uint64_t count, ui
 /* Takes exactly these pages. ERR_BUSY when one has an owner, ERR_MISALIGNED, ERR_OUT_OF_BOUNDS. */
 CELL_API enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages **out)
     OWN_ACQUIRES(**out);
+
+/* As frame_allocator_settle(), for all zones. */
+CELL_API void page_allocator_settle(void);
 
 CELL_API struct page_statistics page_allocator_statistics(enum page_zone zone);
