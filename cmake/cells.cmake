@@ -43,12 +43,23 @@ function(add_cell name)
   endforeach()
 endfunction()
 
-# add_interface(<name> SUMMARY <one line> [DEPENDS <cell or interface>...])
+# add_interface(<name> SUMMARY <one line> [DEFAULT <cell>] [DEPENDS <cell or interface>...])
 #
 # A folder that holds a header and no code: an interface with several implementations, or functions
 # that are all inline. Others depend on it as on a cell.
+#
+# DEFAULT, one of its implementations, is what those who depend on the interface get: in the static
+# nano_core (of implementations marked NANO_CORE only this one), in native programs, and, as the first
+# in cells.a to define the symbols, from the loader and in cellpack's graph. The cache variable
+# THEORIS_<NAME>, in capitals, selects another one.
 function(add_interface name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "SUMMARY" "DEPENDS;TEST_DEPENDS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "SUMMARY;DEFAULT" "DEPENDS;TEST_DEPENDS")
+  if(arg_DEFAULT)
+    string(TOUPPER THEORIS_${name} variable)
+    set(${variable} ${arg_DEFAULT} CACHE STRING "Which implementation of ${name} the system gets")
+    set_property(GLOBAL PROPERTY CELL_${name}_DEFAULT ${${variable}})
+    set_property(GLOBAL APPEND PROPERTY DEFAULT_CELLS ${${variable}})
+  endif()
   cells_record(${name} interface)
   set_property(GLOBAL PROPERTY CELL_${name}_TEST_DEPENDS "${arg_TEST_DEPENDS}")
 endfunction()
@@ -80,6 +91,22 @@ endmacro()
 macro(cell_get out name field)
   get_property(${out} GLOBAL PROPERTY CELL_${name}_${field})
 endmacro()
+
+# cell_needs(<out> <name>): what it depends on, with the default implementations of interfaces, except
+# where it is an implementation itself.
+function(cell_needs out name)
+  cell_get(depends ${name} DEPENDS)
+  cell_get(own ${name} INTERFACE)
+  set(needs ${depends})
+  foreach(depend IN LISTS depends)
+    cell_get(default ${depend} DEFAULT)
+    if(default AND NOT depend STREQUAL "${own}")
+      list(APPEND needs ${default})
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES needs)
+  set(${out} ${needs} PARENT_SCOPE)
+endfunction()
 
 # cell_include_folders(<out> <cell>...): the include path that depending on these cells gives.
 function(cell_include_folders out)

@@ -28,6 +28,9 @@ static int set_up(void **state)
     return 0;
 }
 
+/* Names of cells to come first; ends with NULL. */
+static const char *first_cells[4];
+
 /* Packs the named files of the scratch folder to `output`; returns the code, 0 when it went well.
  */
 static unsigned pack_files(const char *output, const char *const *names)
@@ -42,8 +45,8 @@ static unsigned pack_files(const char *output, const char *const *names)
     snprintf(path, sizeof(path), "%s/%s", scratch, output);
     struct pack_result result;
     struct problem problem = {0};
-    enum status status =
-        pack_cells(&(struct pack_request){.output = path, .cells = list}, &result, &problem);
+    const struct pack_request request = {.output = path, .cells = list, .first = first_cells};
+    enum status status = pack_cells(&request, &result, &problem);
     unsigned code = problem.code;
     assert_int_equal(status, problem.status);
     problem_fini(&problem);
@@ -159,6 +162,38 @@ static void test_pack_same_symbol_of_one_interface_is_accepted(void **state)
     assert_int_equal(PACK("both.a", "two.cell", "one.cell"), 0);
 }
 
+/* The name of the member that the index leads to for `b`: the first that defines it. */
+static void assert_default(const char *archive_name, const char *expected)
+{
+    struct bytes file = scratch_read(archive_name);
+    struct archive archive;
+    assert_int_equal(archive_open(bytes_span(&file), &archive, NULL), OK);
+    struct archive_cursor cursor = {0};
+    const char *symbol;
+    uint64_t offset;
+    do {
+        assert_true(archive_index_next(&archive, &cursor, &symbol, &offset));
+    } while (strcmp(symbol, "b") != 0);
+    struct archive_member member;
+    assert_int_equal(archive_member_at(&archive, offset, &member, NULL), OK);
+    assert_string_equal(member.name, expected);
+    bytes_fini(&file);
+}
+
+static void test_pack_first_makes_a_cell_the_default_of_its_interface(void **state)
+{
+    test_compile_good(&(struct test_cell){.name = "one", .interface = "b", .source = defines_b});
+    test_compile_good(&(struct test_cell){.name = "two", .interface = "b", .source = defines_b});
+    assert_int_equal(PACK("both.a", "two.cell", "one.cell"), 0);
+    assert_default("both.a", "one.cell");
+    first_cells[0] = "two";
+    assert_int_equal(PACK("both.a", "two.cell", "one.cell"), 0);
+    assert_default("both.a", "two.cell");
+    first_cells[0] = "three";
+    assert_int_equal(PACK("both.a", "two.cell", "one.cell"), PROBLEM_PACK_FIRST);
+    first_cells[0] = NULL;
+}
+
 static void test_pack_bad_input_is_refused(void **state)
 {
     scratch_write("empty.cell", "", 0);
@@ -211,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_pack_same_name_twice_is_refused),
         cmocka_unit_test(test_pack_same_symbol_twice_is_refused),
         cmocka_unit_test(test_pack_same_symbol_of_one_interface_is_accepted),
+        cmocka_unit_test(test_pack_first_makes_a_cell_the_default_of_its_interface),
         cmocka_unit_test(test_pack_bad_input_is_refused),
         cmocka_unit_test(test_pack_truncated_cell_is_refused),
         cmocka_unit_test(test_pack_damaged_cell_does_no_harm),

@@ -361,6 +361,12 @@ EXPLAIN(
 EXPLAIN(PROBLEM_PACK_LIMIT,
         "The symbol index stores offsets in 32 bits, so an archive ends at 4 GiB.",
         "Very large cells.", "Move large data out of the cells.", "cellpack size");
+EXPLAIN(PROBLEM_PACK_FIRST,
+        "--first says which implementation of an interface is the default, by the name of a cell. "
+        "No cell of that name was given.",
+        "The name of the interface in place of the cell's, or a cell that is not built.",
+        "Name one of the cells on the command line.",
+        "cellpack pack -o cells.a --first heap_safe build/cells/*.cell");
 EXPLAIN(PROBLEM_IMAGE_PLATFORM,
         "The image boots with BIOS and with UEFI, and needs the modules of both GRUB platforms.",
         "One of Debian's two packages is not installed.",

@@ -3,6 +3,8 @@
 #include "subject.h"
 #include "pack.h"
 
+#include <stdlib.h>
+
 static const struct option options[] = {
     {.name = "output",
      .letter = 'o',
@@ -10,8 +12,24 @@ static const struct option options[] = {
      .value = "FILE",
      .words = WORDS_FILE,
      .help = "the archive (needed)"},
+    {.name = "first",
+     .type = OPTION_LIST,
+     .value = "CELL",
+     .words = WORDS_CELL,
+     .help = "put this one first: the default of its interface; may be repeated"},
     {.name = NULL},
 };
+
+/* Allocated, ends with NULL. */
+static const char **first_cells(const struct arguments *arguments)
+{
+    const char **names = allocate((arguments->given_count + 1) * sizeof(*names));
+    size_t count = 0;
+    while ((names[count] = argument_nth(arguments, "first", count)) != NULL) {
+        count++;
+    }
+    return names;
+}
 
 static int run(const struct arguments *arguments)
 {
@@ -23,9 +41,12 @@ static int run(const struct arguments *arguments)
     if (!request.output) {
         return report_usage(arguments->verb, "pack needs --output");
     }
+    const char **first = first_cells(arguments);
+    request.first = first;
     struct pack_result result;
     struct problem problem = {0};
     enum status status = pack_cells(&request, &result, &problem);
+    free(first);
     status_end();
     if (status != OK) {
         return report(&problem);
@@ -44,7 +65,7 @@ static int run(const struct arguments *arguments)
 const struct verb verb_pack = {
     .name = "pack",
     .summary = "cells to one archive, cells.a, with a symbol index",
-    .synopsis = "-o FILE CELL..",
+    .synopsis = "-o FILE [--first CELL].. CELL..",
     .examples = {"cellpack pack -o cells.a *.cell",
                  "cellpack pack -o cells.a --json heap.cell vfs.cell"},
     .options = options,

@@ -20,6 +20,7 @@ struct member {
     struct bytes file;
     struct elf_object object;
     struct cell_info info;
+    size_t rank; /* place among those that come first; SIZE_MAX for the others */
     uint64_t header_offset;
     size_t long_name; /* offset in "//"; SIZE_MAX when the header holds the name */
 };
@@ -62,7 +63,34 @@ static int compare_members(const void *left, const void *right)
 {
     const struct member *a = left;
     const struct member *b = right;
+    if (a->rank != b->rank) {
+        return a->rank < b->rank ? -1 : 1;
+    }
     return strcmp(a->info.name, b->info.name);
+}
+
+/* Two of one name have one rank, and stay neighbours. */
+static enum status rank_members(struct packing *packing, const char *const *first)
+{
+    for (size_t i = 0; i < packing->member_count; i++) {
+        packing->members[i].rank = SIZE_MAX;
+    }
+    for (size_t rank = 0; first && first[rank]; rank++) {
+        bool any = false;
+        for (size_t i = 0; i < packing->member_count; i++) {
+            struct member *member = &packing->members[i];
+            if (strcmp(member->info.name, first[rank]) == 0) {
+                member->rank = rank;
+                any = true;
+            }
+        }
+        if (!any) {
+            problem_set(packing->problem, PROBLEM_PACK_FIRST, "no cell %s, which is to come first",
+                        first[rank]);
+            return packing->problem->status;
+        }
+    }
+    return OK;
 }
 
 static enum status check_names(const struct packing *packing)
@@ -268,13 +296,16 @@ static enum status write_archive(struct packing *packing, struct bytes *out)
     return status;
 }
 
-static enum status pack(struct packing *packing, struct bytes *out)
+static enum status pack(struct packing *packing, const char *const *first, struct bytes *out)
 {
     for (size_t i = 0; i < packing->member_count; i++) {
         progress_step(packing->progress, i + 1, packing->member_count, packing->members[i].path);
         if (read_member(packing, &packing->members[i]) != OK) {
             return packing->problem->status;
         }
+    }
+    if (rank_members(packing, first) != OK) {
+        return packing->problem->status;
     }
     qsort(packing->members, packing->member_count, sizeof(*packing->members), compare_members);
     if (check_names(packing) != OK || collect_exports(packing) != OK ||
@@ -301,7 +332,7 @@ enum status pack_cells(const struct pack_request *request, struct pack_result *o
     for (size_t i = 0; i < packing.member_count; i++) {
         packing.members[i].path = request->cells[i];
     }
-    status = status == OK ? pack(&packing, &out) : status;
+    status = status == OK ? pack(&packing, request->first, &out) : status;
     status = status == OK ? bytes_write_file(&out, request->output, problem) : status;
     if (status == OK) {
         *out_result = (struct pack_result){

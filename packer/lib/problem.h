@@ -34,6 +34,7 @@
     X(PACK_TWICE, 430, ERR_EXISTS, "two cells have the same name")                                 \
     X(PACK_DUPLICATE, 431, ERR_DUPLICATE_SYMBOL, "two cells export the same symbol")               \
     X(PACK_LIMIT, 432, ERR_LIMIT, "the archive exceeds a limit of its format")                     \
+    X(PACK_FIRST, 433, ERR_NOT_FOUND, "the cell to come first is not there")                       \
     X(IMAGE_PLATFORM, 440, ERR_NOT_FOUND, "a GRUB platform is not installed")                      \
     X(IMAGE_KERNEL, 441, ERR_BAD_FORMAT, "GRUB would not boot this nano_core")                     \
     X(IMAGE_OPTION, 442, ERR_INVALID_ARGUMENT, "the boot command line cannot be stored")           \

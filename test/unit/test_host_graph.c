@@ -29,6 +29,9 @@ static void load_archive(struct cell_namespace *namespace)
     while ((name = loader_next_member(&cursor))) {
         struct cell *cell;
         struct diag diag = {0};
+        if (loader_find_alternative(namespace, name)) {
+            continue;
+        }
         if (loader_load(namespace, name, &cell, &diag) != OK) {
             assert_string_equal(diag.symbol, MODEL_IMAGE_SYMBOL);
         }

@@ -71,6 +71,9 @@ static size_t load_whole_archive(struct cell_namespace *namespace)
     while ((name = loader_next_member(&cursor))) {
         struct cell *cell;
         struct diag diag = {0};
+        if (loader_find_alternative(namespace, name)) {
+            continue;
+        }
         enum status status = loader_load(namespace, name, &cell, &diag);
         if (status != OK) {
             assert_int_equal(diag.code, DIAG_LINK_MISSING_SYMBOL);

@@ -6,7 +6,8 @@
  * options (boot_options.h):
  *
  *      app=NAME [ARGUMENT]...[; NAME...]   what to run, in this order; default `hello`
- *      load=all                            load every cell of the archive first
+ *      load=all                            load every cell of the archive first, of each
+ *                                          interface one
  *      log=error|warning|info|debug        which messages are printed, not only kept
  *
  * Rules: the nano_core demands `captain_start` and calls it once. An application, or a cell, that

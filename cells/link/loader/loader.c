@@ -372,6 +372,18 @@ const char *loader_next_member(uint64_t *cursor)
     return catalog_next(cursor);
 }
 
+const struct cell *loader_find_alternative(const struct cell_namespace *namespace, const char *name)
+{
+    const char *interface = catalog_interface(name);
+    for (const struct cell *cell = interface ? namespace->first : NULL; cell; cell = cell->next) {
+        if (cell->interface && __builtin_strcmp(cell->interface, interface) == 0 &&
+            __builtin_strcmp(cell->name, name) != 0) {
+            return cell;
+        }
+    }
+    return NULL;
+}
+
 void count_adoption(uint64_t ticks)
 {
     statistics.adopt_ticks += ticks;

@@ -60,6 +60,13 @@ CELL_API MUST_CHECK enum status loader_unload(struct cell *cell);
 CELL_API const char *loader_next_member(uint64_t *cursor);
 
 /*
+ * The loaded cell that implements the same interface as the cell of that name in the archive, and so
+ * leaves no room for it; NULL when there is none, or no such cell in the archive.
+ */
+CELL_API const struct cell *loader_find_alternative(const struct cell_namespace *namespace,
+                                                    const char *cell);
+
+/*
  * Does nothing. It is called with each cell that a commit has just made part of the system; a
  * debugger sets its breakpoint here and adds the cell's symbols.
  */

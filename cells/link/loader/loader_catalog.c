@@ -157,6 +157,21 @@ bool catalog_find_cell(const char *name, uint64_t *out_offset)
     return true;
 }
 
+const char *catalog_interface(const char *name)
+{
+    uint64_t offset;
+    struct archive_member member;
+    struct elf_object object;
+    struct cell_info info;
+    if (!catalog_find_cell(name, &offset) ||
+        archive_member_at(&catalog.archive, offset, &member, NULL) != OK ||
+        elf_object_open(member.data, &object, NULL) != OK ||
+        cell_info_read(&object, &info, NULL) != OK) {
+        return NULL;
+    }
+    return info.interface;
+}
+
 const struct archive *catalog_archive(void)
 {
     return &catalog.archive;

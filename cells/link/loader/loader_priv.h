@@ -25,6 +25,9 @@ enum status catalog_open(struct span archive, struct diag *diag) MUST_CHECK;
 bool catalog_find_symbol(const char *symbol, uint32_t hash, uint64_t *out_offset);
 bool catalog_find_cell(const char *name, uint64_t *out_offset);
 
+/* The interface that the cell of that name implements, or NULL. */
+const char *catalog_interface(const char *name);
+
 const struct archive *catalog_archive(void);
 const char *catalog_next(uint64_t *cursor);
 
