@@ -152,7 +152,7 @@ static bool is_control(char c)
 static struct copy {
     struct copy *next;
     char text[];
-} *copies;
+} * copies;
 
 const char *printable(const char *text)
 {

@@ -25,7 +25,8 @@
 struct pack_request {
     const char *output;
     const char *const *cells; /* files; ends with NULL */
-    const char *const *first; /* names of cells to be put first, in this order; ends with NULL; or NULL */
+    const char *const
+        *first; /* names of cells to be put first, in this order; ends with NULL; or NULL */
     progress_report progress; /* or NULL */
 };
 
