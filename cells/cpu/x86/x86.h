@@ -66,6 +66,29 @@ static inline uint64_t read_cr4(void)
     return value;
 }
 
+/* What CPUID answers. */
+struct x86_cpuid {
+    uint32_t eax;
+    uint32_t ebx;
+    uint32_t ecx;
+    uint32_t edx;
+};
+
+#if __STDC_HOSTED__
+/* Tests define these, and with them a CPU. */
+uint64_t read_msr(uint32_t msr);
+void write_msr(uint32_t msr, uint64_t value);
+struct x86_cpuid cpuid(uint32_t leaf, uint32_t subleaf);
+
+/* A test that makes its own time defines this one; others get the host's counter. */
+__attribute__((weak)) uint64_t simulated_tsc(void);
+
+static inline uint64_t read_tsc(void)
+{
+    return simulated_tsc ? simulated_tsc() : __builtin_ia32_rdtsc();
+}
+#else
+
 static inline uint64_t read_msr(uint32_t msr)
 {
     uint32_t low;
@@ -89,6 +112,28 @@ static inline uint64_t read_tsc(void)
     uint32_t high;
     __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
     return (uint64_t)high << 32 | low;
+}
+
+/* A leaf above the highest (leaf 0 says which, and 0x80000000) answers with what is of no use. */
+static inline struct x86_cpuid cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    struct x86_cpuid answer;
+    __asm__ volatile("cpuid"
+                     : "=a"(answer.eax), "=b"(answer.ebx), "=c"(answer.ecx), "=d"(answer.edx)
+                     : "a"(leaf), "c"(subleaf));
+    return answer;
+}
+
+#endif
+
+/*
+ * Everything before it, stores to memory and registers included, has happened for every CPU before
+ * anything behind it begins, WRMSR without an order of its own included (SDM vol. 3, "MSR Access in
+ * x2APIC Mode").
+ */
+static inline void serialize_memory(void)
+{
+    __asm__ volatile("mfence\n\tlfence" : : : "memory");
 }
 
 /* The operand of lgdt and lidt. */
