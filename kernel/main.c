@@ -235,7 +235,7 @@ static const struct {
 /* Called by boot.S, on the boot stack, with interrupts off. */
 void nano_core_main(uint32_t magic, paddr_t information, uint64_t entry_tsc)
 {
-    cpu_local_init(&boot_cpu);
+    cpu_local_init(&boot_cpu, 0);
     handover.magic = magic;
     handover.information = information;
     handover.entry_tsc = entry_tsc;

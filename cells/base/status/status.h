@@ -38,7 +38,10 @@
     X(ERR_NO_DEVICE, -22, "device is not there")                 \
     X(ERR_FAULT, -23, "CPU exception")                           \
     X(ERR_CYCLE, -24, "dependency cycle")                        \
-    X(ERR_FAILED, -25, "failed")
+    X(ERR_FAILED, -25, "failed")                                 \
+    X(ERR_CLOSED, -26, "the other end is gone")                  \
+    X(ERR_DEADLOCK, -27, "would wait for itself")                \
+    X(ERR_AGAIN, -28, "not now")
 
 enum status {
 #define STATUS_ENUMERATOR_(name, number, text) name = (number),

@@ -3,10 +3,14 @@
 
 #include "x86.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
 
-void cpu_local_init(struct cpu_local *local)
+#if __STDC_HOSTED__
+__thread struct cpu_local cpu_local_of_thread = {.hold = HOLD_UNWANTED};
+#endif
+
+void cpu_local_init(struct cpu_local *local, uint32_t index)
 {
-    *local = (struct cpu_local){.self = local};
+    *local = (struct cpu_local){.self = local, .index = index, .hold = HOLD_UNWANTED};
     write_msr(MSR_GS_BASE, (uint64_t)local);
 }

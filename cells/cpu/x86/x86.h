@@ -158,6 +158,46 @@ static inline void load_task_register(uint16_t selector)
     __asm__ volatile("ltr %0" : : "r"(selector) : "memory");
 }
 
+#define RFLAGS_INTERRUPTS 0x200u
+
+#if __STDC_HOSTED__
+/* A process has no such flag: each thread plays one. */
+__attribute__((weak)) __thread bool host_interrupts = true;
+
+static inline bool interrupts_enabled(void)
+{
+    return host_interrupts;
+}
+
+static inline void disable_interrupts(void)
+{
+    host_interrupts = false;
+}
+
+static inline void enable_interrupts(void)
+{
+    host_interrupts = true;
+}
+#else
+
+static inline uint64_t read_rflags(void)
+{
+    uint64_t flags;
+    __asm__ volatile("pushfq\n\t"
+                     ".cfi_adjust_cfa_offset 8\n\t"
+                     "popq %0\n\t"
+                     ".cfi_adjust_cfa_offset -8"
+                     : "=r"(flags)
+                     :
+                     : "memory");
+    return flags;
+}
+
+static inline bool interrupts_enabled(void)
+{
+    return (read_rflags() & RFLAGS_INTERRUPTS) != 0;
+}
+
 static inline void disable_interrupts(void)
 {
     __asm__ volatile("cli" : : : "memory");
@@ -167,6 +207,7 @@ static inline void enable_interrupts(void)
 {
     __asm__ volatile("sti" : : : "memory");
 }
+#endif
 
 /* Stops until the next interrupt; for good if interrupts are disabled. */
 static inline void halt(void)

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * preemption.h - scopes in which the running task stays on its CPU, or interrupts stay out.
+ *
+ * Why: code that uses what belongs to this CPU, or that others must not wait for long, must not be
+ * taken off in the middle. Each CPU counts in one word who wants that; the word also says whether
+ * another task should run. It is 0 exactly when a switch is wanted and nobody objects, so that the
+ * end of a hold costs one instruction and a branch.
+ *
+ * Rules: any context. Holds nest. Who holds does not wait (parking.h) and is short. A switch that is
+ * wanted meanwhile happens when the last hold ends. The guards are owned slots: a fault releases
+ * them. Around the few instructions in which a guard is taken or given up, count and slot may
+ * differ by one: who catches a fault restores the count of the catch point (preemption_count,
+ * preemption_restore) after the slots above it are released.
+ *
+ *      GUARD(preemption, held, PREEMPTION);          to the end of the block
+ *      GUARD(interrupt_mask, masked, INTERRUPTS);    no interrupt to the end of the block
+ */
+#pragma once
+
+#include "cpu_local.h"
+#include "x86.h"
+
+struct OWN_LOCK("preemption") preemption;
+OWN_DECLARE_LOCK(preemption);
+struct OWN_LOCK("interrupts") interrupt_mask;
+OWN_DECLARE_LOCK(interrupt_mask);
+
+/* What the guards hold: there is nothing behind these addresses. */
+#define PREEMPTION ((struct preemption *)1)
+#define INTERRUPTS ((struct interrupt_mask *)1)
+
+/* The way out of preemption_release() when a switch is wanted. */
+CELL_API void preemption_switch(void);
+
+#if __STDC_HOSTED__
+static inline void preemption_hold(void)
+{
+    CPU_LOCAL(hold)++;
+}
+
+static inline void preemption_release(void)
+{
+    if (--CPU_LOCAL(hold) == 0) {
+        preemption_switch();
+    }
+}
+
+/* Asks for a switch on this CPU, as soon as nobody holds preemption. */
+static inline void preemption_request(void)
+{
+    CPU_LOCAL(hold) &= ~HOLD_UNWANTED;
+}
+
+/* The switch has happened. */
+static inline void preemption_clear_request(void)
+{
+    CPU_LOCAL(hold) |= HOLD_UNWANTED;
+}
+#else
+/* One instruction each: an interrupt or a move to another CPU comes before or after. */
+static inline void preemption_hold(void)
+{
+    __asm__ volatile("incl %%gs:%c0" : : "i"(CPU_LOCAL_HOLD) : "memory", "cc");
+}
+
+static inline void preemption_release(void)
+{
+    bool wanted;
+    __asm__ volatile("decl %%gs:%c1" : "=@ccz"(wanted) : "i"(CPU_LOCAL_HOLD) : "memory");
+    if (UNLIKELY(wanted)) {
+        preemption_switch();
+    }
+}
+
+/* Asks for a switch on this CPU, as soon as nobody holds preemption. */
+static inline void preemption_request(void)
+{
+    __asm__ volatile("andl %1, %%gs:%c0"
+                     :
+                     : "i"(CPU_LOCAL_HOLD), "i"(~HOLD_UNWANTED)
+                     : "memory", "cc");
+}
+
+/* The switch has happened. */
+static inline void preemption_clear_request(void)
+{
+    __asm__ volatile("orl %1, %%gs:%c0"
+                     :
+                     : "i"(CPU_LOCAL_HOLD), "i"(HOLD_UNWANTED)
+                     : "memory", "cc");
+}
+#endif
+
+/* How many holds there are on this CPU. Not 0: the caller stays. */
+static inline uint32_t preemption_count(void)
+{
+    return CPU_LOCAL(hold) & ~HOLD_UNWANTED;
+}
+
+/* Sets the count back to what preemption_count() was at a catch point. */
+CELL_API void preemption_restore(uint32_t count);
+
+static inline void preemption_lock(struct preemption *which, struct preemption **guard)
+    OWN_LOCKS(*which) OWN_UNCHECKED;
+static inline void preemption_lock(struct preemption *which, struct preemption **guard)
+{
+    preemption_hold();
+    FILL(guard, which);
+}
+
+/* Disables interrupts; the guard remembers whether they were enabled. Holds no preemption by count:
+ * without interrupts nobody preempts. */
+CELL_API void interrupt_mask_lock(struct interrupt_mask *which, struct interrupt_mask **guard)
+    OWN_LOCKS(*which);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "parking.h"
+
+CELL(library, "1.0.0");
+
+/* Before there are tasks, whoever would have to wait has nobody to wait for. */
+static enum status park_nobody(uint64_t deadline, const struct parking_reason *reason)
+{
+    (void)deadline;
+    (void)reason;
+    return ERR_TIMEOUT;
+}
+
+static void unpark_nobody(struct task *task)
+{
+    (void)task;
+}
+
+static uint64_t no_time(void)
+{
+    return 0;
+}
+
+static unsigned no_priority(const struct task *task)
+{
+    (void)task;
+    return 0;
+}
+
+static void lend_nobody(struct task *task, unsigned priority)
+{
+    (void)task;
+    (void)priority;
+}
+
+static const struct parking_reason *no_reason(const struct task *task)
+{
+    (void)task;
+    return NULL;
+}
+
+static const char *no_name(const struct task *task)
+{
+    (void)task;
+    return "boot";
+}
+
+static const struct parking_operations before_tasks = {
+    .park = park_nobody,
+    .unpark = unpark_nobody,
+    .now = no_time,
+    .priority = no_priority,
+    .lend = lend_nobody,
+    .reason = no_reason,
+    .name = no_name,
+};
+
+static const struct parking_operations *behind = &before_tasks;
+
+void parking_set(const struct parking_operations *operations)
+{
+    behind = operations ? operations : &before_tasks;
+}
+
+enum status parking_park(uint64_t deadline, const struct parking_reason *reason)
+{
+    return behind->park(deadline, reason);
+}
+
+void parking_unpark(struct task *task)
+{
+    behind->unpark(task);
+}
+
+uint64_t parking_now(void)
+{
+    return behind->now();
+}
+
+uint64_t parking_deadline(uint64_t duration_ns)
+{
+    uint64_t now = behind->now();
+    return duration_ns < PARK_FOREVER - now ? now + duration_ns : PARK_FOREVER;
+}
+
+unsigned parking_priority(const struct task *task)
+{
+    return behind->priority(task);
+}
+
+void parking_lend(struct task *task, unsigned priority)
+{
+    behind->lend(task, priority);
+}
+
+const struct parking_reason *parking_reason(const struct task *task)
+{
+    return behind->reason(task);
+}
+
+const char *parking_name(const struct task *task)
+{
+    return behind->name(task);
+}

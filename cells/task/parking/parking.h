@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * parking.h - how a task waits, for code that does not know the scheduler.
+ *
+ * Why: locks, queues and channels make tasks wait and go on. They are used before there are tasks,
+ * and on the host; and schedulers are replaced while tasks wait. So waiting is this interface, and
+ * whoever runs tasks stands behind it.
+ *
+ * Rules: each task has one permit. parking_unpark() gives it, parking_park() takes it, at once if it is
+ * there, else waiting. A permit may be left over from an earlier wait, so callers look at their
+ * condition again in a loop. parking_park() is called without holds of preemption and with interrupts
+ * enabled; parking_unpark() in any context, by whoever knows that the task still exists.
+ * Times are nanoseconds since the system started; deadlines are points in time.
+ */
+#pragma once
+
+#include "cpu_local.h"
+#include "status.h"
+
+#define PARK_FOREVER UINT64_MAX /* a deadline that never comes */
+
+/* What the task waits for, in words and by address; for reports and for finding cycles. */
+struct parking_reason {
+    const char *what; /* "mutex", "channel": the kind */
+    const void *object;
+};
+
+struct parking_operations {
+    enum status (*park)(uint64_t deadline, const struct parking_reason *reason);
+    void (*unpark)(struct task *task);
+    uint64_t (*now)(void);
+    /* 0 is the lowest. `lend` makes a task run as if it had the priority, 0 takes that back. */
+    unsigned (*priority)(const struct task *task);
+    void (*lend)(struct task *task, unsigned priority);
+    const struct parking_reason *(*reason)(const struct task *task); /* NULL: does not wait */
+    const char *(*name)(const struct task *task);
+};
+
+/* Borrowed from now on. Before the first call, or after NULL, there are no tasks and no time, and
+ * parking_park() says ERR_TIMEOUT at once. */
+CELL_API void parking_set(const struct parking_operations *operations);
+
+/* The task that calls; NULL before there are tasks. */
+static inline struct task *parking_self(void)
+{
+    return CPU_LOCAL(task);
+}
+
+/* Waits for the permit and takes it; ERR_TIMEOUT without it when `deadline` has come. `reason` is
+ * borrowed while it waits. */
+CELL_API MUST_CHECK enum status parking_park(uint64_t deadline,
+                                             const struct parking_reason *reason);
+CELL_API void parking_unpark(struct task *task);
+
+/* Nanoseconds since the start; 0 before there is a clock. */
+CELL_API uint64_t parking_now(void);
+
+/* now + `duration`, or PARK_FOREVER where that is beyond the end of time. */
+CELL_API uint64_t parking_deadline(uint64_t duration_ns);
+
+CELL_API unsigned parking_priority(const struct task *task);
+CELL_API void parking_lend(struct task *task, unsigned priority);
+CELL_API const struct parking_reason *parking_reason(const struct task *task);
+CELL_API const char *parking_name(const struct task *task);
