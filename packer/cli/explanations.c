@@ -468,13 +468,107 @@ EXPLAIN(PROBLEM_CHECK_LOCKS,
         "Take a guard for as long as the data is used; docs/locking.md has the order.",
         "GUARD(spinlock, guard, &table->lock);");
 
+/* ---- 06xx: tables of the firmware ---- */
+
+EXPLAIN(DIAG_ACPI_TRUNCATED,
+        "The firmware's table announces more bytes than it has: `expected` is where the structure "
+        "ends, `found` where the table does. Nothing of the table is used.",
+        "The firmware wrote a wrong length, of the table or of the entry at the offset.",
+        "Look for an update of the firmware; the system goes on without the table.",
+        "acpidump -b; iasl -d apic.dat       # on another system of the same machine");
+EXPLAIN(DIAG_ACPI_SIGNATURE,
+        "Each table begins with four characters that say which one it is, the root pointer with "
+        "`RSD PTR `. Other characters were found.",
+        "An address in the root table leads to something else, or the table was overwritten.",
+        "See with the application `acpi` which address is meant.", "scripts/run --app acpi");
+EXPLAIN(DIAG_ACPI_CHECKSUM,
+        "All bytes of a table, added up, must give 0 in the lowest 8 bits. `found` is what they "
+        "give. Nothing of the table is used: any of its bytes may be the wrong one.",
+        "The firmware changed the table and forgot the checksum, or memory is damaged.",
+        "Look for an update of the firmware; the system goes on without the table.",
+        "scripts/run --app acpi");
+EXPLAIN(DIAG_ACPI_LENGTH,
+        "The length in the table's header cannot be: shorter than what every such table holds, "
+        "longer than 4 MiB, or no multiple of its entries.",
+        "The table is damaged, or the address leads to something else.",
+        "See with the application `acpi` which address is meant.", "scripts/run --app acpi");
+EXPLAIN(DIAG_ACPI_REVISION,
+        "Revisions of tables count from 1, and the root pointer has 0 or 2. Larger numbers are "
+        "accepted, for tables only grow.",
+        "The table is damaged, or the address leads to something else.",
+        "See with the application `acpi` which address is meant.", "scripts/run --app acpi");
+EXPLAIN(DIAG_ACPI_ENTRY,
+        "An entry of the MADT is shorter than its type needs, or so short that the next one could "
+        "not be found. Without it the list has no meaning, so the table is refused: the system "
+        "runs on one CPU.",
+        "The firmware wrote a wrong length at the offset.", "Look for an update of the firmware.",
+        "iasl -d apic.dat                    # shows the entries up to the bad one");
+EXPLAIN(DIAG_ACPI_ADDRESS,
+        "A table leads to an address that is 0, outside of its address space or not aligned as the "
+        "device needs.",
+        "The firmware left the field empty, or the table is damaged.",
+        "Look for an update of the firmware; the system goes on without the table.",
+        "scripts/run --app acpi");
+EXPLAIN(DIAG_ACPI_VALUE,
+        "A field holds a number that the specification reserves, or one that cannot be: another "
+        "bus than ISA, an ISA interrupt above 15, a third local interrupt.",
+        "The firmware wrote the field wrongly, or the table is damaged.",
+        "Look for an update of the firmware; the system goes on without the table.",
+        "iasl -d apic.dat");
+EXPLAIN(DIAG_ACPI_TWICE,
+        "Two entries of one table say different things of the same interrupt or the same range of "
+        "interrupts; `expected` is the earlier one, `found` the later.",
+        "The firmware put the table together from two sources.",
+        "Look for an update of the firmware; the system goes on without the table.",
+        "iasl -d apic.dat");
+EXPLAIN(DIAG_ACPI_MEMORY,
+        "The table lies where this system would keep data of its own: in memory that the boot "
+        "loader's map calls usable, or that has an owner already.",
+        "The memory map and the tables of the firmware contradict one another.",
+        "Compare the address with the memory map.", "scripts/run --app 'acpi; machine'");
+EXPLAIN(DIAG_ACPI_NO_ROOM, "A table is copied before it is checked; there was no memory for that.",
+        "The machine has very little memory, or the table is very long.",
+        "Give the machine more memory.", "scripts/run --memory 64 --app acpi");
+EXPLAIN(DIAG_ACPI_ABSENT,
+        "The boot loader handed over no root pointer, and none is where a BIOS would put it. The "
+        "system runs on one CPU, without HPET, and cannot switch the machine off by itself.",
+        "The machine has no ACPI, or it is switched off in the firmware's setup.",
+        "Switch it on there.", "qemu-system-x86_64 -no-acpi ...      # has none");
+EXPLAIN(DIAG_ACPI_CHANGED,
+        "The table was good when the system started, and what is there now is good too, but it is "
+        "another table.",
+        "Firmware, or a program that wrote where it must not, replaced it.",
+        "Start the machine again.", "scripts/run --app acpi");
+EXPLAIN(DIAG_AML_ABSENT,
+        "The values that switch the machine off stand in a package named _S5_ in the DSDT or an "
+        "SSDT. None has it, so the machine cannot be switched off by ACPI.",
+        "The firmware does not offer the state, or makes the package by a method; this system does "
+        "not run methods.",
+        "Switch the machine off by its button.", "iasl -d dsdt.dat; grep -n _S5 dsdt.dsl");
+EXPLAIN(DIAG_AML_PACKAGE,
+        "Something is named _S5_, but it is not a package, its length reaches beyond the table, or "
+        "it holds fewer elements than it says.",
+        "The table is damaged, or these bytes only look like a name.",
+        "Switch the machine off by its button.", "iasl -d dsdt.dat; grep -n _S5 dsdt.dsl");
+EXPLAIN(
+    DIAG_AML_ELEMENT,
+    "The first two elements of the package must be constants from 0 to 7, the type of sleep for "
+    "either control register.",
+    "The firmware computes them, or the table is damaged.", "Switch the machine off by its button.",
+    "Name (_S5, Package () { 5, 5, 0, 0 })");
+EXPLAIN(DIAG_AML_TWICE,
+        "There are two packages of this name, and which one counts would be decided by running the "
+        "code around them, which this system does not do.",
+        "The firmware serves several machines with one table.",
+        "Switch the machine off by its button.", "iasl -d dsdt.dat; grep -n _S5 dsdt.dsl");
+
 /* ---- the table ---- */
 
 #define DIAG_ENTRY(name, number, status, text)    {number, #name, text, &explain_DIAG_##name},
 #define PROBLEM_ENTRY(name, number, status, text) {number, #name, text, &explain_PROBLEM_##name},
 
-static const struct explained_code codes[] = {
-    DIAG_TABLE(DIAG_ENTRY) PROBLEM_TABLE(PROBLEM_ENTRY){0, NULL, NULL, NULL}};
+static const struct explained_code codes[] = {DIAG_CELL_TABLE(DIAG_ENTRY) PROBLEM_TABLE(
+    PROBLEM_ENTRY) DIAG_FIRMWARE_TABLE(DIAG_ENTRY){0, NULL, NULL, NULL}};
 
 const struct explained_code *explained_codes(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * diag.h - what exactly was wrong with a cell, as data.
+ * diag.h - what exactly was wrong with a cell, or a table of the firmware, as data.
  *
  * Why: "malformed" helps nobody. A reader, linker or loader that refuses something fills one
  * `struct diag`: which rule, in which cell, section and symbol, at which offset, what was expected
@@ -9,7 +9,8 @@
  *
  * Rules: a `struct diag *` parameter may be NULL where nobody asks. It is written only on failure.
  * Names are copied and cut at the array's size, so a diag outlives the bytes that it is about.
- * The codes are cellpack's: DIAG_ELF_MAGIC is C0102. Numbers are never reused. Any context.
+ * The codes are cellpack's: DIAG_ELF_MAGIC is C0102; 04xx and 05xx are its own. Numbers are never
+ * reused. Any context.
  */
 #pragma once
 
@@ -19,8 +20,11 @@
  * X(name, number, status, rule that was broken)
  *
  * 01xx: an object file by itself.  02xx: laying out and linking.  03xx: archives.
+ * 06xx: tables of the firmware, where `section` is the table's signature.
  */
-#define DIAG_TABLE(X)                                                                             \
+#define DIAG_TABLE(X) DIAG_CELL_TABLE(X) DIAG_FIRMWARE_TABLE(X)
+
+#define DIAG_CELL_TABLE(X)                                                                        \
     X(ELF_TRUNCATED, 101, ERR_TRUNCATED, "file ends before a structure that it announces")        \
     X(ELF_MAGIC, 102, ERR_BAD_MAGIC, "not an ELF file")                                           \
     X(ELF_CLASS, 103, ERR_UNSUPPORTED, "not a 64-bit object (EI_CLASS)")                          \
@@ -73,6 +77,25 @@
     X(ARCHIVE_NAME, 304, ERR_BAD_FORMAT, "member has no usable name")                             \
     X(ARCHIVE_INDEX, 305, ERR_BAD_FORMAT, "symbol index is missing or malformed")                 \
     X(ARCHIVE_ABSENT, 306, ERR_NOT_FOUND, "there is no archive of cells")
+
+#define DIAG_FIRMWARE_TABLE(X)                                                                \
+    X(ACPI_TRUNCATED, 601, ERR_TRUNCATED, "table ends before a structure that it announces")  \
+    X(ACPI_SIGNATURE, 602, ERR_BAD_MAGIC, "not the table that is expected here (signature)")  \
+    X(ACPI_CHECKSUM, 603, ERR_BAD_FORMAT, "bytes of the table do not add up to 0 (checksum)") \
+    X(ACPI_LENGTH, 604, ERR_BAD_FORMAT, "length of the table is impossible")                  \
+    X(ACPI_REVISION, 605, ERR_UNSUPPORTED, "revision of the table does not exist")            \
+    X(ACPI_ENTRY, 606, ERR_BAD_FORMAT, "length of an entry is impossible")                    \
+    X(ACPI_ADDRESS, 607, ERR_OUT_OF_BOUNDS, "address is missing or impossible")               \
+    X(ACPI_VALUE, 608, ERR_BAD_FORMAT, "value is reserved or impossible")                     \
+    X(ACPI_TWICE, 609, ERR_EXISTS, "two entries contradict one another")                      \
+    X(ACPI_MEMORY, 610, ERR_PERMISSION, "table lies in memory that is not the firmware's")    \
+    X(ACPI_NO_ROOM, 611, ERR_NO_MEMORY, "not enough memory to copy the table")                \
+    X(ACPI_ABSENT, 612, ERR_NO_DEVICE, "there are no ACPI tables")                            \
+    X(ACPI_CHANGED, 613, ERR_MISMATCH, "table is not the one that was there before")          \
+    X(AML_ABSENT, 621, ERR_NOT_FOUND, "no package of this name in the AML")                   \
+    X(AML_PACKAGE, 622, ERR_BAD_FORMAT, "package is malformed")                               \
+    X(AML_ELEMENT, 623, ERR_UNSUPPORTED, "element of the package is no small constant")       \
+    X(AML_TWICE, 624, ERR_MISMATCH, "two packages of this name differ")
 
 enum diag_code {
     DIAG_NONE = 0,
