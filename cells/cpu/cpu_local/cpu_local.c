@@ -5,10 +5,6 @@
 
 CELL(library, "1.1.0");
 
-#if __STDC_HOSTED__
-__thread struct cpu_local cpu_local_of_thread = {.hold = HOLD_UNWANTED};
-#endif
-
 void cpu_local_init(struct cpu_local *local, uint32_t index)
 {
     *local = (struct cpu_local){.self = local, .index = index, .hold = HOLD_UNWANTED};

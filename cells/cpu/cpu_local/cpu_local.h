@@ -49,7 +49,7 @@ static_assert(offsetof(struct cpu_local, reschedule) == CPU_LOCAL_RESCHEDULE, "a
 CELL_API void cpu_local_init(struct cpu_local *local, uint32_t index);
 
 #if __STDC_HOSTED__
-extern __thread struct cpu_local cpu_local_of_thread;
+__attribute__((weak)) __thread struct cpu_local cpu_local_of_thread = {.hold = HOLD_UNWANTED};
     #define CPU_LOCAL(field) (cpu_local_of_thread.field)
 
 static inline struct cpu_local *cpu_local_get(void)
