@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exceptions_priv.h - what stubs, tables and report share.
+ * exceptions_priv.h - what stubs, tables, handlers and report share.
  */
 #pragma once
 
@@ -9,5 +9,11 @@
 /* Entry of each vector, in exceptions_stubs.S. */
 extern const uint64_t exceptions_stubs[EXCEPTION_COUNT];
 
-/* Where all stubs end up; on the stack of the exception. */
-NORETURN void exceptions_handle(const struct exception_frame *frame);
+/* Where all stubs end up; on the stack of the exception. Returns to go on with the frame. */
+void exceptions_handle(struct exception_frame *frame);
+
+/* Asks the handlers of the frame's vector; false when none has taken it. */
+bool exceptions_offer(struct exception_frame *frame);
+
+/* Is this CPU in the middle of its report? */
+bool exceptions_is_reporting(void);

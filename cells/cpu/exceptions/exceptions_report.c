@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Everything that is printed comes from the frame and the control registers; nothing is allocated
- * and no lock is taken. `depth` counts how many reports are under way: whatever breaks the report
- * itself must not start it again.
+ * and no lock is taken.
+ *
+ * `reporter` says which CPU reports. Another one that has something to report waits for the first to
+ * end the system; should that take too long, it reports as well. `depth` is the reporter's: whatever
+ * breaks the report itself must not start it again.
  */
 #include "exceptions_priv.h"
 #include "address_map.h"
 #include "console.h"
+#include "cpu_local.h"
 #include "format.h"
 #include "nano_core_image.h"
 #include "stack.h"
@@ -14,9 +18,6 @@
 
 #define LOCATION_SIZE    160 /* names of a cell and a section, both at most 64 bytes in practice */
 #define DESCRIPTION_SIZE 128
-
-#define VECTOR_DOUBLE_FAULT 8
-#define VECTOR_PAGE_FAULT   14
 
 /* Error code of a page fault. */
 #define FAULT_PRESENT  (1u << 0)
@@ -29,7 +30,13 @@
 #define SELECTOR_TABLE(e) (((e) >> 1) & 3)
 #define SELECTOR_INDEX(e) (((e) >> 3) & 0x1fff)
 
+/* Looks at `reporter`, some tens of instructions each: seconds. No report takes that long. */
+#define REPORT_PATIENCE 50000000u
+#define NOBODY          UINT32_MAX
+
 static exceptions_last_action_t last_action;
+static void (*stop_others)(void);
+static uint32_t reporter = NOBODY; /* index of the CPU */
 static unsigned depth;
 
 static const char *const names[EXCEPTION_COUNT] = {
@@ -131,10 +138,10 @@ size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, ch
     case 13:
         describe_selector(&text, frame->error_code);
         break;
-    case VECTOR_DOUBLE_FAULT: /* the first of the two is lost */
+    case EXCEPTION_DF: /* the first of the two is lost */
         describe_stack_end(&text, frame->rsp, cr2);
         break;
-    case VECTOR_PAGE_FAULT:
+    case EXCEPTION_PF:
         if (!describe_stack_end(&text, frame->rsp, cr2)) {
             describe_page_fault(&text, frame->error_code, cr2);
         }
@@ -202,8 +209,8 @@ static void print_report(const struct exception_frame *frame)
     char text[LOCATION_SIZE];
     uint64_t cr2 = read_cr2();
 
-    console_print("\nCPU exception %llu: %s, error code %#llx\n", WORD(frame->vector),
-                  exceptions_name(frame->vector), WORD(frame->error_code));
+    console_print("\nCPU exception %llu: %s, error code %#llx, on CPU %u\n", WORD(frame->vector),
+                  exceptions_name(frame->vector), WORD(frame->error_code), CPU_LOCAL(index));
     if (exceptions_describe(frame, cr2, text, DESCRIPTION_SIZE)) {
         console_print("  because: %s\n", text);
     }
@@ -214,10 +221,43 @@ static void print_report(const struct exception_frame *frame)
     print_registers(frame);
 }
 
-void exceptions_handle(const struct exception_frame *frame)
+bool exceptions_is_reporting(void)
 {
+    return __atomic_load_n(&reporter, __ATOMIC_RELAXED) == CPU_LOCAL(index);
+}
+
+/* Makes this CPU the one that reports. */
+static void become_reporter(void)
+{
+    uint32_t self = CPU_LOCAL(index);
+    for (uint32_t i = 0; i < REPORT_PATIENCE; i++) {
+        uint32_t expected = NOBODY;
+        if (__atomic_compare_exchange_n(&reporter, &expected, self, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
+            break;
+        }
+        cpu_relax();
+    }
+    __atomic_store_n(&reporter, self, __ATOMIC_RELAXED);
+    depth = 0;
+}
+
+void exceptions_set_stop_others(void (*stop)(void))
+{
+    stop_others = stop;
+}
+
+void exceptions_give_up(const struct exception_frame *frame)
+{
+    disable_interrupts();
+    if (!exceptions_is_reporting()) {
+        become_reporter();
+    }
     depth++;
     if (depth == 1) {
+        if (stop_others) {
+            stop_others();
+        }
         print_report(frame);
     } else if (depth == 2) {
         console_print("\nCPU exception %llu within the report, rip %#llx\n", WORD(frame->vector),

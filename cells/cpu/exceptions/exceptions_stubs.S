@@ -2,10 +2,11 @@
 /*
  * One stub for each vector: makes the stack the same for exceptions with and without an error code,
  * pushes the vector, and goes on in the common part, which pushes the registers in the order of
- * struct exception_frame and calls exceptions_handle().
+ * struct exception_frame, calls exceptions_handle(), and goes on with what is in the frame then.
  *
- * The CFI says how to get back to the interrupted instruction, so that an unwinder can walk through.
- * CFA here is the address behind what the CPU pushed.
+ * There is one ring, so %gs is always the kernel's. The CFI says how to get back to the interrupted
+ * instruction and all its registers, so that an unwinder can walk through. CFA here is the address
+ * behind what the CPU pushed.
  */
 
 	.macro cpu_pushed size
@@ -20,6 +21,12 @@
 	pushq	%\name
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset \name, 0
+	.endm
+
+	.macro pop_register name
+	popq	%\name
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore \name
 	.endm
 
 	.macro stub vector, has_error_code
@@ -76,7 +83,24 @@ exceptions_common:
 	cld
 	movq	%rsp, %rdi	/* the CPU aligned its stack to 16; 22 words later it still is */
 	call	exceptions_handle
-	ud2
+	pop_register r15
+	pop_register r14
+	pop_register r13
+	pop_register r12
+	pop_register r11
+	pop_register r10
+	pop_register r9
+	pop_register r8
+	pop_register rbp
+	pop_register rdi
+	pop_register rsi
+	pop_register rdx
+	pop_register rcx
+	pop_register rbx
+	pop_register rax
+	addq	$16, %rsp	/* vector, error code */
+	.cfi_adjust_cfa_offset -16
+	iretq
 	.cfi_endproc
 	.size	exceptions_common, . - exceptions_common
 

@@ -59,6 +59,31 @@ enum status stack_adopt(vaddr_t bottom, size_t bytes, const char *name)
     return OK;
 }
 
+enum status stack_create(size_t bytes, const char *name, struct stack **out)
+{
+    (void)bytes;
+    (void)name;
+    (void)out;
+    return ERR_NO_MEMORY;
+}
+
+vaddr_t stack_top(const struct stack *stack)
+{
+    (void)stack;
+    return STACK_TOP;
+}
+
+void stack_drop(struct stack **handle)
+{
+    assert_null(*handle);
+}
+
+void write_msr(uint32_t msr, uint64_t value)
+{
+    (void)msr;
+    (void)value;
+}
+
 uint64_t read_cr3(void)
 {
     return 0;
@@ -204,6 +229,87 @@ static void test_locate_before_adoption_names_cell_and_region(void **state)
     assert_string_equal(text, "no cell");
 }
 
+/* ---- handlers ---- */
+
+static char order[8];
+
+static bool refuse(struct exception_frame *frame, void *context)
+{
+    (void)frame;
+    strcat(order, context);
+    return false;
+}
+
+static bool take(struct exception_frame *frame, void *context)
+{
+    strcat(order, context);
+    frame->rip += 2;
+    return true;
+}
+
+static void test_offer_asks_the_newest_first_until_one_takes_it(void **state)
+{
+    (void)state;
+    struct exception_frame frame = {.vector = EXCEPTION_UD, .rip = 0x1000};
+    order[0] = '\0';
+    assert_false(exceptions_offer(&frame));
+    OWNED(exception_handler, a);
+    OWNED(exception_handler, b);
+    OWNED(exception_handler, c);
+    assert_int_equal(exception_handler_register(EXCEPTION_UD, "a", refuse, "a", SLOT(a)), OK);
+    assert_int_equal(exception_handler_register(EXCEPTION_UD, "b", take, "b", SLOT(b)), OK);
+    assert_int_equal(exception_handler_register(EXCEPTION_UD, "c", refuse, "c", SLOT(c)), OK);
+    assert_string_equal(exception_handler_name(REF(b)), "b");
+    assert_true(exceptions_offer(&frame));
+    assert_string_equal(order, "cb");
+    assert_int_equal(frame.rip, 0x1002);
+    frame.vector = EXCEPTION_GP;
+    assert_false(exceptions_offer(&frame));
+    assert_string_equal(order, "cb");
+
+    exception_handler_drop(SLOT(b));
+    exception_handler_drop(SLOT(b)); /* again: nothing */
+    assert_int_equal(exception_handler_register(EXCEPTION_UD, "b", refuse, "d", SLOT(b)), OK);
+    order[0] = '\0';
+    frame.vector = EXCEPTION_UD;
+    assert_false(exceptions_offer(&frame));
+    assert_string_equal(order, "dca"); /* the place of the old one, but not its age */
+}
+
+static void test_register_beyond_the_limit_is_refused(void **state)
+{
+    (void)state;
+    struct exception_handler *all[EXCEPTION_HANDLER_LIMIT] = {0};
+    for (unsigned i = 0; i < EXCEPTION_HANDLER_LIMIT; i++) {
+        assert_int_equal(exception_handler_register(EXCEPTION_PF, "p", take, "p", &all[i]), OK);
+    }
+    OWNED(exception_handler, more);
+    assert_int_equal(exception_handler_register(EXCEPTION_PF, "p", take, "p", SLOT(more)),
+                     ERR_LIMIT);
+    exception_handler_drop(&all[1]);
+    assert_int_equal(exception_handler_register(EXCEPTION_PF, "p", take, "p", SLOT(more)), OK);
+    for (unsigned i = 0; i < EXCEPTION_HANDLER_LIMIT; i++) {
+        exception_handler_drop(&all[i]);
+    }
+}
+
+static void test_register_of_an_interrupt_vector_is_refused(void **state)
+{
+    (void)state;
+    OWNED(exception_handler, handler);
+    assert_int_equal(exception_handler_register(EXCEPTION_COUNT, "p", take, "p", SLOT(handler)),
+                     ERR_OUT_OF_BOUNDS);
+    struct exception_frame frame = {.vector = EXCEPTION_COUNT};
+    assert_false(exceptions_offer(&frame));
+}
+
+static void test_cpu_without_memory_for_stacks_is_refused(void **state)
+{
+    (void)state;
+    struct exceptions_cpu cpu;
+    assert_int_equal(exceptions_cpu_init(&cpu, 1), ERR_NO_MEMORY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +323,10 @@ int main(void)
         cmocka_unit_test(test_names_of_all_numbers_are_there),
         cmocka_unit_test(test_locate_names_cell_section_and_offset),
         cmocka_unit_test(test_locate_before_adoption_names_cell_and_region),
+        cmocka_unit_test(test_offer_asks_the_newest_first_until_one_takes_it),
+        cmocka_unit_test(test_register_beyond_the_limit_is_refused),
+        cmocka_unit_test(test_register_of_an_interrupt_vector_is_refused),
+        cmocka_unit_test(test_cpu_without_memory_for_stacks_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handlers are places in a table, so that registering needs no memory and an exception that strikes
+ * in the middle of it finds each place either live or not. A place goes through these states, told by
+ * its `stamp`:
+ *
+ *      PLACE_FREE     nobody's
+ *      PLACE_TAKEN    being filled, or being given up: not called any more
+ *      other          live; the larger number is the newer handler
+ *
+ * A caller of a handler counts itself in `callers` first and looks at the stamp then; who drops a
+ * handler changes the stamp first and looks at `callers` then. Both are full barriers (locked
+ * instructions), so at least one of the two sees the other. The count may touch a place that has
+ * another owner by now: that is why the stamp is compared, and numbers never come again.
+ */
+#include "exceptions_priv.h"
+#include "x86.h"
+
+#define PLACE_FREE  0u
+#define PLACE_TAKEN 1u
+
+struct exception_handler {
+    uint64_t stamp;
+    uint64_t callers; /* how many CPUs may be in the function */
+    exception_function_t function;
+    void *context;
+    const char *name;
+};
+
+static struct exception_handler places[EXCEPTION_COUNT][EXCEPTION_HANDLER_LIMIT];
+static uint64_t last_stamp = PLACE_TAKEN;
+
+static struct exception_handler *take_place(unsigned vector)
+{
+    for (unsigned i = 0; i < EXCEPTION_HANDLER_LIMIT; i++) {
+        uint64_t expected = PLACE_FREE;
+        struct exception_handler *place = &places[vector][i];
+        if (__atomic_compare_exchange_n(&place->stamp, &expected, PLACE_TAKEN, false,
+                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+            return place;
+        }
+    }
+    return NULL;
+}
+
+OWN_UNCHECKED enum status exception_handler_register(unsigned vector, const char *name,
+                                                     exception_function_t function, void *context,
+                                                     struct exception_handler **out)
+{
+    if (vector >= EXCEPTION_COUNT) {
+        return ERR_OUT_OF_BOUNDS;
+    }
+    struct exception_handler *place = take_place(vector);
+    if (!place) {
+        return ERR_LIMIT;
+    }
+    place->function = function;
+    place->context = context;
+    place->name = name;
+    FILL(out, place);
+    uint64_t stamp = __atomic_add_fetch(&last_stamp, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&place->stamp, stamp, __ATOMIC_RELEASE); /* pairs with find_newest() */
+    return OK;
+}
+
+/* The handle is empty before the place is free: a drop that is begun again never meets a successor. */
+void exception_handler_drop(struct exception_handler **handle)
+{
+    struct exception_handler *place = *handle;
+    if (!place) {
+        return;
+    }
+    __atomic_exchange_n(&place->stamp, PLACE_TAKEN, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&place->callers, __ATOMIC_ACQUIRE) > 0) {
+        cpu_relax();
+    }
+    EMPTY(handle);
+    __atomic_store_n(&place->stamp, PLACE_FREE, __ATOMIC_RELEASE);
+}
+
+const char *exception_handler_name(const struct exception_handler *handler)
+{
+    return handler->name;
+}
+
+/* The newest live handler that is older than `*stamp`; its stamp is written there. */
+static struct exception_handler *find_newest(unsigned vector, uint64_t *stamp)
+{
+    struct exception_handler *found = NULL;
+    uint64_t newest = PLACE_TAKEN;
+    for (unsigned i = 0; i < EXCEPTION_HANDLER_LIMIT; i++) {
+        uint64_t at = __atomic_load_n(&places[vector][i].stamp, __ATOMIC_ACQUIRE);
+        if (at > newest && at < *stamp) {
+            newest = at;
+            found = &places[vector][i];
+        }
+    }
+    *stamp = newest;
+    return found;
+}
+
+bool exceptions_offer(struct exception_frame *frame)
+{
+    if (frame->vector >= EXCEPTION_COUNT) {
+        return false;
+    }
+    unsigned vector = (unsigned)frame->vector;
+    uint64_t stamp = UINT64_MAX;
+    struct exception_handler *place;
+    while ((place = find_newest(vector, &stamp))) {
+        __atomic_add_fetch(&place->callers, 1, __ATOMIC_SEQ_CST);
+        bool is_done = __atomic_load_n(&place->stamp, __ATOMIC_ACQUIRE) == stamp &&
+                       place->function(frame, place->context);
+        __atomic_sub_fetch(&place->callers, 1, __ATOMIC_RELEASE);
+        if (is_done) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void exceptions_handle(struct exception_frame *frame)
+{
+    const struct own_slot *top = OWN_TOP;
+    uint64_t rsp = frame->rsp;
+    if (exceptions_is_reporting() || !exceptions_offer(frame)) {
+        exceptions_give_up(frame);
+    }
+    /* Who goes on elsewhere may have released what was owned there; who goes on here has not. */
+    OWN_DEMAND_(frame->rsp != rsp || OWN_TOP == top);
+}
