@@ -14,8 +14,10 @@
 #include "cell_namespace.h"
 #include "console.h"
 #include "diag.h"
+#include "exceptions.h"
 #include "frame_allocator.h"
 #include "heap.h"
+#include "interrupts.h"
 #include "loader.h"
 #include "mapped_pages.h"
 #include "memory.h"
@@ -96,6 +98,60 @@ static void measure_calls(const struct costs *costs)
         callee(NULL);
     }
     say_each("call_by_pointer", since(start, costs) - costs->loop, ROUNDS);
+}
+
+/* ---- interrupts ---- */
+
+static void take_time(void *context)
+{
+    *(uint64_t *)context = read_tsc();
+}
+
+/* From the instruction before an interrupt to the first of its handler, and back behind it. */
+static enum status measure_interrupts(const struct costs *costs)
+{
+    uint64_t handled = 0;
+    uint64_t there = 0;
+    uint64_t both = 0;
+    interrupts_init();
+    OWNED(interrupt, interrupt);
+    enum status status =
+        interrupt_register(INTERRUPT_SOFTWARE, "bench", take_time, &handled, SLOT(interrupt));
+    if (status != OK) {
+        return status;
+    }
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        uint64_t start = read_tsc();
+        __asm__ volatile("int $239" : : : "memory"); /* INTERRUPT_SOFTWARE */
+        both += since(start, costs);
+        there += handled - start - costs->clock;
+    }
+    say_each("interrupt_to_handler", there, ROUNDS);
+    say_each("interrupt_and_back", both, ROUNDS);
+    return OK;
+}
+
+static bool skip_undefined(struct exception_frame *frame, void *unused)
+{
+    (void)unused;
+    frame->rip += 2; /* ud2 */
+    return true;
+}
+
+static enum status measure_exceptions(const struct costs *costs)
+{
+    OWNED(exception_handler, handler);
+    enum status status =
+        exception_handler_register(EXCEPTION_UD, "bench", skip_undefined, NULL, SLOT(handler));
+    if (status != OK) {
+        return status;
+    }
+    uint64_t start = read_tsc();
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        __asm__ volatile("ud2" : : : "memory");
+    }
+    say_each("exception_and_back", since(start, costs) - costs->loop, ROUNDS);
+    return OK;
 }
 
 /* ---- memory ---- */
@@ -310,7 +366,13 @@ enum status bench_main(const struct app_arguments *arguments)
     report_boot();
     struct costs costs = calibrate();
     measure_calls(&costs);
-    enum status status = measure_pages(&costs);
+    enum status status = measure_interrupts(&costs);
+    if (status == OK) {
+        status = measure_exceptions(&costs);
+    }
+    if (status == OK) {
+        status = measure_pages(&costs);
+    }
     if (status == OK) {
         status = measure_heap(&costs, "heap_8_bytes", 8);
     }

@@ -17,6 +17,9 @@
 
 #include "own.h"
 
+/* CPUs that the system uses, and for which others keep room; what is beyond is left alone. */
+#define CPU_LIMIT 16u
+
 struct task;
 
 struct cpu_local {
