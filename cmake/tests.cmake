@@ -85,16 +85,15 @@ function(generate_unit_test name)
                        ENVIRONMENT "UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()
 
-# add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>]
+# add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>] [MACHINE <type>]
 #               [APP <application and arguments>...] [CMDLINE <text>]
 #               [ARCHIVE <file> | ARCHIVE_BY <script> <argument>... | NO_ARCHIVE]
 #               [EXPECT <regex>...] [FORBID <regex>...] [STATUS <n>] [TIMEOUT <seconds>])
 #
 # Boots the ISO in QEMU as boot.<name>, when THEORIS_BOOT_TESTS is on. The system must end with STATUS
 # (default 0) within TIMEOUT (default 120). Each EXPECT, an extended regular expression, must match a
-# line of the serial log; no FORBID may. CPU is what QEMU's -cpu takes (default qemu64). APP is handed
-# over by fw_cfg; CMDLINE, in an ISO of its own,
-# is the boot command line. ARCHIVE boots an ISO with this cells.a instead of ours,
+# line of the serial log; no FORBID may. CPU and MACHINE are what QEMU's -cpu and -machine take (default
+# qemu64 and q35). APP is handed over by fw_cfg; CMDLINE, in an ISO of its own, is the boot command line. ARCHIVE boots an ISO with this cells.a instead of ours,
 # NO_ARCHIVE one without any; ARCHIVE_BY one that the script makes when the test runs. The script is
 # called with the build folder, the file to write, and the arguments.
 # Regular expressions must not hold a semicolon.
@@ -103,7 +102,7 @@ function(add_boot_test name)
     return()
   endif()
   cmake_parse_arguments(PARSE_ARGV 1 arg "UEFI;NO_ARCHIVE"
-                        "SMP;MEMORY;CPU;CMDLINE;ARCHIVE;STATUS;TIMEOUT"
+                        "SMP;MEMORY;CPU;MACHINE;CMDLINE;ARCHIVE;STATUS;TIMEOUT"
                         "APP;ARCHIVE_BY;EXPECT;FORBID")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "boot test ${name}: unknown argument: ${arg_UNPARSED_ARGUMENTS}")
@@ -119,7 +118,7 @@ function(add_boot_test name)
       list(APPEND options ${option})
     endif()
   endforeach()
-  foreach(field SMP MEMORY CPU CMDLINE ARCHIVE STATUS APP EXPECT FORBID)
+  foreach(field SMP MEMORY CPU MACHINE CMDLINE ARCHIVE STATUS APP EXPECT FORBID)
     string(TOLOWER "--${field}" option)
     foreach(value IN LISTS arg_${field})
       list(APPEND options ${option} "${value}")

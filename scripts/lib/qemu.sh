@@ -6,6 +6,7 @@
 # Why: a test must boot what a person boots.
 
 # Our machine. A caller changes what it wants to differ before qemu_command.
+QEMU_MACHINE=q35
 QEMU_MEMORY=256 # MiB
 QEMU_SMP=1
 QEMU_CPU=qemu64
@@ -20,7 +21,7 @@ OVMF_VARS=/usr/share/OVMF/OVMF_VARS_4M.fd
 # adds where the serial line goes.
 qemu_command() {
     local iso=$1 scratch=$2
-    QEMU=(qemu-system-x86_64 -machine q35 -m "$QEMU_MEMORY" -smp "$QEMU_SMP"
+    QEMU=(qemu-system-x86_64 -machine "$QEMU_MACHINE" -m "$QEMU_MEMORY" -smp "$QEMU_SMP"
         -display none -nic none -no-reboot -boot d -cdrom "${iso//,/,,}"
         -device "isa-debug-exit,iobase=0xf4,iosize=0x04")
     # The accelerator is always named: /dev/kvm may exist and hang a long-mode guest.
