@@ -85,6 +85,48 @@ function(generate_unit_test name)
                        ENVIRONMENT "UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()
 
+# add_simulated_test(<name> SOURCES <file>... DEPENDS <cell>... [ACCESSES <cell>...] [TIMEOUT <seconds>])
+#
+# A unit test of what tasks do to each other, with test/unit/support/simulated_tasks.h in place of a
+# scheduler. The cells in ACCESSES, which are defined before this call, are compiled for it so that
+# every access to memory is a point where another task may go on, or this one be killed.
+function(add_simulated_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;DEPENDS;ACCESSES")
+  set(support ${CMAKE_SOURCE_DIR}/test/unit/support)
+  if(NOT TARGET simulated_tasks)
+    add_library(simulated_tasks INTERFACE)
+    target_compile_options(simulated_tasks INTERFACE -iquote${support})
+  endif()
+  list(APPEND arg_SOURCES ${support}/simulated_tasks.c)
+  if(arg_ACCESSES)
+    list(APPEND arg_SOURCES ${support}/simulated_accesses.c)
+  endif()
+  set(compiled)
+  foreach(cell IN LISTS arg_ACCESSES)
+    compile_with_accesses(${cell})
+    list(APPEND compiled accesses_${cell})
+  endforeach()
+  add_unit_test(${name} SOURCES ${arg_SOURCES}
+                DEPENDS ${arg_DEPENDS} ${arg_ACCESSES} status own cpu_local x86 preemption parking
+                LIBRARIES simulated_tasks ${compiled} TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# accesses_<cell>: its objects, with a call before each access to memory (simulated_accesses.c).
+function(compile_with_accesses cell)
+  if(TARGET accesses_${cell})
+    return()
+  endif()
+  cell_get(sources ${cell} SOURCES)
+  cell_get(depends ${cell} DEPENDS)
+  cell_include_folders(folders ${cell} ${depends})
+  list(TRANSFORM folders PREPEND -iquote)
+  add_library(accesses_${cell} OBJECT EXCLUDE_FROM_ALL ${sources})
+  target_compile_options(accesses_${cell} PRIVATE -std=gnu11 ${THEORIS_WARNINGS} -g -O1
+                         -fno-omit-frame-pointer -fsanitize=thread ${folders})
+  target_compile_definitions(accesses_${cell} PRIVATE CELL_NAME="${cell}"
+                                                      CELL_SUMMARY="${cell}, access by access")
+endfunction()
+
 # add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>] [MACHINE <type>]
 #               [APP <application and arguments>...] [CMDLINE <text>]
 #               [ARCHIVE <file> | ARCHIVE_BY <script> <argument>... | NO_ARCHIVE]

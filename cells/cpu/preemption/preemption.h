@@ -36,6 +36,7 @@ CELL_API void preemption_switch(void);
 #if __STDC_HOSTED__
 static inline void preemption_hold(void)
 {
+    host_hold_point();
     CPU_LOCAL(hold)++;
 }
 
@@ -44,6 +45,7 @@ static inline void preemption_release(void)
     if (--CPU_LOCAL(hold) == 0) {
         preemption_switch();
     }
+    host_hold_point();
 }
 
 /* Asks for a switch on this CPU, as soon as nobody holds preemption. */

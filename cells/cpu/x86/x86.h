@@ -164,6 +164,18 @@ static inline void load_task_register(uint16_t selector)
 /* A process has no such flag: each thread plays one. */
 __attribute__((weak)) __thread bool host_interrupts = true;
 
+/* A test that runs tasks by turns (test/unit/support/simulated_tasks.h) defines these two, and lets
+ * another go on: where code of its own CPU begins or ends to exclude others, and while it spins. */
+__attribute__((weak)) void simulated_hold(void);
+__attribute__((weak)) void simulated_relax(void);
+
+static inline void host_hold_point(void)
+{
+    if (simulated_hold) {
+        simulated_hold();
+    }
+}
+
 static inline bool interrupts_enabled(void)
 {
     return host_interrupts;
@@ -171,12 +183,23 @@ static inline bool interrupts_enabled(void)
 
 static inline void disable_interrupts(void)
 {
+    host_hold_point();
     host_interrupts = false;
 }
 
 static inline void enable_interrupts(void)
 {
     host_interrupts = true;
+    host_hold_point();
+}
+
+static inline void cpu_relax(void)
+{
+    if (simulated_relax) {
+        simulated_relax();
+    } else {
+        __asm__ volatile("pause" : : : "memory");
+    }
 }
 #else
 
@@ -207,15 +230,15 @@ static inline void enable_interrupts(void)
 {
     __asm__ volatile("sti" : : : "memory");
 }
+
+static inline void cpu_relax(void)
+{
+    __asm__ volatile("pause" : : : "memory");
+}
 #endif
 
 /* Stops until the next interrupt; for good if interrupts are disabled. */
 static inline void halt(void)
 {
     __asm__ volatile("hlt" : : : "memory");
-}
-
-static inline void cpu_relax(void)
-{
-    __asm__ volatile("pause" : : : "memory");
 }
