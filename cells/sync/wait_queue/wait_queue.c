@@ -3,41 +3,79 @@
  * The record of a waiter lies beside a slot on the same stack; the slot's drop takes it out of the
  * queue. Its task pointer is good while it is linked: so it is unparked under the lock, and its
  * owner takes the lock once more before the record is gone.
+ *
+ * `next` alone says who waits, so joining and leaving are one store each, between any two
+ * instructions of which a kill may strike. `last` is where a search for the end begins: NULL, or one
+ * that waits, seldom not the last one. A list linked both ways would need several stores and somebody
+ * to mend it; what is lost here is time when one in the middle leaves.
+ *
+ * Waking is a drop: once its slot is full, who wakes may be killed, and the unwinding wakes.
  */
 #include "wait_queue.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
+
+/* A wake-up under way; it is the waiter that will be woken. */
+struct OWN_CAPABILITY("wake-up") wake_up;
+OWN_DECLARE(wake_up);
 
 /* Not inlined: GCC would warn that the address of a local variable outlives it, which is the idea. */
 static NOINLINE void link_last(struct wait_queue *queue, struct waiter *waiter)
 {
-    waiter->previous = queue->last;
-    waiter->next = NULL;
-    if (queue->last) {
-        queue->last->next = waiter;
-    } else {
-        queue->first = waiter;
+    struct waiter **end = queue->last ? &queue->last->next : &queue->first;
+    while (*end) {
+        end = &(*end)->next;
     }
+    COMPILER_BARRIER();
+    *end = waiter;
+    COMPILER_BARRIER();
     queue->last = waiter;
-    waiter->queue = queue;
 }
 
+/* Does nothing where it is not in the queue. */
 static void unlink_waiter(struct waiter *waiter)
 {
     struct wait_queue *queue = waiter->queue;
-    if (waiter->previous) {
-        waiter->previous->next = waiter->next;
-    } else {
-        queue->first = waiter->next;
+    struct waiter *before = NULL;
+    struct waiter **link = &queue->first;
+    while (*link && *link != waiter) {
+        before = *link;
+        link = &before->next;
     }
-    if (waiter->next) {
-        waiter->next->previous = waiter->previous;
-    } else {
-        queue->last = waiter->previous;
+    if (!*link) {
+        return;
     }
-    waiter->queue = NULL;
+    bool was_last = queue->last == waiter;
+    if (was_last) {
+        queue->last = NULL;
+    }
+    COMPILER_BARRIER();
+    *link = waiter->next;
+    COMPILER_BARRIER();
+    if (was_last) {
+        queue->last = before;
+    }
 }
 
+void wake_up_drop(struct wake_up **handle)
+{
+    struct waiter *waiter = (struct waiter *)*handle;
+    if (!waiter) {
+        return;
+    }
+    unlink_waiter(waiter);
+    waiter->woken = true;
+    parking_unpark(waiter->task);
+    EMPTY(handle);
+}
+
+void wait_queue_wake(struct waiter *waiter)
+{
+    OWNED(wake_up, wake_up);
+    FILL(SLOT(wake_up), (struct wake_up *)waiter);
+}
+
+/* Only a waiter that is unwound comes here full. */
 void waiter_drop(struct waiter **handle)
 {
     struct waiter *waiter = *handle;
@@ -50,8 +88,9 @@ void waiter_drop(struct waiter **handle)
     if (!is_held) {
         spinlock_lock(waiter->lock, SLOT(held));
     }
-    if (waiter->queue) {
-        unlink_waiter(waiter);
+    unlink_waiter(waiter);
+    if (waiter->woken) {
+        (void)wait_queue_wake_one(waiter->queue);
     }
     EMPTY(handle);
 }
@@ -64,7 +103,7 @@ enum status wait_queue_wait(struct wait_queue *queue, struct spinlock **guard, u
     }
     struct spinlock *lock = *guard;
     struct waiter record = {
-        .lock = lock, .guard = guard, .task = parking_self(), .context = context};
+        .queue = queue, .lock = lock, .guard = guard, .task = parking_self(), .context = context};
     OWNED(waiter, waiter);
     FILL(SLOT(waiter), &record);
     link_last(queue, &record);
@@ -75,18 +114,11 @@ enum status wait_queue_wait(struct wait_queue *queue, struct spinlock **guard, u
         status = parking_park(deadline, reason);
         spinlock_lock(lock, guard);
     }
-    if (record.queue) {
+    if (!record.woken) {
         unlink_waiter(&record);
     }
     EMPTY(SLOT(waiter));
     return record.woken ? OK : status;
-}
-
-void wait_queue_wake(struct waiter *waiter)
-{
-    unlink_waiter(waiter);
-    waiter->woken = true;
-    parking_unpark(waiter->task);
 }
 
 bool wait_queue_wake_one(struct wait_queue *queue)

@@ -6,10 +6,13 @@
  * beside the lock of its state.
  *
  * Rules: a queue is all zeros when empty and is protected by its owner's spinlock, always the same
- * one. Waiters are on the stacks of who waits, oldest first. A waiter that a fault or a kill unwinds
- * leaves the queue: it is an owned thing, and its drop takes the lock. If it had been woken, but not
- * yet seen that, the queue's owner must not lose the wake-up: it looks at its state in a loop,
- * and wakes by state, not by count.
+ * one. Waiters are on the stacks of who waits, oldest first; joining takes constant time, leaving
+ * before those that are older takes a step for each of them.
+ * A kill may strike at any instruction: a waiter that is unwound leaves the queue (its drop takes
+ * the lock), and if it had been woken it wakes the next one in its place; who is unwound while it
+ * wakes somebody has woken it. What remains for the queue's owner is what lies between its own state
+ * and these calls: it looks at its state in a loop, changes it and wakes in one drop, and wakes by
+ * state, not by count.
  */
 #pragma once
 
@@ -20,15 +23,14 @@ struct waiter;
 
 struct wait_queue {
     struct waiter *first; /* oldest */
-    struct waiter *last;
+    struct waiter *last;  /* where to look for the end: NULL, or one that waits */
 };
 
 struct OWN_CAPABILITY("waiter") waiter {
     struct waiter *next;
-    struct waiter *previous;
-    struct wait_queue *queue; /* NULL: not in one */
-    struct spinlock *lock;    /* of the queue */
-    struct spinlock **guard;  /* that of the waiting task: it may hold the lock */
+    struct wait_queue *queue;
+    struct spinlock *lock;   /* of the queue */
+    struct spinlock **guard; /* that of the waiting task: it may hold the lock */
     struct task *task;
     void *context; /* for the queue's owner: what it wants, or where it goes */
     bool woken;
