@@ -11,6 +11,8 @@
  * only on demand: in x2APIC mode ending an interrupt does not leave the CPU.
  */
 #include "local_apic.h"
+#include "cpu_local.h"
+#include "interrupts.h"
 #include "logger.h"
 #include "mmio.h"
 
@@ -40,9 +42,10 @@ CELL(driver, "1.0.0");
 #define SERVICE_LIMIT    256u /* interrupts that can be in service: one a vector */
 
 volatile uint32_t *local_apic_registers;
-static struct mmio *mapped; /* owned, for good; NULL in x2APIC mode */
-static bool is_chosen;      /* the mode, by the first CPU */
-static bool is_extended;    /* x2APIC */
+static struct mmio *mapped;             /* owned, for good; NULL in x2APIC mode */
+static bool is_chosen;                  /* the mode, by the first CPU */
+static bool is_extended;                /* x2APIC */
+static struct interrupt *error_handler; /* owned, for good */
 static uint64_t errors;
 
 uint32_t local_apic_read(enum local_apic_register which)
@@ -131,6 +134,42 @@ static enum status enter_mode(void)
     return OK;
 }
 
+/* ---- interrupts that come through it ---- */
+
+static void handle_errors(void *unused)
+{
+    (void)unused;
+    (void)local_apic_take_errors();
+}
+
+/* local_apic_end_of_interrupt(), without the choice. */
+static void end_by_store(void)
+{
+    local_apic_registers[LOCAL_APIC_END / sizeof(uint32_t)] = 0;
+}
+
+static void end_by_msr(void)
+{
+    write_msr(LOCAL_APIC_MSR(LOCAL_APIC_END), 0);
+}
+
+static enum status connect_handlers(void)
+{
+    if (error_handler) {
+        return OK;
+    }
+    interrupts_init();
+    OWNED(interrupt, handler);
+    enum status status = interrupt_register(LOCAL_APIC_VECTOR_ERROR, "local APIC errors",
+                                            handle_errors, NULL, SLOT(handler));
+    if (status != OK) {
+        return status;
+    }
+    STORE(error_handler, handler);
+    interrupts_set_end(is_extended ? end_by_msr : end_by_store);
+    return OK;
+}
+
 /* ---- the state of one CPU ---- */
 
 static bool is_anything_in_service(void)
@@ -176,12 +215,16 @@ static void open_nmi_pin(void)
 enum status local_apic_init_cpu(void)
 {
     enum status status = enter_mode();
+    if (status == OK) {
+        status = connect_handlers();
+    }
     if (status != OK) {
         return status;
     }
+    CPU_LOCAL(apic_id) = local_apic_id();
     /* Enabled first: a disabled controller keeps its LVT masked (SDM, "Local APIC State After It Has
      * Been Software Disabled"). */
-    local_apic_write(LOCAL_APIC_SPURIOUS, SPURIOUS_ENABLE | LOCAL_APIC_VECTOR_SPURIOUS);
+    local_apic_write(LOCAL_APIC_SPURIOUS, SPURIOUS_ENABLE | INTERRUPT_SPURIOUS);
     mask_local_interrupts();
     local_apic_write(LOCAL_APIC_TASK_PRIORITY, 0);
     end_what_is_in_service();

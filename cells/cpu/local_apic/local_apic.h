@@ -7,8 +7,8 @@
  * Its registers are memory (xAPIC), the same addresses on each CPU, or MSRs (x2APIC, where CPUID has it:
  * quicker, and with wider numbers of CPUs). One API hides which.
  *
- * Rules: each CPU calls local_apic_init_cpu() first, the CPU that boots before all others, with
- * interrupts disabled. Everything concerns the CPU that calls, so whoever may be moved to another one
+ * Rules: each CPU calls local_apic_init_cpu() first, the CPU that boots before all others, after
+ * cpu_local_init() and with interrupts disabled. Everything concerns the CPU that calls, so whoever may be moved to another one
  * holds preemption. "SDM" is Intel's manual, volume 3, chapter "Advanced Programmable Interrupt
  * Controller (APIC)".
  */
@@ -17,10 +17,8 @@
 #include "status.h"
 #include "x86.h"
 
-/* Vectors that this cell uses. The low four bits of the spurious one are 1 on old CPUs (SDM,
- * "Spurious Interrupt"). */
-#define LOCAL_APIC_VECTOR_SPURIOUS 0xff
-#define LOCAL_APIC_VECTOR_ERROR    0xfe
+/* The vector by which a controller reports what it has found wrong; this cell handles it. */
+#define LOCAL_APIC_VECTOR_ERROR 0xfe
 
 /* Registers, by their offset in memory (SDM, "Local APIC Register Address Map"). */
 enum local_apic_register {
@@ -56,13 +54,17 @@ CELL_API extern volatile uint32_t *local_apic_registers;
 
 /*
  * Puts this CPU's controller into a known state: enabled, nothing masked by priority, its local
- * interrupts masked but for errors and NMI. The first call chooses the mode for all CPUs. On the same
- * CPU again: the same again. ERR_NO_DEVICE without a controller; ERR_UNSUPPORTED on a CPU that cannot
- * do what the first one chose; or as mmio_create().
+ * interrupts masked but for errors and NMI; CPU_LOCAL(apic_id) is its number. The first call chooses the
+ * mode for all CPUs, and has interrupts ended here from then on (interrupts_set_end). On the same CPU
+ * again: the same again. ERR_NO_DEVICE without a controller; ERR_UNSUPPORTED on a CPU that cannot
+ * do what the first one chose; or as mmio_create() and interrupt_register().
  */
 CELL_API MUST_CHECK enum status local_apic_init_cpu(void);
 
-/* This CPU's number, by which others address it. Firmware gives the numbers: they have gaps. */
+/*
+ * This CPU's number, by which others address it, from its controller; CPU_LOCAL(apic_id) is quicker.
+ * Firmware gives the numbers: they have gaps.
+ */
 CELL_API uint32_t local_apic_id(void);
 
 /* A register of 32 bits. In x2APIC mode one that is not there raises #GP. */
@@ -70,8 +72,8 @@ CELL_API uint32_t local_apic_read(enum local_apic_register which);
 CELL_API void local_apic_write(enum local_apic_register which, uint32_t value);
 
 /*
- * The running handler is done: lower and equal interrupts may come again. Not for the spurious one.
- * In x2APIC mode a single WRMSR (and what chooses it).
+ * The running handler is done: lower and equal interrupts may come again. interrupts.h does that, for
+ * all but the spurious one. A store, or a WRMSR, and what chooses among them.
  */
 static inline void local_apic_end_of_interrupt(void)
 {
