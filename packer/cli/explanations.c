@@ -480,23 +480,23 @@ EXPLAIN(DIAG_ACPI_SIGNATURE,
         "Each table begins with four characters that say which one it is, the root pointer with "
         "`RSD PTR `. Other characters were found.",
         "An address in the root table leads to something else, or the table was overwritten.",
-        "See with the application `acpi` which address is meant.", "scripts/run --app acpi");
+        "See with the application `firmware` which address is meant.", "scripts/run --app firmware");
 EXPLAIN(DIAG_ACPI_CHECKSUM,
         "All bytes of a table, added up, must give 0 in the lowest 8 bits. `found` is what they "
         "give. Nothing of the table is used: any of its bytes may be the wrong one.",
         "The firmware changed the table and forgot the checksum, or memory is damaged.",
         "Look for an update of the firmware; the system goes on without the table.",
-        "scripts/run --app acpi");
+        "scripts/run --app firmware");
 EXPLAIN(DIAG_ACPI_LENGTH,
         "The length in the table's header cannot be: shorter than what every such table holds, "
         "longer than 4 MiB, or no multiple of its entries.",
         "The table is damaged, or the address leads to something else.",
-        "See with the application `acpi` which address is meant.", "scripts/run --app acpi");
+        "See with the application `firmware` which address is meant.", "scripts/run --app firmware");
 EXPLAIN(DIAG_ACPI_REVISION,
         "Revisions of tables count from 1, and the root pointer has 0 or 2. Larger numbers are "
         "accepted, for tables only grow.",
         "The table is damaged, or the address leads to something else.",
-        "See with the application `acpi` which address is meant.", "scripts/run --app acpi");
+        "See with the application `firmware` which address is meant.", "scripts/run --app firmware");
 EXPLAIN(DIAG_ACPI_ENTRY,
         "An entry of the MADT is shorter than its type needs, or so short that the next one could "
         "not be found. Without it the list has no meaning, so the table is refused: the system "
@@ -508,7 +508,7 @@ EXPLAIN(DIAG_ACPI_ADDRESS,
         "device needs.",
         "The firmware left the field empty, or the table is damaged.",
         "Look for an update of the firmware; the system goes on without the table.",
-        "scripts/run --app acpi");
+        "scripts/run --app firmware");
 EXPLAIN(DIAG_ACPI_VALUE,
         "A field holds a number that the specification reserves, or one that cannot be: another "
         "bus than ISA, an ISA interrupt above 15, a third local interrupt.",
@@ -525,10 +525,10 @@ EXPLAIN(DIAG_ACPI_MEMORY,
         "The table lies where this system would keep data of its own: in memory that the boot "
         "loader's map calls usable, or that has an owner already.",
         "The memory map and the tables of the firmware contradict one another.",
-        "Compare the address with the memory map.", "scripts/run --app 'acpi; machine'");
+        "Compare the address with the memory map.", "scripts/run --app 'firmware; machine'");
 EXPLAIN(DIAG_ACPI_NO_ROOM, "A table is copied before it is checked; there was no memory for that.",
         "The machine has very little memory, or the table is very long.",
-        "Give the machine more memory.", "scripts/run --memory 64 --app acpi");
+        "Give the machine more memory.", "scripts/run --memory 64 --app firmware");
 EXPLAIN(DIAG_ACPI_ABSENT,
         "The boot loader handed over no root pointer, and none is where a BIOS would put it. The "
         "system runs on one CPU, without HPET, and cannot switch the machine off by itself.",
@@ -538,7 +538,7 @@ EXPLAIN(DIAG_ACPI_CHANGED,
         "The table was good when the system started, and what is there now is good too, but it is "
         "another table.",
         "Firmware, or a program that wrote where it must not, replaced it.",
-        "Start the machine again.", "scripts/run --app acpi");
+        "Start the machine again.", "scripts/run --app firmware");
 EXPLAIN(DIAG_AML_ABSENT,
         "The values that switch the machine off stand in a package named _S5_ in the DSDT or an "
         "SSDT. None has it, so the machine cannot be switched off by ACPI.",

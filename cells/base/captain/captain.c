@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "captain.h"
+#include "acpi.h"
+#include "acpi_power.h"
 #include "application.h"
 #include "boot_info.h"
 #include "boot_options.h"
@@ -46,6 +48,29 @@ static void choose_log_level(void)
         return;
     }
     logger_set_levels(LOG_DEBUG, level);
+}
+
+/* What the firmware's tables offer; without them the system goes on. */
+static void start_acpi(void)
+{
+    char line[DIAG_LINE_SIZE];
+    enum status status = acpi_init();
+    const struct acpi *acpi = acpi_get();
+    if (status != OK) {
+        diag_format(&acpi->diag, line, sizeof(line));
+        log_warning("no ACPI: %s", acpi->diag.code == DIAG_NONE ? status_text(status) : line);
+        return;
+    }
+    for (size_t i = 0; i < acpi->entry_count; i++) {
+        if (acpi->entries[i].diag.code != DIAG_NONE) {
+            diag_format(&acpi->entries[i].diag, line, sizeof(line));
+            log_warning("a table of the firmware is left out: %s", line);
+        }
+    }
+    status = acpi_power_init();
+    if (status != OK) {
+        log_warning("no power-off by ACPI: %s", status_text(status));
+    }
 }
 
 static void load_all_cells(void)
@@ -201,13 +226,26 @@ static void print_summary(const struct voyage *voyage)
                   (unsigned long)used, (unsigned long)voyage->first_ticks);
 }
 
+static NORETURN void end_voyage(int status)
+{
+    const char *how = boot_options_find("end");
+    if (how && strcmp(how, "reboot") == 0) {
+        power_reboot();
+    }
+    if (how && strcmp(how, "off") != 0) {
+        log_warning("option end=%s is none of off, reboot", how);
+    }
+    power_off(status);
+}
+
 void captain_start(void)
 {
     choose_log_level();
+    start_acpi();
     load_what_is_asked_for();
     const char *list = boot_options_find("app");
     struct voyage voyage = {0};
     run_all(list ? list : CAPTAIN_DEFAULT_APPLICATION, &voyage);
     print_summary(&voyage);
-    power_off(voyage.succeeded == voyage.applications ? 0 : 1);
+    end_voyage(voyage.succeeded == voyage.applications ? 0 : 1);
 }

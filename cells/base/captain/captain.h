@@ -9,10 +9,12 @@
  *      load=all                            load every cell of the archive first, of each
  *                                          interface one
  *      log=error|warning|info|debug        which messages are printed, not only kept
+ *      end=off|reboot                      what happens at the end; default off
  *
  * Rules: the nano_core demands `captain_start` and calls it once. An application, or a cell, that
  * cannot be loaded is reported and left out. The machine is switched off at the end, with status 0
- * if every application ran and returned OK, else 1.
+ * if every application ran and returned OK, else 1; or, with end=reboot, started again. A machine
+ * without ACPI, or with bad tables, is a warning.
  */
 #pragma once
 

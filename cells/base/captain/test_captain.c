@@ -3,6 +3,8 @@
  * The machine around the captain is made up: options, a loader that knows the applications `good`
  * and `bad`, and a power switch that jumps back into the test.
  */
+#include "acpi.h"
+#include "acpi_power.h"
 #include "application.h"
 #include "boot_info.h"
 #include "boot_options.h"
@@ -24,6 +26,7 @@
 static const char *app_option;
 static const char *load_option;
 static const char *log_option;
+static const char *end_option;
 static struct cell_namespace namespace = {.name = "test", .cell_count = 20};
 static struct boot_info boot;
 static jmp_buf off;
@@ -36,6 +39,7 @@ const char *boot_options_find(const char *key)
     return strcmp(key, "app") == 0    ? app_option
            : strcmp(key, "load") == 0 ? load_option
            : strcmp(key, "log") == 0  ? log_option
+           : strcmp(key, "end") == 0  ? end_option
                                       : NULL;
 }
 
@@ -63,6 +67,30 @@ void power_off(int status)
 {
     exit_status = status;
     longjmp(off, 1);
+}
+
+void power_reboot(void)
+{
+    exit_status = -1;
+    longjmp(off, 1);
+}
+
+static struct acpi acpi;
+static enum status acpi_power_status;
+
+enum status acpi_init(void)
+{
+    return acpi.status;
+}
+
+const struct acpi *acpi_get(void)
+{
+    return &acpi;
+}
+
+enum status acpi_power_init(void)
+{
+    return acpi_power_status;
 }
 
 static void note_call(const struct app_arguments *arguments)
@@ -130,9 +158,12 @@ static int clear(void **state)
     app_option = NULL;
     load_option = NULL;
     log_option = NULL;
+    end_option = NULL;
+    acpi = (struct acpi){0};
+    acpi_power_status = OK;
     called[0] = '\0';
     console_recorder_clear(&said);
-    exit_status = -1;
+    exit_status = -2;
     logger_set_levels(LOG_DEBUG, LOG_INFO);
     return 0;
 }
@@ -232,6 +263,54 @@ static void test_captain_unknown_option_values_are_warned_about(void **state)
     assert_int_equal(exit_status, 0);
 }
 
+static void test_captain_end_reboot_starts_again_and_other_values_are_warned_about(void **state)
+{
+    (void)state;
+    app_option = "good";
+    end_option = "reboot";
+    sail();
+    assert_int_equal(exit_status, -1);
+    end_option = "off";
+    sail();
+    assert_int_equal(exit_status, 0);
+    assert_null(strstr(said.text, "option end="));
+    end_option = "soon";
+    sail();
+    assert_int_equal(exit_status, 0);
+    assert_said("option end=soon is none of off, reboot");
+}
+
+static void test_captain_without_acpi_warns_and_goes_on(void **state)
+{
+    (void)state;
+    app_option = "good";
+    acpi.status = diag_set(&acpi.diag, DIAG_ACPI_ABSENT, &(struct diag_site){.cell = "acpi"});
+    sail();
+    assert_said("no ACPI: C0612 acpi: there are no ACPI tables");
+    assert_int_equal(exit_status, 0);
+    acpi = (struct acpi){.status = ERR_NO_MEMORY};
+    sail();
+    assert_said("no ACPI: out of memory");
+    assert_int_equal(exit_status, 0);
+}
+
+static void test_captain_refused_tables_and_no_power_off_are_warned_about(void **state)
+{
+    (void)state;
+    struct acpi_entry entries[2] = {0};
+    app_option = "good";
+    acpi.entries = entries;
+    acpi.entry_count = 2;
+    (void)!diag_set(
+        &entries[1].diag, DIAG_ACPI_CHECKSUM,
+        &(struct diag_site){.cell = "acpi", .section = "HPET", .offset = 9, .found = 3});
+    acpi_power_status = ERR_UNSUPPORTED;
+    sail();
+    assert_said("left out: C0603 acpi:HPET+0x9: bytes of the table do not add up to 0");
+    assert_said("no power-off by ACPI: not supported");
+    assert_int_equal(exit_status, 0);
+}
+
 static void test_captain_next_command_skips_empty_commands(void **state)
 {
     (void)state;
@@ -282,6 +361,11 @@ int main(void)
         cmocka_unit_test_setup(test_captain_load_all_reports_what_is_refused, clear),
         cmocka_unit_test_setup(test_captain_log_option_sets_what_is_printed, clear),
         cmocka_unit_test_setup(test_captain_unknown_option_values_are_warned_about, clear),
+        cmocka_unit_test_setup(
+            test_captain_end_reboot_starts_again_and_other_values_are_warned_about, clear),
+        cmocka_unit_test_setup(test_captain_without_acpi_warns_and_goes_on, clear),
+        cmocka_unit_test_setup(test_captain_refused_tables_and_no_power_off_are_warned_about,
+                               clear),
         cmocka_unit_test(test_captain_next_command_skips_empty_commands),
         cmocka_unit_test(test_captain_next_command_longest_fits_and_longer_is_refused),
     };

@@ -15,6 +15,7 @@
 
 uint8_t port_read8(uint16_t port);
 void port_write8(uint16_t port, uint8_t value);
+uint16_t port_read16(uint16_t port);
 void port_write16(uint16_t port, uint16_t value);
 
 #else
@@ -29,6 +30,13 @@ static inline uint8_t port_read8(uint16_t port)
 static inline void port_write8(uint16_t port, uint8_t value)
 {
     __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline uint16_t port_read16(uint16_t port)
+{
+    uint16_t value;
+    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+    return value;
 }
 
 static inline void port_write16(uint16_t port, uint16_t value)
