@@ -103,8 +103,8 @@ int main(int argc, char **argv)
     for (uint64_t at = 0; (status = cfi_next(&tables.frame, &at, &fde, &fault)) != ERR_NOT_FOUND;) {
         status = status == OK ? print_fde(&fde, &fault, &deepest) : status;
         if (status != OK) {
-            fprintf(stderr, "%s: .eh_frame+0x%llx: %s\n", argv[1],
-                    (unsigned long long)fault.offset, cfi_fault_text(fault.code));
+            fprintf(stderr, "%s: .eh_frame+0x%llx: %s\n", argv[1], (unsigned long long)fault.offset,
+                    cfi_fault_text(fault.code));
             code = EXIT_FAILURE;
         }
     }

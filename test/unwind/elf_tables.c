@@ -100,8 +100,8 @@ static void make_index(struct loaded_tables *tables)
     struct cfi_fde fde;
     struct cfi_fault fault;
     enum status status;
-    for (uint64_t at = 0; rows && (status = cfi_next(&tables->frame, &at, &fde, &fault)) !=
-                                      ERR_NOT_FOUND;) {
+    for (uint64_t at = 0;
+         rows && (status = cfi_next(&tables->frame, &at, &fde, &fault)) != ERR_NOT_FOUND;) {
         if (status != OK || fde.start < tables->start || fde.end > tables->end) {
             continue;
         }

@@ -9,6 +9,7 @@
  */
 #include "exceptions_priv.h"
 #include "address_map.h"
+#include "backtrace.h"
 #include "console.h"
 #include "cpu_local.h"
 #include "format.h"
@@ -18,6 +19,7 @@
 
 #define LOCATION_SIZE    160 /* names of a cell and a section, both at most 64 bytes in practice */
 #define DESCRIPTION_SIZE 128
+#define CALLERS          12 /* so that the report fits a screen of 25 lines */
 
 /* Error code of a page fault. */
 #define FAULT_PRESENT  (1u << 0)
@@ -204,6 +206,19 @@ static void print_registers(const struct exception_frame *f)
     console_print("  cs %04llx  ss %04llx\n", WORD(f->cs), WORD(f->ss));
 }
 
+static void print_callers(const struct exception_frame *frame)
+{
+    const uint64_t registers[CFI_REGISTER_COUNT] = {
+        [CFI_RAX] = frame->rax, [CFI_RDX] = frame->rdx, [CFI_RCX] = frame->rcx,
+        [CFI_RBX] = frame->rbx, [CFI_RSI] = frame->rsi, [CFI_RDI] = frame->rdi,
+        [CFI_RBP] = frame->rbp, [CFI_RSP] = frame->rsp, [CFI_R8] = frame->r8,
+        [CFI_R9] = frame->r9,   [CFI_R10] = frame->r10, [CFI_R11] = frame->r11,
+        [CFI_R12] = frame->r12, [CFI_R13] = frame->r13, [CFI_R14] = frame->r14,
+        [CFI_R15] = frame->r15, [CFI_RIP] = frame->rip,
+    };
+    backtrace_print(registers, true, CALLERS);
+}
+
 static void print_report(const struct exception_frame *frame)
 {
     char text[LOCATION_SIZE];
@@ -219,6 +234,7 @@ static void print_report(const struct exception_frame *frame)
     exceptions_locate(cr2, text, sizeof(text));
     console_print("  cr2 %016llx  %s\n", WORD(cr2), text);
     print_registers(frame);
+    print_callers(frame);
 }
 
 bool exceptions_is_reporting(void)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "address_map.h"
+#include "backtrace.h"
 #include "console.h"
 #include "exceptions.h"
 #include "nano_core_image.h"
@@ -30,6 +31,13 @@ const struct section *address_map_find(uint64_t address)
 
 #define STACK_BOTTOM (DATA_ZONE_START + 2 * PAGE_SIZE)
 #define STACK_TOP    (STACK_BOTTOM + 2 * PAGE_SIZE)
+
+void backtrace_print(const uint64_t registers[CFI_REGISTER_COUNT], bool is_exact, unsigned most)
+{
+    (void)registers;
+    (void)is_exact;
+    (void)most;
+}
 
 bool stack_find(vaddr_t address, struct stack_place *out)
 {

@@ -22,7 +22,8 @@ struct address_table {
 };
 
 static struct address_table *published; /* NULL: empty. Stored with release, loaded with acquire */
-static struct address_table *retired;   /* the one before it; freed at the next publication */
+static uint64_t generation; /* raised when the table is there, so who sees the number sees it too */
+static struct address_table *retired; /* the one before it; freed at the next publication */
 
 /* The last section that starts at or before `address`; sections of one region do not overlap. */
 static const struct section *find_section(const struct row *row, uint64_t address)
@@ -60,6 +61,11 @@ const struct section *address_map_find(uint64_t address)
         }
     }
     return NULL;
+}
+
+uint64_t address_map_generation(void)
+{
+    return __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
 }
 
 static bool comes_before(const void *a, const void *b)
@@ -109,6 +115,7 @@ void address_map_publish(struct address_table *table)
 {
     struct address_table *old = published;
     __atomic_store_n(&published, table, __ATOMIC_RELEASE); /* pairs with address_map_find() */
+    __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
     heap_free(retired);
     retired = old;
 }

@@ -23,6 +23,9 @@ struct address_table;
  */
 CELL_API const struct section *address_map_find(uint64_t address);
 
+/* How often a table was published: what was found is right as long as this is the same. */
+CELL_API uint64_t address_map_generation(void);
+
 /*
  * Builds the table that has the `count` cells more, and lacks `without` (or NULL). ERR_NO_MEMORY.
  * The result is given to address_map_publish() or to address_map_discard(), before the next

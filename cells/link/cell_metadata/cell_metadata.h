@@ -17,6 +17,7 @@
 
 struct cell;
 struct cell_namespace;
+struct cell_unwind_row;
 struct section;
 
 /* A cell's sections lie in at most three regions, one for each kind of protection. */
@@ -105,6 +106,10 @@ struct cell {
     uint32_t function_count;
     uint32_t entry_count;
     uint64_t entries; /* address of slot 0 */
+    /* struct cell_unwind; none where there is no index, or one of another format. */
+    const struct cell_unwind_row *unwind_rows;
+    uint32_t unwind_row_count;
+    uint32_t unwind_table; /* index of the section .eh_frame */
     struct region regions[REGION_COUNT];
     size_t metadata_size; /* bytes of heap that describe this cell */
     bool is_static;       /* came with the nano_core and was adopted */

@@ -181,6 +181,11 @@ void entry_pool_give_back(uint64_t address, uint32_t count)
     (void)status;
 }
 
+bool entry_pool_holds(uint64_t address)
+{
+    return chunk_of(address) != MAX_CHUNKS;
+}
+
 struct entry_pool_statistics entry_pool_statistics(void)
 {
     return (struct entry_pool_statistics){

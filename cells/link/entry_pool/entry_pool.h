@@ -26,6 +26,9 @@ CELL_API MUST_CHECK enum status entry_pool_write(uint64_t address, const uint8_t
 /* Gives entries back, whole runs or parts; fills them with traps. */
 CELL_API void entry_pool_give_back(uint64_t address, uint32_t count);
 
+/* Does the address lie in a page of entries? Any context: pages are added, and stay. */
+CELL_API bool entry_pool_holds(uint64_t address);
+
 /* Entries that are taken, and bytes of pages that hold entries. */
 struct entry_pool_statistics {
     uint64_t taken;

@@ -6,6 +6,7 @@
  * cellpack links and the metadata that the kernel builds for it agree without a table.
  */
 #include "link_unit.h"
+#include "cell_unwind.h"
 #include "diag.h"
 #include "sort.h"
 
@@ -123,6 +124,26 @@ static void plan_sections(struct link_unit *unit)
     }
 }
 
+/* An index that is not usable is none: who unwinds says so, and everything else works. */
+static void plan_unwind(struct cell *cell)
+{
+    const struct elf_object *object = &cell->object;
+    for (uint32_t i = object->section_count; i-- > 1;) { /* notes stand behind what is loaded */
+        struct cell_unwind index;
+        if (!elf_object_section_is_loaded(object, i) &&
+            __builtin_strcmp(cell->sections[i].name, CELL_UNWIND_SECTION) == 0) {
+            if (cell_unwind_open(elf_object_section_bytes(object, i), &index) &&
+                index.eh_frame < object->section_count &&
+                elf_object_section_is_loaded(object, index.eh_frame)) {
+                cell->unwind_rows = index.rows;
+                cell->unwind_row_count = index.count;
+                cell->unwind_table = index.eh_frame;
+            }
+            return;
+        }
+    }
+}
+
 enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
                            const struct elf_object *object, const struct link_memory *memory,
                            struct diag *diag)
@@ -150,6 +171,7 @@ enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
     plan_sections(unit);
     plan_functions(unit);
     plan_exports(cell);
+    plan_unwind(cell);
     return OK;
 }
 

@@ -9,9 +9,9 @@
 
 CELL(library, "1.0.0");
 
-#define LENGTH_64          0xffffffffu
-#define ADDRESS_BYTES      8
-#define LEB_BITS           64
+#define LENGTH_64     0xffffffffu
+#define ADDRESS_BYTES 8
+#define LEB_BITS      64
 
 static const char *const register_names[CFI_REGISTER_COUNT] = {
     "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8",
@@ -28,10 +28,9 @@ struct fault_row {
     const char *text;
 };
 
-static const struct fault_row faults[] = {
-    [CFI_FAULT_NONE] = {OK, "nothing"},
+static const struct fault_row faults[] = {[CFI_FAULT_NONE] = {OK, "nothing"},
 #define FAULT_ROW_(name, status, text) [CFI_FAULT_##name] = {status, text},
-    CFI_FAULT_TABLE(FAULT_ROW_)
+                                          CFI_FAULT_TABLE(FAULT_ROW_)
 #undef FAULT_ROW_
 };
 

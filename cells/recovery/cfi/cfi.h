@@ -45,7 +45,7 @@ enum cfi_register {
 };
 
 /* A bit for each register that functions preserve (x86-64 psABI, "Register Usage"). */
-#define CFI_PRESERVED                                                                        \
+#define CFI_PRESERVED \
     (1u << CFI_RBX | 1u << CFI_RBP | 1u << CFI_R12 | 1u << CFI_R13 | 1u << CFI_R14 | 1u << CFI_R15)
 
 /* "rbx"; "rip" for the return address; "?" for other numbers. */
@@ -54,30 +54,30 @@ CELL_API const char *cfi_register_name(unsigned number);
 /* ---- what can be wrong ---- */
 
 /* X(name, status, text) */
-#define CFI_FAULT_TABLE(X)                                                                 \
-    X(SIZE, ERR_LIMIT, "table of 2 GiB or more")                                           \
-    X(TRUNCATED, ERR_TRUNCATED, "ends in the middle of a record")                          \
-    X(NUMBER, ERR_OVERFLOW, "number is too large")                                         \
-    X(LENGTH, ERR_BAD_FORMAT, "record is too short")                                       \
-    X(NOT_AN_FDE, ERR_BAD_FORMAT, "no FDE is here")                                        \
-    X(NO_CIE, ERR_BAD_FORMAT, "FDE without a CIE")                                         \
-    X(VERSION, ERR_UNSUPPORTED, "unknown version of a CIE")                                \
-    X(AUGMENTATION, ERR_UNSUPPORTED, "unknown augmentation")                               \
-    X(ADDRESS_SIZE, ERR_UNSUPPORTED, "addresses of another size than 8, or segments")      \
-    X(RETURN_ADDRESS, ERR_UNSUPPORTED, "return address in another register than 16")       \
-    X(ENCODING, ERR_UNSUPPORTED, "pointer encoding that cannot be used here")              \
-    X(RANGE, ERR_OVERFLOW, "code ends beyond the address space")                           \
-    X(OPERATION, ERR_UNSUPPORTED, "unknown operation")                                     \
-    X(LOCATION, ERR_BAD_FORMAT, "row begins outside of the code, or before the last one")  \
-    X(OFFSET, ERR_OVERFLOW, "offset does not fit 32 bits")                                 \
-    X(NO_CFA, ERR_BAD_FORMAT, "the CFA is no register and offset")                         \
-    X(REMEMBERED, ERR_LIMIT, "too many states are remembered")                             \
-    X(RESTORED, ERR_BAD_FORMAT, "restores a state that was not remembered")                \
-    X(EXPRESSION, ERR_UNSUPPORTED, "unknown operation of an expression")                   \
-    X(STACK, ERR_BAD_FORMAT, "expression uses more, or less, than its stack holds")        \
-    X(STEPS, ERR_LIMIT, "expression takes too many steps")                                 \
-    X(DIVISION, ERR_BAD_FORMAT, "expression divides by zero")                              \
-    X(UNKNOWN_REGISTER, ERR_NOT_FOUND, "needs a register whose value is not known")        \
+#define CFI_FAULT_TABLE(X)                                                                \
+    X(SIZE, ERR_LIMIT, "table of 2 GiB or more")                                          \
+    X(TRUNCATED, ERR_TRUNCATED, "ends in the middle of a record")                         \
+    X(NUMBER, ERR_OVERFLOW, "number is too large")                                        \
+    X(LENGTH, ERR_BAD_FORMAT, "record is too short")                                      \
+    X(NOT_AN_FDE, ERR_BAD_FORMAT, "no FDE is here")                                       \
+    X(NO_CIE, ERR_BAD_FORMAT, "FDE without a CIE")                                        \
+    X(VERSION, ERR_UNSUPPORTED, "unknown version of a CIE")                               \
+    X(AUGMENTATION, ERR_UNSUPPORTED, "unknown augmentation")                              \
+    X(ADDRESS_SIZE, ERR_UNSUPPORTED, "addresses of another size than 8, or segments")     \
+    X(RETURN_ADDRESS, ERR_UNSUPPORTED, "return address in another register than 16")      \
+    X(ENCODING, ERR_UNSUPPORTED, "pointer encoding that cannot be used here")             \
+    X(RANGE, ERR_OVERFLOW, "code ends beyond the address space")                          \
+    X(OPERATION, ERR_UNSUPPORTED, "unknown operation")                                    \
+    X(LOCATION, ERR_BAD_FORMAT, "row begins outside of the code, or before the last one") \
+    X(OFFSET, ERR_OVERFLOW, "offset does not fit 32 bits")                                \
+    X(NO_CFA, ERR_BAD_FORMAT, "the CFA is no register and offset")                        \
+    X(REMEMBERED, ERR_LIMIT, "too many states are remembered")                            \
+    X(RESTORED, ERR_BAD_FORMAT, "restores a state that was not remembered")               \
+    X(EXPRESSION, ERR_UNSUPPORTED, "unknown operation of an expression")                  \
+    X(STACK, ERR_BAD_FORMAT, "expression uses more, or less, than its stack holds")       \
+    X(STEPS, ERR_LIMIT, "expression takes too many steps")                                \
+    X(DIVISION, ERR_BAD_FORMAT, "expression divides by zero")                             \
+    X(UNKNOWN_REGISTER, ERR_NOT_FOUND, "needs a register whose value is not known")       \
     X(MEMORY, ERR_OUT_OF_BOUNDS, "needs memory that must not be read")
 
 enum cfi_fault_code {

@@ -7,11 +7,11 @@
 #include "cfi_priv.h"
 
 /* In the upper two bits of an operation, with an operand in the lower six. */
-#define OP_HIGH        0xc0
-#define OP_LOW         0x3f
-#define OP_ADVANCE     0x40
-#define OP_OFFSET      0x80
-#define OP_RESTORE     0xc0
+#define OP_HIGH    0xc0
+#define OP_LOW     0x3f
+#define OP_ADVANCE 0x40
+#define OP_OFFSET  0x80
+#define OP_RESTORE 0xc0
 
 enum operation {
     OP_NOP = 0x00,
@@ -275,8 +275,8 @@ static bool read_advance(struct reader *reader, const struct cfi_machine *machin
     } else if (operation == OP_ADVANCE_8) {
         distance = read_u64(reader);
     } else if (operation == OP_SET_LOC) {
-        *location = read_pointer(reader, &machine->fde->table, machine->fde->encoding,
-                                 machine->fde->start);
+        *location =
+            read_pointer(reader, &machine->fde->table, machine->fde->encoding, machine->fde->start);
         return true;
     } else {
         return false;

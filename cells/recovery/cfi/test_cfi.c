@@ -97,18 +97,17 @@ static void add_fde(struct sample *sample, const void *program, size_t program_s
 #define CFA_IS_RSP_8 "\x0c\x07\x08\x90\x01" /* def_cfa rsp 8; offset rip, 1 */
 
 /* The usual pair; a string literal without its NUL. */
-#define BEGIN(sample, program)                                        \
-    do {                                                              \
-        memset(&(sample), 0, sizeof(sample));                         \
-        add_cie(&(sample), "zR", "\x1b", 1, CFA_IS_RSP_8, 5);         \
-        add_fde(&(sample), program, sizeof(program) - 1);             \
-        table_of(&(sample));                                          \
+#define BEGIN(sample, program)                                \
+    do {                                                      \
+        memset(&(sample), 0, sizeof(sample));                 \
+        add_cie(&(sample), "zR", "\x1b", 1, CFA_IS_RSP_8, 5); \
+        add_fde(&(sample), program, sizeof(program) - 1);     \
+        table_of(&(sample));                                  \
     } while (0)
 
 static enum status begin(struct sample *sample)
 {
-    enum status status =
-        cfi_read(table_of(sample), sample->fde, &sample->read, &sample->fault);
+    enum status status = cfi_read(table_of(sample), sample->fde, &sample->read, &sample->fault);
     return status == OK ? cfi_begin(&sample->machine, &sample->read, &sample->fault) : status;
 }
 
@@ -187,9 +186,9 @@ static void test_cfi_every_way_to_advance(void **state)
 {
     (void)state;
     struct sample s;
-    BEGIN(s, "\x40\x0e\x10"          /* by 0: the same row */
-             "\x02\x01\x0e\x18"      /* 1 byte */
-             "\x03\x01\x00\x0e\x20"  /* 2 bytes */
+    BEGIN(s, "\x40\x0e\x10"         /* by 0: the same row */
+             "\x02\x01\x0e\x18"     /* 1 byte */
+             "\x03\x01\x00\x0e\x20" /* 2 bytes */
              "\x04\x01\x00\x00\x00\x0e\x28"
              "\x1d\x01\x00\x00\x00\x00\x00\x00\x00\x0e\x30");
     for (int i = 0; i <= 4; i++) {
@@ -210,20 +209,20 @@ static void test_cfi_every_rule(void **state)
 {
     (void)state;
     struct sample s;
-    BEGIN(s, "\x83\x02"              /* offset rbx */
-             "\x05\x06\x03"          /* offset_extended rbp */
-             "\x11\x0c\x7e"          /* offset_extended_sf r12, -2 */
-             "\x2f\x0d\x02"          /* GNU_negative_offset_extended r13 */
-             "\x14\x0e\x02"          /* val_offset r14 */
-             "\x15\x0f\x7e"          /* val_offset_sf r15 */
-             "\x07\x00"              /* undefined rax */
-             "\x08\x01"              /* same_value rdx */
-             "\x09\x02\x05"          /* register rcx in rdi */
-             "\x10\x08\x02\x77\x00"  /* expression r8 */
-             "\x16\x09\x02\x77\x08"  /* val_expression r9 */
-             "\x83\x05\xc3"          /* offset rbx again, restored */
-             "\x91\x01\x05\x40\x01"  /* registers that nobody asks for: 17, 64 */
-             "\x2e\x10\x00");        /* GNU_args_size, nop */
+    BEGIN(s, "\x83\x02"             /* offset rbx */
+             "\x05\x06\x03"         /* offset_extended rbp */
+             "\x11\x0c\x7e"         /* offset_extended_sf r12, -2 */
+             "\x2f\x0d\x02"         /* GNU_negative_offset_extended r13 */
+             "\x14\x0e\x02"         /* val_offset r14 */
+             "\x15\x0f\x7e"         /* val_offset_sf r15 */
+             "\x07\x00"             /* undefined rax */
+             "\x08\x01"             /* same_value rdx */
+             "\x09\x02\x05"         /* register rcx in rdi */
+             "\x10\x08\x02\x77\x00" /* expression r8 */
+             "\x16\x09\x02\x77\x08" /* val_expression r9 */
+             "\x83\x05\xc3"         /* offset rbx again, restored */
+             "\x91\x01\x05\x40\x01" /* registers that nobody asks for: 17, 64 */
+             "\x2e\x10\x00");       /* GNU_args_size, nop */
     assert_int_equal(row_at(&s, CODE), OK);
     assert_rule(&s, CFI_RBX, CFI_UNSPECIFIED, 0);
     assert_rule(&s, CFI_RBP, CFI_OFFSET, -24);
@@ -246,17 +245,17 @@ static void test_cfi_every_cfa(void **state)
 {
     (void)state;
     struct sample s;
-    BEGIN(s, "\x41\x0c\x06\x10"      /* def_cfa rbp+16 */
-             "\x41\x12\x07\x7d"      /* def_cfa_sf rsp, -3 */
-             "\x41\x0d\x0a"          /* def_cfa_register r10 */
-             "\x41\x13\x7c"          /* def_cfa_offset_sf -4 */
-             "\x41\x0f\x02\x77\x08"  /* an expression */
+    BEGIN(s, "\x41\x0c\x06\x10"     /* def_cfa rbp+16 */
+             "\x41\x12\x07\x7d"     /* def_cfa_sf rsp, -3 */
+             "\x41\x0d\x0a"         /* def_cfa_register r10 */
+             "\x41\x13\x7c"         /* def_cfa_offset_sf -4 */
+             "\x41\x0f\x02\x77\x08" /* an expression */
              "\x41\x0c\x07\x08");
     static const struct {
         unsigned reg;
         int32_t offset;
-    } expected[] = {{CFI_RSP, 8},  {CFI_RBP, 16}, {CFI_RSP, 24},
-                    {CFI_R10, 24}, {CFI_R10, 32}, {CFI_CFA_EXPRESSION, 0}, {CFI_RSP, 8}};
+    } expected[] = {{CFI_RSP, 8},  {CFI_RBP, 16},           {CFI_RSP, 24}, {CFI_R10, 24},
+                    {CFI_R10, 32}, {CFI_CFA_EXPRESSION, 0}, {CFI_RSP, 8}};
     for (size_t i = 0; i < ARRAY_COUNT(expected); i++) {
         assert_int_equal(row_at(&s, CODE + i), OK);
         assert_int_equal(s.machine.rules.cfa_register, expected[i].reg);
@@ -270,7 +269,7 @@ static void test_cfi_restored_state_has_the_cfa_too(void **state)
 {
     (void)state;
     struct sample s;
-    BEGIN(s, "\x41\x0e\x10\x83\x02"  /* rbx is saved */
+    BEGIN(s, "\x41\x0e\x10\x83\x02" /* rbx is saved */
              "\x41\x0a\x0a\x0e\x08\xc3"
              "\x41\x0b"
              "\x41\x0e\x18\x0b");
@@ -554,11 +553,11 @@ static void test_cfi_packs_what_compilers_make(void **state)
     assert_int_equal(row.return_address, 0);
 }
 
-#define REFUSED_ROW(s, program)                                 \
-    do {                                                        \
-        struct cfi_row row_;                                    \
-        BEGIN(s, program);                                      \
-        assert_int_equal(row_at(&(s), CODE), OK);               \
+#define REFUSED_ROW(s, program)                                   \
+    do {                                                          \
+        struct cfi_row row_;                                      \
+        BEGIN(s, program);                                        \
+        assert_int_equal(row_at(&(s), CODE), OK);                 \
         assert_false(cfi_pack(&(s).machine.rules, false, &row_)); \
     } while (0)
 
@@ -566,17 +565,17 @@ static void test_cfi_packs_nothing_else(void **state)
 {
     (void)state;
     struct sample s;
-    REFUSED_ROW(s, "\x0f\x02\x77\x08");         /* the CFA is an expression */
-    REFUSED_ROW(s, "\x10\x03\x02\x77\x08");     /* rbx is */
-    REFUSED_ROW(s, "\x83\x80\x02");             /* 256 words below */
-    REFUSED_ROW(s, "\x83\x00");                 /* at the CFA */
-    REFUSED_ROW(s, "\x11\x03\x7f");             /* above it */
-    REFUSED_ROW(s, "\x07\x03");                 /* rbx is lost */
-    REFUSED_ROW(s, "\x09\x03\x00");             /* in rax */
-    REFUSED_ROW(s, "\x80\x02");                 /* rax is saved: its value is known */
-    REFUSED_ROW(s, "\x87\x02");                 /* rsp is saved */
-    REFUSED_ROW(s, "\x09\x10\x02");             /* the return address is in rcx */
-    REFUSED_ROW(s, "\x08\x10");                 /* in itself */
+    REFUSED_ROW(s, "\x0f\x02\x77\x08");     /* the CFA is an expression */
+    REFUSED_ROW(s, "\x10\x03\x02\x77\x08"); /* rbx is */
+    REFUSED_ROW(s, "\x83\x80\x02");         /* 256 words below */
+    REFUSED_ROW(s, "\x83\x00");             /* at the CFA */
+    REFUSED_ROW(s, "\x11\x03\x7f");         /* above it */
+    REFUSED_ROW(s, "\x07\x03");             /* rbx is lost */
+    REFUSED_ROW(s, "\x09\x03\x00");         /* in rax */
+    REFUSED_ROW(s, "\x80\x02");             /* rax is saved: its value is known */
+    REFUSED_ROW(s, "\x87\x02");             /* rsp is saved */
+    REFUSED_ROW(s, "\x09\x10\x02");         /* the return address is in rcx */
+    REFUSED_ROW(s, "\x08\x10");             /* in itself */
     BEGIN(s, "\x83\xff\x01");
     struct cfi_row row;
     assert_int_equal(row_at(&s, CODE), OK);
@@ -614,12 +613,12 @@ static enum status evaluate(const void *code, size_t size, const uint64_t *first
     return cfi_evaluate(&table, 0, &frame, first, out, fault);
 }
 
-#define VALUE(code)                                                                  \
-    ({                                                                               \
-        uint64_t value_ = 0;                                                         \
-        struct cfi_fault fault_;                                                     \
+#define VALUE(code)                                                                     \
+    ({                                                                                  \
+        uint64_t value_ = 0;                                                            \
+        struct cfi_fault fault_;                                                        \
         assert_int_equal(evaluate(code, sizeof(code) - 1, NULL, &value_, &fault_), OK); \
-        value_;                                                                      \
+        value_;                                                                         \
     })
 
 static void test_cfi_expressions_constants_and_registers(void **state)
@@ -648,12 +647,12 @@ static void test_cfi_expressions_constants_and_registers(void **state)
 static void test_cfi_expressions_stack_and_memory(void **state)
 {
     (void)state;
-    assert_int_equal(VALUE("\x31\x12\x1c"), 0);                 /* 1 dup minus */
-    assert_int_equal(VALUE("\x31\x32\x13"), 1);                 /* 1 2 drop */
-    assert_int_equal(VALUE("\x35\x32\x14"), 5);                 /* 5 2 over */
-    assert_int_equal(VALUE("\x35\x32\x31\x15\x02"), 5);         /* pick 2 */
+    assert_int_equal(VALUE("\x31\x12\x1c"), 0);                  /* 1 dup minus */
+    assert_int_equal(VALUE("\x31\x32\x13"), 1);                  /* 1 2 drop */
+    assert_int_equal(VALUE("\x35\x32\x14"), 5);                  /* 5 2 over */
+    assert_int_equal(VALUE("\x35\x32\x31\x15\x02"), 5);          /* pick 2 */
     assert_int_equal(VALUE("\x35\x32\x16\x1c"), UINT64_MAX - 2); /* swap minus: 2 - 5 */
-    assert_int_equal(VALUE("\x31\x32\x33\x17"), 2);             /* 1 2 3 rot: 3 1 2 */
+    assert_int_equal(VALUE("\x31\x32\x33\x17"), 2);              /* 1 2 3 rot: 3 1 2 */
     assert_int_equal(VALUE("\x31\x32\x33\x17\x13"), 1);
     assert_int_equal(VALUE("\x31\x32\x33\x17\x13\x13"), 3);
     assert_int_equal(VALUE("\x77\x08\x06"), 0x8877665544332211);
@@ -665,11 +664,11 @@ static void test_cfi_expressions_stack_and_memory(void **state)
 static void test_cfi_expressions_arithmetic(void **state)
 {
     (void)state;
-    assert_int_equal(VALUE("\x11\x7b\x19"), 5);                   /* -5 abs */
-    assert_int_equal(VALUE("\x3c\x3a\x1a"), 8);                   /* 12 10 and */
-    assert_int_equal(VALUE("\x11\x79\x32\x1b"), -3);              /* -7 / 2 */
-    assert_int_equal(VALUE("\x11\x79\x11\x7f\x1b"), 7);           /* by -1 */
-    assert_int_equal(VALUE("\x37\x34\x1d"), 3);                   /* mod */
+    assert_int_equal(VALUE("\x11\x7b\x19"), 5);         /* -5 abs */
+    assert_int_equal(VALUE("\x3c\x3a\x1a"), 8);         /* 12 10 and */
+    assert_int_equal(VALUE("\x11\x79\x32\x1b"), -3);    /* -7 / 2 */
+    assert_int_equal(VALUE("\x11\x79\x11\x7f\x1b"), 7); /* by -1 */
+    assert_int_equal(VALUE("\x37\x34\x1d"), 3);         /* mod */
     assert_int_equal(VALUE("\x37\x34\x1e"), 28);
     assert_int_equal(VALUE("\x35\x1f"), -5);
     assert_int_equal(VALUE("\x30\x20"), UINT64_MAX);
@@ -677,7 +676,7 @@ static void test_cfi_expressions_arithmetic(void **state)
     assert_int_equal(VALUE("\x3c\x33\x22"), 15);
     assert_int_equal(VALUE("\x3c\x23\x80\x01"), 140);
     assert_int_equal(VALUE("\x31\x3f\x24"), 1 << 15);
-    assert_int_equal(VALUE("\x31\x08\x40\x24"), 0);               /* by 64 */
+    assert_int_equal(VALUE("\x31\x08\x40\x24"), 0); /* by 64 */
     assert_int_equal(VALUE("\x11\x70\x34\x25"), UINT64_MAX >> 4);
     assert_int_equal(VALUE("\x11\x70\x34\x26"), -1);
     assert_int_equal(VALUE("\x11\x70\x08\x80\x26"), -1);
@@ -697,8 +696,8 @@ static void test_cfi_expressions_jumps_and_comparisons(void **state)
     assert_int_equal(VALUE("\x33\x33\x29"), 1);
     assert_int_equal(VALUE("\x33\x33\x2a"), 1);
     assert_int_equal(VALUE("\x33\x33\x2c"), 1);
-    assert_int_equal(VALUE("\x35\x2f\x01\x00\x36"), 5);          /* skip over the 6 */
-    assert_int_equal(VALUE("\x35\x30\x28\x01\x00\x36"), 6);      /* bra, not taken */
+    assert_int_equal(VALUE("\x35\x2f\x01\x00\x36"), 5);     /* skip over the 6 */
+    assert_int_equal(VALUE("\x35\x30\x28\x01\x00\x36"), 6); /* bra, not taken */
     assert_int_equal(VALUE("\x35\x31\x28\x01\x00\x36"), 5);
     /* a loop: 5, and down to 0: dup bra(+1: over the end) */
     assert_int_equal(VALUE("\x35\x31\x1c\x12\x28\xfa\xff\x96"), 0);

@@ -18,7 +18,7 @@ CELL(library, "1.0.0");
 #define SUM_FIRST  0x9e3779b97f4a7c15ull /* odd: multiplication by it loses nothing */
 #define SUM_SECOND 0xc2b2ae3d27d4eb4full
 #define SUM_AGE    0xff51afd7ed558ccdull
-#define INDEX_BITS 8 /* of UNWIND_CACHE_ROWS */
+#define INDEX_BITS 7 /* of UNWIND_CACHE_ROWS */
 static_assert(1u << INDEX_BITS == UNWIND_CACHE_ROWS, "an index by the upper bits of a product");
 
 /* What a caller's frame keeps of ours. */
@@ -302,7 +302,8 @@ static enum unwind_outcome step_by_rules(struct unwind_cursor *cursor, const str
         return UNWIND_UNRELIABLE;
     }
     /* What was interrupted may be on any stack, at any depth; a caller is above. */
-    enum unwind_reason reason = fde->is_signal ? UNWIND_REASON_NONE : check_frame(cursor, cfa, WORD);
+    enum unwind_reason reason =
+        fde->is_signal ? UNWIND_REASON_NONE : check_frame(cursor, cfa, WORD);
     if (reason != UNWIND_REASON_NONE) {
         return give_up(cursor, reason);
     }
@@ -463,10 +464,9 @@ enum unwind_outcome unwind_step(struct unwind_cursor *cursor)
 
 const char *unwind_reason_text(enum unwind_reason reason)
 {
-    static const char *const texts[] = {
-        [UNWIND_REASON_NONE] = "nothing",
+    static const char *const texts[] = {[UNWIND_REASON_NONE] = "nothing",
 #define REASON_TEXT_(name, text) [UNWIND_REASON_##name] = text,
-        UNWIND_REASON_TABLE(REASON_TEXT_)
+                                        UNWIND_REASON_TABLE(REASON_TEXT_)
 #undef REASON_TEXT_
     };
     return (size_t)reason < ARRAY_COUNT(texts) ? texts[reason] : "?";

@@ -20,8 +20,9 @@
 
 #include "cfi.h"
 
-#define UNWIND_STACK_BYTES 1600 /* measured 1,456 with GCC 12 -O2; the test `unwind.stack` adds up */
-#define UNWIND_STACKS_MAX  16
+#define UNWIND_STACK_BYTES \
+    1600 /* measured 1,456 with GCC 12 -O2; the test `unwind.stack` adds up */
+#define UNWIND_STACKS_MAX 16
 
 /* ---- what the walk is told ---- */
 
@@ -47,7 +48,7 @@ struct unwind_source {
 
 /* ---- cache ---- */
 
-#define UNWIND_CACHE_ROWS 256u
+#define UNWIND_CACHE_ROWS 128u
 
 /*
  * Evaluated rows. Each entry holds a sum of itself and its address, so one that was written half,
@@ -66,20 +67,20 @@ struct unwind_cache {
 /* ---- the walk ---- */
 
 enum unwind_outcome {
-    UNWIND_CALLER,     /* the cursor is now at the caller */
-    UNWIND_GUESSED,    /* the same, if the word at [rsp] was its return address: it looks like one */
-    UNWIND_END,        /* there is no caller: the outermost frame */
+    UNWIND_CALLER,  /* the cursor is now at the caller */
+    UNWIND_GUESSED, /* the same, if the word at [rsp] was its return address: it looks like one */
+    UNWIND_END,     /* there is no caller: the outermost frame */
     UNWIND_UNRELIABLE, /* cursor->reason says why; the cursor is where it was */
 };
 
 /* X(name, text) */
-#define UNWIND_REASON_TABLE(X)                                      \
-    X(NO_CODE, "no unwind table describes this address")            \
-    X(BAD_TABLE, "the unwind table is malformed")                   \
-    X(NO_RULE, "the table does not say where the caller is")        \
-    X(OUTSIDE_STACK, "the frame lies outside of its stack")         \
+#define UNWIND_REASON_TABLE(X)                                       \
+    X(NO_CODE, "no unwind table describes this address")             \
+    X(BAD_TABLE, "the unwind table is malformed")                    \
+    X(NO_RULE, "the table does not say where the caller is")         \
+    X(OUTSIDE_STACK, "the frame lies outside of its stack")          \
     X(NO_PROGRESS, "the caller's frame would not be above this one") \
-    X(LOST_REGISTER, "the frame hangs on a register that was lost") \
+    X(LOST_REGISTER, "the frame hangs on a register that was lost")  \
     X(STACKS, "too many changes of stack")
 
 enum unwind_reason {
@@ -108,8 +109,8 @@ struct unwind_cursor {
  * if it is a return address. Source and cache must live as long as the cursor.
  */
 CELL_API void unwind_begin(struct unwind_cursor *cursor, const struct unwind_source *source,
-                           struct unwind_cache *cache,
-                           const uint64_t registers[CFI_REGISTER_COUNT], bool is_exact);
+                           struct unwind_cache *cache, const uint64_t registers[CFI_REGISTER_COUNT],
+                           bool is_exact);
 
 /*
  * Goes to the caller: its registers as they will be when the call has returned, or, of an
