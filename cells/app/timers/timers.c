@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timers - prints which clock, interrupt controller and timer this CPU has, and tries them: the clock
- * goes on, the timer's interrupt comes when it should, and so does one that this CPU sends to itself.
- * Where somebody else has brought the timer up it is his: then there is only print.
+ * timers - prints which clock, timer and interrupt controllers this machine has, and tries them: the
+ * clock goes on, the timer's interrupt comes when it should, and so does one that this CPU sends to
+ * itself, and one of the serial line. Where somebody else has brought up the timer, all that is his:
+ * then it is only printed.
  */
 #include "apic_timer.h"
 #include "application.h"
@@ -10,9 +11,11 @@
 #include "console.h"
 #include "hpet.h"
 #include "interrupts.h"
+#include "io_apic.h"
 #include "ipi.h"
 #include "local_apic.h"
 #include "pic.h"
+#include "port_io.h"
 #include "x86.h"
 
 CELL(application, "1.0.0");
@@ -26,6 +29,14 @@ APPLICATION(timers);
 
 /* The frequency of the timer is known to some parts per thousand. */
 #define EARLY_NS (SHOT_NS / 100)
+
+/* The first serial line (16550 data sheet): an interrupt as soon as the transmitter is empty. */
+#define SERIAL_IRQ       4u
+#define SERIAL_ENABLE    0x3f9
+#define SERIAL_EMPTY     0x02
+#define SERIAL_IDENTIFY  0x3fa
+#define SERIAL_CONTROL   0x3fc
+#define SERIAL_CONNECTED 0x08 /* "OUT2": on a PC, connects the interrupt */
 
 /* When an interrupt came; 0: not yet. */
 static void note_time(void *context)
@@ -57,6 +68,12 @@ static void print_controller(void)
     console_print("timers: local APIC %u: %s, version %#x, %u local vectors\n", local_apic_id(),
                   apic.is_x2apic ? "x2APIC" : "xAPIC", (unsigned)apic.version,
                   (unsigned)apic.lvt_count);
+    struct io_apic_description lines;
+    for (unsigned i = 0; io_apic_describe(i, &lines) == OK; i++) {
+        console_print("timers: IO APIC %u: version %#x, lines %u to %u, %u routed\n", i,
+                      (unsigned)lines.version, (unsigned)lines.gsi_base,
+                      (unsigned)(lines.gsi_base + lines.line_count - 1), (unsigned)lines.routed);
+    }
     console_print("timers: timer: %s, %lu Hz, %s\n", timer.is_deadline ? "TSC deadline" : "count",
                   (unsigned long)timer.hz, timer.is_measured ? "measured" : "stated");
 }
@@ -95,6 +112,42 @@ static enum status try_ipi(uint64_t *time, unsigned vector)
     return took ? OK : ERR_FAILED;
 }
 
+/* Has the serial line interrupt; returns how long that took, or 0. */
+static uint64_t provoke_serial(uint64_t *time)
+{
+    *time = 0;
+    uint64_t start = clock_now_ns();
+    uint8_t control = port_read8(SERIAL_CONTROL);
+    port_write8(SERIAL_CONTROL, control | SERIAL_CONNECTED);
+    port_write8(SERIAL_ENABLE, SERIAL_EMPTY);
+    uint64_t took = wait_for(time, start);
+    port_write8(SERIAL_ENABLE, 0);
+    (void)port_read8(SERIAL_IDENTIFY); /* nothing stays */
+    port_write8(SERIAL_CONTROL, control);
+    return took;
+}
+
+/* Its interrupt comes, and a second owner is refused. */
+static enum status try_line(uint64_t *time, unsigned vector)
+{
+    OWNED(io_apic_line, line);
+    OWNED(io_apic_line, second);
+    enum status status =
+        io_apic_route_isa(SERIAL_IRQ, (uint8_t)vector, local_apic_id(), SLOT(line));
+    if (status != OK) {
+        return status;
+    }
+    if (io_apic_route_isa(SERIAL_IRQ, (uint8_t)vector, local_apic_id(), SLOT(second)) != ERR_BUSY) {
+        return ERR_FAILED;
+    }
+    uint32_t gsi = io_apic_line_gsi(REF(line));
+    io_apic_line_unmask(REF(line));
+    uint64_t took = provoke_serial(time);
+    console_print("timers: the serial line, at %u, interrupted after %lu ns\n", (unsigned)gsi,
+                  (unsigned long)took);
+    return took ? OK : ERR_FAILED;
+}
+
 /* No interrupt comes after it was stopped. */
 static enum status try_stop(uint64_t *time)
 {
@@ -115,6 +168,9 @@ static enum status bring_up(unsigned vector)
         apic_timer_prepare();
         status = clock_init();
     }
+    if (status == OK) {
+        status = io_apic_init();
+    }
     return status == OK ? apic_timer_init_cpu((uint8_t)vector) : status;
 }
 
@@ -123,6 +179,9 @@ static enum status try_all(uint64_t *time, unsigned vector)
     enum status status = try_timer(time);
     if (status == OK) {
         status = try_ipi(time, vector);
+    }
+    if (status == OK) {
+        status = try_line(time, vector);
     }
     return status == OK ? try_stop(time) : status;
 }

@@ -11,6 +11,8 @@
  * only on demand: in x2APIC mode ending an interrupt does not leave the CPU.
  */
 #include "local_apic.h"
+#include "acpi.h"
+#include "acpi_tables.h"
 #include "cpu_local.h"
 #include "interrupts.h"
 #include "logger.h"
@@ -35,6 +37,8 @@ CELL(driver, "1.0.0");
 #define LVT_LAST_CMCI    6u /* SDM, "Local Vector Table": the seventh is CMCI */
 #define SPURIOUS_ENABLE  (1u << 8)
 #define DELIVER_NMI      (4u << 8)
+#define PIN_ACTIVE_LOW   (1u << 13)
+#define PIN_STRIDE       0x10u
 #define XAPIC_ID_SHIFT   24
 #define VECTORS_PER_WORD 32u
 #define SERVICE_WORDS    8u
@@ -206,10 +210,37 @@ static void mask_local_interrupts(void)
     }
 }
 
-/* Non-maskable interrupts come in at pin 1, unless firmware says otherwise. */
-static void open_nmi_pin(void)
+/* How AML and the entries of NMI call this CPU. */
+static uint32_t find_uid(const struct acpi_madt *madt)
 {
-    local_apic_write(LOCAL_APIC_LVT_PIN1, DELIVER_NMI);
+    uint32_t id = local_apic_id();
+    for (uint32_t i = 0; i < madt->processor_count; i++) {
+        if (madt->processors[i].apic_id == id) {
+            return madt->processors[i].uid;
+        }
+    }
+    return ACPI_EVERY_PROCESSOR;
+}
+
+/*
+ * Opens the pins at which firmware says that non-maskable interrupts come in; without a word, pin 1. They
+ * are edges, whatever the entry says (SDM, "Local Vector Table").
+ */
+static void open_nmi_pins(void)
+{
+    const struct acpi_madt *madt = acpi_get()->madt;
+    if (!madt || madt->local_nmi_count == 0) {
+        local_apic_write(LOCAL_APIC_LVT_PIN1, DELIVER_NMI);
+        return;
+    }
+    uint32_t uid = find_uid(madt);
+    for (uint32_t i = 0; i < madt->local_nmi_count; i++) {
+        const struct acpi_local_nmi *nmi = &madt->local_nmis[i];
+        if (nmi->uid == ACPI_EVERY_PROCESSOR || nmi->uid == uid) {
+            local_apic_write(LOCAL_APIC_LVT_PIN0 + nmi->lint * PIN_STRIDE,
+                             DELIVER_NMI | (nmi->is_active_low ? PIN_ACTIVE_LOW : 0));
+        }
+    }
 }
 
 enum status local_apic_init_cpu(void)
@@ -231,7 +262,7 @@ enum status local_apic_init_cpu(void)
     local_apic_write(LOCAL_APIC_ERROR, 0); /* twice: the first write shows what there was */
     local_apic_write(LOCAL_APIC_ERROR, 0);
     local_apic_write(LOCAL_APIC_LVT_ERROR, LOCAL_APIC_VECTOR_ERROR);
-    open_nmi_pin();
+    open_nmi_pins();
     return OK;
 }
 

@@ -54,7 +54,7 @@ CELL_API extern volatile uint32_t *local_apic_registers;
 
 /*
  * Puts this CPU's controller into a known state: enabled, nothing masked by priority, its local
- * interrupts masked but for errors and NMI; CPU_LOCAL(apic_id) is its number. The first call chooses the
+ * interrupts masked but for errors and NMI (by ACPI, where acpi_init() has found that); CPU_LOCAL(apic_id) is its number. The first call chooses the
  * mode for all CPUs, and has interrupts ended here from then on (interrupts_set_end). On the same CPU
  * again: the same again. ERR_NO_DEVICE without a controller; ERR_UNSUPPORTED on a CPU that cannot
  * do what the first one chose; or as mmio_create() and interrupt_register().

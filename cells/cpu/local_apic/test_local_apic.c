@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "acpi.h"
+#include "acpi_tables.h"
 #include "cpu_local.h"
 #include "interrupts.h"
 #include "local_apic.h"
@@ -41,6 +43,16 @@ struct mmio {
 static struct mmio device;
 static enum status create_status;
 static volatile uint32_t memory[WORDS]; /* what stores without a call reach */
+
+/* ---- what firmware says ---- */
+
+static struct acpi_madt madt;
+static struct acpi acpi;
+
+const struct acpi *acpi_get(void)
+{
+    return &acpi;
+}
 
 /* ---- interrupts ---- */
 
@@ -339,6 +351,30 @@ static void what_is_in_service_is_ended(void)
     assert_ready();
 }
 
+static void nmi_pins_are_those_of_firmware(void)
+{
+    make_cpus(false);
+    acpi.madt = &madt;
+    madt.processor_count = 2;
+    madt.processors[0] = (struct acpi_processor){.apic_id = 0, .uid = 100};
+    madt.processors[1] = (struct acpi_processor){.apic_id = 5, .uid = 101};
+    assert_int_equal(local_apic_init_cpu(), OK);
+    assert_ready(); /* no entry: pin 1 */
+    madt.local_nmi_count = 2;
+    madt.local_nmis[0] = (struct acpi_local_nmi){.uid = 100, .lint = 0, .is_active_low = true};
+    madt.local_nmis[1] = (struct acpi_local_nmi){.uid = 101, .lint = 1};
+    assert_int_equal(local_apic_init_cpu(), OK);
+    assert_int_equal(cpu->words[0x350 / 4], 0x2400);
+    assert_int_equal(cpu->words[0x360 / 4], 0x10000);
+    cpu = &cpus[1];
+    assert_int_equal(local_apic_init_cpu(), OK);
+    assert_ready();
+    madt.local_nmis[0].uid = ACPI_EVERY_PROCESSOR;
+    assert_int_equal(local_apic_init_cpu(), OK);
+    assert_int_equal(cpu->words[0x350 / 4], 0x2400);
+    assert_int_equal(cpu->words[0x360 / 4], 0x400);
+}
+
 static void no_controller_is_refused(void)
 {
     make_cpus(false);
@@ -398,6 +434,7 @@ static void (*const cases[])(void) = {
     old_controller_without_some_vectors,
     disabled_controller_is_enabled_before_its_vectors,
     what_is_in_service_is_ended,
+    nmi_pins_are_those_of_firmware,
     no_controller_is_refused,
     mixed_cpus_are_refused,
     mixed_cpus_are_refused_the_other_way,

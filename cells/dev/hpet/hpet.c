@@ -4,6 +4,8 @@
  * interrupts 0 and 8 ("legacy replacement"); neither is left so.
  */
 #include "hpet.h"
+#include "acpi.h"
+#include "acpi_tables.h"
 #include "logger.h"
 #include "mmio.h"
 
@@ -27,7 +29,7 @@ CELL(driver, "1.0.0");
 #define CONFIGURE_ENABLE 1u
 #define CONFIGURE_LEGACY 2u
 
-/* Where chipsets put it (ICH9 datasheet, "HPTC": the first of four places). */
+/* Without ACPI: where chipsets put it (ICH9 datasheet, "HPTC": the first of four places). */
 #define DEFAULT_ADDRESS 0xfed00000ull
 
 /* A read takes more than 10 ns and a tick at most 100 ns; this many show that nothing moves. */
@@ -36,6 +38,13 @@ CELL(driver, "1.0.0");
 static struct mmio *registers;     /* owned, for good, once the timer is known to work */
 static volatile uint64_t *counter; /* in them: reading it is part of the error of a measurement */
 static struct hpet_description description;
+
+/* 0: firmware, which says what there is, says nothing of one. */
+static paddr_t find_address(void)
+{
+    const struct acpi *acpi = acpi_get();
+    return acpi->hpet ? acpi->hpet->address : acpi->status == OK ? 0 : DEFAULT_ADDRESS;
+}
 
 static enum status read_capabilities(const struct mmio *mmio, struct hpet_description *out)
     OWN_BORROWS(*mmio)
@@ -95,8 +104,12 @@ enum status hpet_init(void)
     if (counter) {
         return OK;
     }
+    paddr_t address = find_address();
+    if (!address) {
+        return ERR_NO_DEVICE;
+    }
     OWNED(mmio, mmio);
-    enum status status = mmio_create(DEFAULT_ADDRESS, HPET_BYTES, SLOT(mmio));
+    enum status status = mmio_create(address, HPET_BYTES, SLOT(mmio));
     if (status != OK) {
         return status;
     }

@@ -21,7 +21,8 @@ struct hpet_description {
 };
 
 /*
- * Finds the timer, checks it and lets its counter run. Once that has succeeded, OK without doing
+ * Finds the timer by ACPI (where acpi_init() has found that, else at the usual place), checks it
+ * and lets its counter run. Once that has succeeded, OK without doing
  * anything. ERR_NO_DEVICE where there is none; ERR_BAD_FORMAT when what it says of itself is out of
  * the specification's bounds; ERR_IO when the counter does not move; or as mmio_create().
  */

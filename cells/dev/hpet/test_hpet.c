@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "acpi.h"
+#include "acpi_tables.h"
 #include "hpet.h"
 #include "mmio.h"
 
@@ -17,15 +19,22 @@ struct mmio {
 };
 
 static struct mmio device;
+static struct acpi acpi;
+static paddr_t address;
 static uint64_t capabilities;
 static uint64_t configuration;
 static uint64_t step;    /* of the counter, at each read */
 static uint64_t counter; /* as hpet_read() sees it */
 static enum status create_status;
 
+const struct acpi *acpi_get(void)
+{
+    return &acpi;
+}
+
 enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio **out)
 {
-    assert_int_equal(start, 0xfed00000);
+    assert_int_equal(start, address);
     assert_int_equal(bytes, 1024);
     if (create_status != OK) {
         return create_status;
@@ -75,6 +84,8 @@ enum status mmio_write64(struct mmio *mmio, uint64_t offset, uint64_t value)
 static int start(void **state)
 {
     (void)state;
+    acpi = (struct acpi){.status = ERR_STATE};
+    address = 0xfed00000;
     capabilities = GOOD;
     configuration = 0;
     step = 1;
@@ -102,6 +113,11 @@ static void test_init_nobody_there_is_no_device(void **state)
     assert_refused(ERR_NO_DEVICE);
     create_status = ERR_BUSY;
     assert_refused(ERR_BUSY);
+    create_status = OK;
+    capabilities = GOOD;
+    address = 1; /* not asked for: ACPI is there and knows of none */
+    acpi.status = OK;
+    assert_refused(ERR_NO_DEVICE);
 }
 
 static void test_init_nonsense_is_malformed(void **state)
@@ -126,6 +142,9 @@ static void test_init_good_one_runs_and_stays(void **state)
 {
     (void)state;
     struct hpet_description description;
+    const struct acpi_hpet table = {.address = 0xfed01000};
+    acpi = (struct acpi){.status = OK, .hpet = &table};
+    address = table.address;
     capabilities = GOOD & ~(1ull << 13); /* 32 bits */
     configuration = 2;                   /* firmware had put it in the old timer's place */
     assert_int_equal(hpet_init(), OK);
