@@ -186,11 +186,19 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
 
 /* ---- how owned variables are written ---- */
 
+/*
+ * What the header of a handle declares, behind `struct OWN_CAPABILITY("thing") thing;`: its drop
+ * function, which its cell exports, and its slot. OWN_DECLARE_LOCAL is for a type that one source
+ * file makes for itself, such as a typed wrapper: the drop function is static there.
+ */
+#define OWN_DECLARE(type)       OWN_DECLARE_AS_(CELL_API, type)
+#define OWN_DECLARE_LOCAL(type) OWN_DECLARE_AS_(UNUSED static, type)
+
 #if OWN_PLAIN
 
     #if OWN_CONTRACTS
-        #define OWN_DECLARE(type)                                                                  \
-            CELL_API void type##_drop(struct type **handle) OWN_UNCHECKED OWN_ATTRIBUTE_(          \
+        #define OWN_DECLARE_AS_(linkage, type)                                                     \
+            linkage void type##_drop(struct type **handle) OWN_UNCHECKED OWN_ATTRIBUTE_(           \
                 assert_capability(**handle), release_capability(**handle));                        \
             OWN_OVERLOAD_(void)                                                                    \
             own_move(struct type **to, struct type **from) OWN_CONSUMES(**from) OWN_FILLED_(**to); \
@@ -209,7 +217,8 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
             own_held(struct type **slot) OWN_ATTRIBUTE_(try_acquire_capability(1, **slot))
         #define OWN_OVERLOAD_(type) __attribute__((overloadable)) type
     #else
-        #define OWN_DECLARE(type)         CELL_API NOINLINE void type##_drop(struct type **handle)
+        #define OWN_DECLARE_AS_(linkage, type) \
+            linkage NOINLINE void type##_drop(struct type **handle)
         #define own_fill(to, handle)      ((void)(*(to) = (handle)))
         #define own_empty(slot)           ((void)(*(slot) = NULL))
         #define own_move(to, from)        (*(to) = *(from), own_empty(from))
@@ -251,9 +260,8 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
 
 #else
 
-    /* What the header of a handle declares, behind `struct OWN_CAPABILITY("thing") thing;`. */
-    #define OWN_DECLARE(type)                                          \
-        CELL_API NOINLINE void type##_drop(struct type **handle);      \
+    #define OWN_DECLARE_AS_(linkage, type)                             \
+        linkage NOINLINE void type##_drop(struct type **handle);       \
         struct type##_slot {                                           \
             union {                                                    \
                 struct own_slot slot;                                  \

@@ -41,7 +41,8 @@
     X(ERR_FAILED, -25, "failed")                                 \
     X(ERR_CLOSED, -26, "the other end is gone")                  \
     X(ERR_DEADLOCK, -27, "would wait for itself")                \
-    X(ERR_AGAIN, -28, "not now")
+    X(ERR_AGAIN, -28, "not now")                                 \
+    X(ERR_KILLED, -29, "was killed")
 
 enum status {
 #define STATUS_ENUMERATOR_(name, number, text) name = (number),

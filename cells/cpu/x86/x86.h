@@ -201,6 +201,9 @@ static inline void cpu_relax(void)
         __asm__ volatile("pause" : : : "memory");
     }
 }
+
+/* Who tests something that waits for interrupts defines this. */
+void enable_interrupts_and_halt(void);
 #else
 
 static inline uint64_t read_rflags(void)
@@ -234,6 +237,12 @@ static inline void enable_interrupts(void)
 static inline void cpu_relax(void)
 {
     __asm__ volatile("pause" : : : "memory");
+}
+
+/* As one: an interrupt that is pending already ends the halt. */
+static inline void enable_interrupts_and_halt(void)
+{
+    __asm__ volatile("sti\n\thlt" : : : "memory");
 }
 #endif
 

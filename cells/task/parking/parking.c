@@ -16,6 +16,13 @@ static void unpark_nobody(struct task *task)
     (void)task;
 }
 
+static enum status hand_over_to_nobody(struct task *task, uint64_t deadline,
+                                       const struct parking_reason *reason)
+{
+    (void)task;
+    return park_nobody(deadline, reason);
+}
+
 static uint64_t no_time(void)
 {
     return 0;
@@ -33,10 +40,11 @@ static void lend_nobody(struct task *task, unsigned priority)
     (void)priority;
 }
 
-static const struct parking_reason *no_reason(const struct task *task)
+static bool no_reason(const struct task *task, struct parking_reason *out)
 {
     (void)task;
-    return NULL;
+    (void)out;
+    return false;
 }
 
 static const char *no_name(const struct task *task)
@@ -48,6 +56,7 @@ static const char *no_name(const struct task *task)
 static const struct parking_operations before_tasks = {
     .park = park_nobody,
     .unpark = unpark_nobody,
+    .hand_over = hand_over_to_nobody,
     .now = no_time,
     .priority = no_priority,
     .lend = lend_nobody,
@@ -72,6 +81,12 @@ void parking_unpark(struct task *task)
     behind->unpark(task);
 }
 
+enum status parking_hand_over(struct task *task, uint64_t deadline,
+                              const struct parking_reason *reason)
+{
+    return behind->hand_over(task, deadline, reason);
+}
+
 uint64_t parking_now(void)
 {
     return behind->now();
@@ -93,9 +108,9 @@ void parking_lend(struct task *task, unsigned priority)
     behind->lend(task, priority);
 }
 
-const struct parking_reason *parking_reason(const struct task *task)
+bool parking_reason(const struct task *task, struct parking_reason *out)
 {
-    return behind->reason(task);
+    return behind->reason(task, out);
 }
 
 const char *parking_name(const struct task *task)

@@ -28,11 +28,14 @@ struct parking_reason {
 struct parking_operations {
     enum status (*park)(uint64_t deadline, const struct parking_reason *reason);
     void (*unpark)(struct task *task);
+    /* unpark(task), then park: without a detour where `task` can go on here at once. */
+    enum status (*hand_over)(struct task *task, uint64_t deadline,
+                             const struct parking_reason *reason);
     uint64_t (*now)(void);
     /* 0 is the lowest. `lend` makes a task run as if it had the priority, 0 takes that back. */
     unsigned (*priority)(const struct task *task);
     void (*lend)(struct task *task, unsigned priority);
-    const struct parking_reason *(*reason)(const struct task *task); /* NULL: does not wait */
+    bool (*reason)(const struct task *task, struct parking_reason *out);
     const char *(*name)(const struct task *task);
 };
 
@@ -52,6 +55,10 @@ CELL_API MUST_CHECK enum status parking_park(uint64_t deadline,
                                              const struct parking_reason *reason);
 CELL_API void parking_unpark(struct task *task);
 
+/* Unparks the other and parks itself, as one: the quickest way to call somebody who waits here. */
+CELL_API MUST_CHECK enum status parking_hand_over(struct task *task, uint64_t deadline,
+                                                  const struct parking_reason *reason);
+
 /* Nanoseconds since the start; 0 before there is a clock. */
 CELL_API uint64_t parking_now(void);
 
@@ -60,5 +67,7 @@ CELL_API uint64_t parking_deadline(uint64_t duration_ns);
 
 CELL_API unsigned parking_priority(const struct task *task);
 CELL_API void parking_lend(struct task *task, unsigned priority);
-CELL_API const struct parking_reason *parking_reason(const struct task *task);
+
+/* What it waits for; false if it does not wait, or did not say. */
+CELL_API bool parking_reason(const struct task *task, struct parking_reason *out);
 CELL_API const char *parking_name(const struct task *task);

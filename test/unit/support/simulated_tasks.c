@@ -400,6 +400,13 @@ static void unpark(struct task *task)
     simulated_point();
 }
 
+static enum status hand_over(struct task *task, uint64_t deadline,
+                             const struct parking_reason *reason)
+{
+    unpark(task);
+    return park(deadline, reason);
+}
+
 static uint64_t now(void)
 {
     return simulation.now;
@@ -416,9 +423,13 @@ static void lend(struct task *task, unsigned value)
     task->lent = value;
 }
 
-static const struct parking_reason *reason_of(const struct task *task)
+static bool reason_of(const struct task *task, struct parking_reason *out)
 {
-    return task->state == WAITING ? task->reason : NULL;
+    if (task->state != WAITING || !task->reason) {
+        return false;
+    }
+    *out = *task->reason;
+    return true;
 }
 
 static const char *name_of(const struct task *task)
@@ -429,6 +440,7 @@ static const char *name_of(const struct task *task)
 static const struct parking_operations operations = {
     .park = park,
     .unpark = unpark,
+    .hand_over = hand_over,
     .now = now,
     .priority = priority,
     .lend = lend,

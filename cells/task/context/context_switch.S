@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two ends of a switch. The frame that context_switch leaves on a stack is struct first_context of
+ * context.c; its CFI is that of a function which has pushed six registers, so an unwinder that starts at
+ * a saved stack pointer needs no special case: it is at `switched`, with everything pushed.
+ */
+
+	.section .text.context_switch, "ax", @progbits
+	.globl	context_switch
+	.type	context_switch, @function
+context_switch:
+	.cfi_startproc
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbp, 0
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbx, 0
+	pushq	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r12, 0
+	pushq	%r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r13, 0
+	pushq	%r14
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r14, 0
+	pushq	%r15
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r15, 0
+	movq	%rsp, (%rdi)
+	movq	%rsi, %rsp			/* the frame has the same shape on the other stack */
+	popq	%r15
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r15
+	popq	%r14
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r14
+	popq	%r13
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r13
+	popq	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r12
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbx
+	popq	%rbp
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbp
+	ret
+	.cfi_endproc
+	.size	context_switch, . - context_switch
+
+	.section .text.context_first, "ax", @progbits
+	.globl	context_first
+	.hidden	context_first
+	.type	context_first, @function
+context_first:
+	.cfi_startproc
+	.cfi_undefined rip			/* there is no caller */
+	movq	%r13, %rdi
+	xorl	%ebp, %ebp
+	call	*%r12
+	ud2
+	.cfi_endproc
+	.size	context_first, . - context_first
+
+	.section .note.GNU-stack, "", @progbits

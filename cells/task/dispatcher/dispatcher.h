@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dispatcher.h - gives CPUs to tasks.
+ *
+ * Why: the mechanism of multitasking in one place: what it means to run, to wait and to end, on every
+ * CPU. Who is next is the scheduler's affair (scheduler.h); what tasks are for the others is task.h.
+ *
+ * Rules: each CPU has a lock, a run queue, a queue of deadlines and an idle task. The lock is held
+ * with interrupts off, over a switch: who is switched to lets it go. One such lock at a time. A task that
+ * is ready stays on its CPU, but a CPU that has nothing to do takes one from another, unless it is
+ * pinned. The hardware is handed over as functions, so that this runs in a process too.
+ */
+#pragma once
+
+#include "scheduler.h"
+#include "task_state.h"
+
+#define DISPATCHER_CPUS     64u
+#define DISPATCHER_ANY_CPU  UINT32_MAX
+#define DISPATCHER_SLICE_NS 2000000u /* what a task gets while others are ready */
+
+struct dispatcher_hardware {
+    /* Nanoseconds since the start; never goes back, on all CPUs the same. */
+    uint64_t (*now)(void);
+    /* An interrupt on this CPU at that time or soon after; PARK_FOREVER: none. Interrupts are off. */
+    void (*set_timer)(uint64_t deadline);
+    /* dispatcher_wake_interrupt() on that CPU, which is not this one. Interrupts are off. */
+    void (*wake)(uint32_t cpu);
+};
+
+/*
+ * On the CPU that booted, once: what calls becomes the task `name`, pinned, and parking.h works from
+ * now on. `hardware` is borrowed for good. ERR_NO_MEMORY, ERR_STATE if it has been called.
+ */
+CELL_API MUST_CHECK enum status dispatcher_start(const struct dispatcher_hardware *hardware,
+                                                 const char *name);
+
+/* Prepares CPU `index` (its cpu_local's), from any task. ERR_NO_MEMORY, ERR_EXISTS, ERR_LIMIT. */
+CELL_API MUST_CHECK enum status dispatcher_add_cpu(uint32_t index);
+
+/* On that CPU, with interrupts off: what calls becomes its idle task. */
+CELL_API NORETURN void dispatcher_run_cpu(void);
+
+/* How many CPUs run tasks; is this one of them? */
+CELL_API uint32_t dispatcher_cpu_count(void);
+CELL_API bool dispatcher_has_cpu(uint32_t index);
+
+/* What handlers of interrupts call: the timer's, and that of another CPU's `wake`. */
+CELL_API void dispatcher_timer_interrupt(void);
+CELL_API void dispatcher_wake_interrupt(void);
+
+/*
+ * Makes room for `count` tasks in the run queues; before the first of them is added. Only grows.
+ * ERR_NO_MEMORY.
+ */
+CELL_API MUST_CHECK enum status dispatcher_reserve(size_t count);
+
+/* A new task with a prepared context becomes ready, on `cpu` or on the one with the least to do. */
+CELL_API void dispatcher_add(struct task *task, uint32_t cpu);
+
+/* The first thing that a new task does on its stack. */
+CELL_API void dispatcher_entered(void);
+
+/* Lets others that are ready run. */
+CELL_API void dispatcher_yield(void);
+
+/* The task that calls is off its CPU for good; it is among the dead then. */
+CELL_API NORETURN void dispatcher_end(void);
+
+/* Takes a task that has ended on this CPU, or on any, off the list of the dead; NULL if there is
+ * none. The caller releases its stack and its own reference. */
+CELL_API struct task *dispatcher_take_dead(bool of_any_cpu);
+
+/* Called by idle tasks when there are dead. NULL: nobody. */
+CELL_API void dispatcher_set_undertaker(void (*undertaker)(void));
+
+struct dispatcher_statistics {
+    uint64_t switches;
+    uint64_t preemptions; /* of these, not asked for by the task */
+    uint64_t moves;       /* tasks that another CPU took over */
+    uint64_t ready;       /* tasks in run queues now */
+};
+
+CELL_API struct dispatcher_statistics dispatcher_statistics(uint32_t cpu);

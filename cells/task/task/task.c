@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A task has one reference for itself, taken when it becomes ready, and one for its handle. What it
+ * leaves at its end is picked up by whoever runs on that CPU next: dispatcher_take_dead() hands out
+ * tasks that are off their stacks. Spawning takes one of these first and uses its stack, which is
+ * why spawn and join do not touch page tables.
+ */
+#include "context.h"
+#include "freestanding.h"
+#include "heap.h"
+#include "task_priv.h"
+
+CELL(library, "1.0.0");
+
+#define ALIGN_16(size) (((size) + 15) & ~(size_t)15)
+
+static uint64_t spawned; /* atomically */
+
+/* Stacks of TASK_STACK_SIZE without a task. */
+static struct spinlock stacks_lock = {.name = "kept stacks"};
+static struct stack *stacks[TASK_STACKS_KEPT]; /* owned, with the lock, these two */
+static unsigned stack_count;
+
+/* ---- references ---- */
+
+static void put(struct task *task)
+{
+    if (__atomic_sub_fetch(&task->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        struct task_record *record = (struct task_record *)task;
+        task_list_remove(record);
+        stack_drop(&task->stack);
+        heap_free(record);
+    }
+}
+
+/* Keeps the stack for the next task, or gives it back. */
+static void keep_stack(struct stack **stack)
+{
+    if (*stack && stack_top(*stack) - stack_bottom(*stack) == TASK_STACK_SIZE) {
+        GUARD(spinlock, held, &stacks_lock);
+        if (stack_count < TASK_STACKS_KEPT) {
+            stacks[stack_count++] = *stack;
+            EMPTY(stack);
+            return;
+        }
+    }
+    stack_drop(stack);
+}
+
+static void bury(struct task *task)
+{
+    keep_stack(&task->stack);
+    put(task);
+}
+
+static void bury_all(bool of_any_cpu)
+{
+    struct task *task;
+    while ((task = dispatcher_take_dead(of_any_cpu))) {
+        bury(task);
+    }
+}
+
+static void undertaker(void)
+{
+    bury_all(false);
+}
+
+void task_handle_drop(struct task_handle **handle)
+{
+    struct task *task = (struct task *)*handle;
+    if (task) {
+        EMPTY(handle);
+        put(task);
+    }
+}
+
+/* ---- a task's life ---- */
+
+static NORETURN void end_task(struct task *task, enum task_end end)
+{
+    {
+        GUARD(spinlock, held, &task->lock);
+        task->end = end;
+        wait_queue_wake_all(&task->joiners);
+    }
+    dispatcher_end();
+}
+
+static void run_task(void *argument)
+{
+    struct task_record *record = argument;
+    dispatcher_entered();
+    record->plan->run(record->argument, record->result);
+    end_task(&record->task, TASK_RETURNED);
+}
+
+/* ---- spawning ---- */
+
+static enum status check_options(const struct task_options *options)
+{
+    if (options->priority >= TASK_PRIORITIES) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    return options->is_pinned && !dispatcher_has_cpu(options->cpu) ? ERR_INVALID_ARGUMENT : OK;
+}
+
+static struct stack *take_kept_stack(void)
+{
+    GUARD(spinlock, held, &stacks_lock);
+    return stack_count ? stacks[--stack_count] : NULL;
+}
+
+static enum status get_stack(size_t bytes, const char *name, struct stack **out)
+{
+    if (bytes && bytes != TASK_STACK_SIZE) {
+        return stack_create(bytes, name, out);
+    }
+    struct task *dead = dispatcher_take_dead(false);
+    if (dead && dead->stack &&
+        stack_top(dead->stack) - stack_bottom(dead->stack) == TASK_STACK_SIZE) {
+        *out = dead->stack;
+        dead->stack = NULL;
+        put(dead);
+        return OK;
+    }
+    if (dead) {
+        bury(dead);
+    }
+    *out = take_kept_stack();
+    return *out ? OK : stack_create(TASK_STACK_SIZE, "task", out);
+}
+
+static struct task_record *create_record(const struct task_plan *plan, const void *argument,
+                                         const struct task_options *options)
+{
+    size_t argument_size = ALIGN_16(plan->argument_size);
+    size_t result_size = ALIGN_16(plan->result_size);
+    struct task_record *record =
+        heap_allocate(ALIGN_16(sizeof(*record)) + argument_size + result_size);
+    if (!record) {
+        return NULL;
+    }
+    memset(record, 0, sizeof(*record));
+    record->plan = plan;
+    record->argument = (char *)record + ALIGN_16(sizeof(*record));
+    record->result = (char *)record->argument + argument_size;
+    memcpy(record->argument, argument, plan->argument_size);
+    memset(record->result, 0, plan->result_size);
+    task_state_init(&record->task, options->name ? options->name : plan->name,
+                    options->priority ? options->priority : TASK_PRIORITY_BASE, options->cpu);
+    record->task.is_pinned = options->is_pinned;
+    return record;
+}
+
+enum status task_spawn(const struct task_plan *plan, const void *argument,
+                       const struct task_options *options, struct task_handle **out)
+{
+    static const struct task_options defaults = {0};
+    options = options ? options : &defaults;
+    enum status status = check_options(options);
+    if (status != OK) {
+        return status;
+    }
+    if (plan->argument_size > TASK_ARGUMENT_MAX || plan->result_size > TASK_ARGUMENT_MAX) {
+        return ERR_LIMIT;
+    }
+    status = dispatcher_reserve(task_list_count() + 1);
+    if (status != OK) {
+        return status;
+    }
+    OWNED(task_handle, handle);
+    struct task_record *record = create_record(plan, argument, options);
+    if (!record) {
+        return ERR_NO_MEMORY;
+    }
+    FILL(SLOT(handle), (struct task_handle *)record);
+    struct task *task = &record->task;
+    status = get_stack(options->stack_bytes, task->name, &task->stack);
+    if (status != OK) {
+        return status;
+    }
+    task->stack_pointer = context_prepare(stack_top(task->stack), run_task, record);
+    task_list_add(record);
+    dispatcher_set_undertaker(undertaker);
+    __atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);
+    dispatcher_add(task, options->is_pinned ? options->cpu : DISPATCHER_ANY_CPU);
+    MOVE(*out, handle);
+    return OK;
+}
+
+/* ---- joining ---- */
+
+static enum status wait_for_end(struct task *task, uint64_t deadline)
+{
+    static const struct parking_reason reason = {.what = "task"};
+    enum status status = OK;
+    GUARD(spinlock, held, &task->lock);
+    while (task->end == TASK_NOT_ENDED && status == OK) {
+        status = wait_queue_wait(&task->joiners, SLOT(held), deadline, &reason, NULL);
+    }
+    return task->end == TASK_NOT_ENDED ? status : OK;
+}
+
+enum status task_wait(struct task_handle *handle, uint64_t deadline)
+{
+    return wait_for_end((struct task *)handle, deadline);
+}
+
+enum status task_join(struct task_handle **handle, void *out_result)
+{
+    OWNED(task_handle, task);
+    TAKE(task, handle);
+    struct task_record *record = (struct task_record *)REF(task);
+    enum status status = wait_for_end(&record->task, PARK_FOREVER);
+    if (status != OK) {
+        return status;
+    }
+    switch (record->task.end) {
+    case TASK_RETURNED:
+        memcpy(out_result, record->result, record->plan->result_size);
+        return OK;
+    case TASK_KILLED:
+        return ERR_KILLED;
+    default:
+        return ERR_FAULT;
+    }
+}
+
+/* ---- the task that calls ---- */
+
+void task_yield(void)
+{
+    dispatcher_yield();
+}
+
+void task_sleep_until(uint64_t deadline)
+{
+    static const struct parking_reason reason = {.what = "sleep"};
+    while (parking_now() < deadline) {
+        (void)!parking_park(deadline, &reason); /* permits of earlier waits end nothing */
+    }
+}
+
+void task_sleep(uint64_t duration_ns)
+{
+    task_sleep_until(parking_deadline(duration_ns));
+}
+
+/* ---- all tasks ---- */
+
+struct task_statistics task_statistics(void)
+{
+    bury_all(true);
+    return (struct task_statistics){
+        .tasks = task_list_count(),
+        .spawned = __atomic_load_n(&spawned, __ATOMIC_RELAXED),
+        .stacks = __atomic_load_n(&stack_count, __ATOMIC_RELAXED),
+    };
+}
+
+void task_release_stacks(void)
+{
+    bury_all(true);
+    struct stack *stack;
+    while ((stack = take_kept_stack())) {
+        stack_drop(&stack);
+    }
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.h - functions that run beside each other, from spawn to join.
+ *
+ * Why: what a task is given and what it returns keep their types all the way: the compiler checks the
+ * entry function, the argument and the result at spawn and at join alike (T.1 of the OSDI paper). A
+ * task that has been spawned is owned by a handle. Its states are released in stages (T.2): the stack
+ * and the context when it has ended, its result and record with the last who knows of it.
+ *
+ *      static uint64_t count(struct range *range);
+ *      TASK_DEFINE(counter, struct range, uint64_t, count)
+ *
+ *      OWNED(counter_task, task);
+ *      status = counter_spawn(&(struct range){1, 9}, NULL, SLOT(task));
+ *      if (status != OK) { return status; }
+ *      uint64_t sum;
+ *      status = counter_join(SLOT(task), &sum);
+ *
+ * Rules: in tasks only, from dispatcher_start() on. Arguments and results are copied, so they must not
+ * point into the spawner's stack unless it joins first. A handle that is dropped lets the task go on
+ * alone. Spawning reuses stacks of tasks that have ended here; TASK_STACKS_KEPT at most are kept.
+ */
+#pragma once
+
+#include "dispatcher.h"
+#include "own.h"
+
+#define TASK_STACK_SIZE   16384u /* what a task gets that does not ask */
+#define TASK_STACKS_KEPT  8u     /* by each CPU */
+#define TASK_ARGUMENT_MAX 4096u  /* bytes, of argument or result */
+
+struct task_options {
+    const char *name;   /* copied; NULL: that of the TASK_DEFINE */
+    size_t stack_bytes; /* 0: TASK_STACK_SIZE */
+    unsigned priority;  /* 1 .. TASK_PRIORITIES - 1; 0: TASK_PRIORITY_BASE */
+    bool is_pinned;     /* to `cpu` for good */
+    uint32_t cpu;       /* where it begins if it is pinned */
+};
+
+/* A task as its spawner owns it; the typed handles of TASK_DEFINE are this underneath. */
+struct OWN_CAPABILITY("task handle") task_handle;
+OWN_DECLARE(task_handle);
+
+/*
+ * Makes `struct NAME_task`, an owned handle, and NAME_spawn(), NAME_join(). `function` is
+ * `result_t function(argument_t *argument)`; the argument is the task's own copy.
+ */
+#define TASK_DEFINE(name, argument_t, result_t, function)                                         \
+    struct OWN_CAPABILITY("task handle") name##_task;                                             \
+    OWN_DECLARE_LOCAL(name##_task);                                                               \
+    static void name##_task_drop(struct name##_task **handle)                                     \
+    {                                                                                             \
+        task_handle_drop((struct task_handle **)handle);                                          \
+    }                                                                                             \
+    static void name##_task_run(void *argument, void *out_result)                                 \
+    {                                                                                             \
+        result_t (*entry)(argument_t *) = function; /* the compiler compares */                   \
+        *(result_t *)out_result = entry((argument_t *)argument);                                  \
+    }                                                                                             \
+    /* Errors of task_spawn(). */                                                                 \
+    UNUSED static enum status name##_spawn(const argument_t *argument,                            \
+                                           const struct task_options *options,                    \
+                                           struct name##_task **out) OWN_ACQUIRES(**out);         \
+    static enum status name##_spawn(const argument_t *argument,                                   \
+                                    const struct task_options *options, struct name##_task **out) \
+        OWN_UNCHECKED                                                                             \
+    {                                                                                             \
+        static const struct task_plan plan = {#name, name##_task_run, sizeof(argument_t),         \
+                                              sizeof(result_t)};                                  \
+        return task_spawn(&plan, argument, options, (struct task_handle **)out);                  \
+    }                                                                                             \
+    /* Waits for its end; the result is written if this says OK. Errors of task_join(). */        \
+    UNUSED static enum status name##_join(struct name##_task **task, result_t *out_result)        \
+        OWN_CONSUMES(**task);                                                                     \
+    static enum status name##_join(struct name##_task **task, result_t *out_result) OWN_UNCHECKED \
+    {                                                                                             \
+        return task_join((struct task_handle **)task, out_result);                                \
+    }                                                                                             \
+    /* Waits for its end or until the deadline (parking.h): ERR_TIMEOUT. */                       \
+    UNUSED static enum status name##_wait(struct name##_task *task, uint64_t deadline)            \
+        OWN_BORROWS(*task);                                                                       \
+    static enum status name##_wait(struct name##_task *task, uint64_t deadline) OWN_UNCHECKED     \
+    {                                                                                             \
+        return task_wait((struct task_handle *)task, deadline);                                   \
+    }                                                                                             \
+    struct name##_task /* the semicolon ends this */
+
+/* ---- underneath; for TASK_DEFINE, and where types do not matter ---- */
+
+struct task_plan {
+    const char *name;
+    void (*run)(void *argument, void *out_result);
+    size_t argument_size;
+    size_t result_size;
+};
+
+/*
+ * A new task runs plan->run on copies. `options` may be NULL. ERR_NO_MEMORY, ERR_NO_ADDRESS_SPACE,
+ * ERR_INVALID_ARGUMENT (priority, CPU), ERR_LIMIT for sizes beyond TASK_ARGUMENT_MAX.
+ */
+CELL_API enum status task_spawn(const struct task_plan *plan, const void *argument,
+                                const struct task_options *options, struct task_handle **out)
+    OWN_ACQUIRES(**out);
+
+/* Waits for its end and copies the result: OK; ERR_FAULT if it failed, ERR_KILLED if it was killed. */
+CELL_API enum status task_join(struct task_handle **task, void *out_result) OWN_CONSUMES(**task);
+
+/* Waits only: OK when it has ended, however; ERR_TIMEOUT. */
+CELL_API enum status task_wait(struct task_handle *task, uint64_t deadline) OWN_BORROWS(*task);
+
+/* ---- the task that calls ---- */
+
+CELL_API void task_yield(void);
+CELL_API void task_sleep_until(uint64_t deadline);
+CELL_API void task_sleep(uint64_t duration_ns);
+
+/* ---- all tasks ---- */
+
+struct task_information {
+    uint64_t id;
+    char name[TASK_NAME_SIZE];
+    enum task_runstate state;
+    enum task_end end;
+    unsigned priority;
+    uint32_t cpu;
+    bool is_pinned;
+    const char *waits_for; /* the kind; NULL: does not wait, or does not say */
+};
+
+/* The task with the smallest number above `after`: false if there is none. Idle tasks are not told. */
+CELL_API bool task_next(uint64_t after, struct task_information *out);
+
+struct task_statistics {
+    uint64_t tasks;   /* with a record */
+    uint64_t spawned; /* since the start */
+    uint64_t stacks;  /* kept for the next */
+};
+
+/* Releases what ended tasks have left, on all CPUs, but for the stacks that are kept; then counts. */
+CELL_API struct task_statistics task_statistics(void);
+
+/* Releases the kept stacks too. */
+CELL_API void task_release_stacks(void);

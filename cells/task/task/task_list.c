@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* All tasks but the idle ones, newest first. A record is freed after it has left: who looks holds the lock. */
+#include "freestanding.h"
+#include "task_priv.h"
+
+static struct spinlock lock = {.name = "all tasks"};
+static struct task_record *first; /* with the lock, these two */
+static uint64_t count;
+
+void task_list_add(struct task_record *record)
+{
+    GUARD(spinlock, held, &lock);
+    record->next = first;
+    record->previous = NULL;
+    if (first) {
+        first->previous = record;
+    }
+    first = record;
+    record->is_listed = true;
+    count++;
+}
+
+void task_list_remove(struct task_record *record)
+{
+    GUARD(spinlock, held, &lock);
+    if (!record->is_listed) {
+        return;
+    }
+    if (record->previous) {
+        record->previous->next = record->next;
+    } else {
+        first = record->next;
+    }
+    if (record->next) {
+        record->next->previous = record->previous;
+    }
+    record->is_listed = false;
+    count--;
+}
+
+uint64_t task_list_count(void)
+{
+    return __atomic_load_n(&count, __ATOMIC_RELAXED);
+}
+
+/* Newest first means that numbers fall, so the last one above `after` is the smallest. */
+bool task_next(uint64_t after, struct task_information *out)
+{
+    GUARD(spinlock, held, &lock);
+    const struct task_record *found = NULL;
+    for (const struct task_record *at = first; at && at->task.id > after; at = at->next) {
+        found = at;
+    }
+    if (!found) {
+        return false;
+    }
+    const struct task *task = &found->task;
+    struct parking_reason reason = {0};
+    (void)parking_reason(task, &reason);
+    *out = (struct task_information){
+        .id = task->id,
+        .state = task->state,
+        .end = task->end,
+        .priority = task_state_priority(task),
+        .cpu = task->home,
+        .is_pinned = task->is_pinned,
+        .waits_for = reason.what,
+    };
+    memcpy(out->name, task->name, sizeof(out->name));
+    return true;
+}

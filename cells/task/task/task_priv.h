@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* task_priv.h - what the files of this cell share. */
+#pragma once
+
+#include "task.h"
+
+/* A task's record and what only this cell knows of it: one block of the heap. */
+struct task_record {
+    struct task task;         /* first: both have one address */
+    struct task_record *next; /* task_list.c */
+    struct task_record *previous;
+    const struct task_plan *plan; /* constant, of the cell that spawned */
+    void *argument;               /* behind the record */
+    void *result;                 /* behind that */
+    bool is_listed;
+};
+
+/* Into and out of the list of all tasks. */
+void task_list_add(struct task_record *record);
+void task_list_remove(struct task_record *record);
+uint64_t task_list_count(void);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task_state.h - what a task is, and the states that it goes through.
+ *
+ * Why: whoever runs tasks needs their structure; whoever uses them does not (task.h). It holds the
+ * bare necessities. Which queue a task is in, what it owns and how often it ran are the affairs of
+ * others, who keep them; what a task waits for is a word on its own stack.
+ *
+ * Rules: for the cells of this group. Each field says who may touch it. A task is counted: one
+ * reference for itself until it is off its stack for good, one for the handle by which it is joined.
+ *
+ *      state       meaning                      goes to              by
+ *      READY       in a run queue, or about to  RUNNING              its CPU picks it
+ *      RUNNING     has a CPU                    READY                yield, end of its slice
+ *                                               BLOCKED              parking_park()
+ *                                               ENDED                its entry returned, or it failed
+ *      BLOCKED     waits for its permit         READY                permit, deadline
+ *      ENDED       off its stack; result there  (none)               freed with its last reference
+ */
+#pragma once
+
+#include "parking.h"
+#include "stack.h"
+#include "timer_queue.h"
+#include "wait_queue.h"
+
+#define TASK_NAME_SIZE     32u /* with the NUL; longer names are cut */
+#define TASK_PRIORITIES    32u
+#define TASK_PRIORITY_BASE 8u /* of a task that asks for none; 0 is the lowest */
+
+enum task_runstate {
+    TASK_READY,
+    TASK_RUNNING,
+    TASK_BLOCKED,
+    TASK_ENDED,
+    TASK_RUNSTATES,
+};
+
+/* How it ended. */
+enum task_end {
+    TASK_NOT_ENDED,
+    TASK_RETURNED, /* its entry came back: the result is there */
+    TASK_FAILED,   /* by an exception or a failed assertion */
+    TASK_KILLED,
+};
+
+/* What a task waits for. */
+struct task_wait {
+    const struct parking_reason *reason; /* NULL: not stated */
+    struct timer_entry timer;            /* linked while there is a deadline */
+};
+
+struct task {
+    /* Of its CPU, with that CPU's dispatcher locked. */
+    uint64_t stack_pointer;   /* while it does not run: the rest of its context lies there */
+    struct own_slot *own_top; /* while it does not run: its chain (own.h) */
+    enum task_runstate state;
+    uint32_t home;          /* the CPU that runs it; changes while READY only */
+    bool has_permit;        /* parking.h */
+    bool timed_out;         /* the deadline of its last wait came before a permit */
+    uint8_t lent;           /* priority lent by who waits for it; 0: none */
+    struct task_wait *wait; /* while BLOCKED; on its stack */
+
+    /* Constant while it lives. */
+    uint8_t priority;
+    bool is_pinned; /* stays on its home */
+    bool is_idle;   /* runs where nothing else does; in no queue */
+    uint64_t id;    /* never used again */
+    char name[TASK_NAME_SIZE];
+    struct stack *stack; /* owned until it is off it */
+
+    /* Of whoever counts, atomically. */
+    uint32_t references;
+
+    /* With `lock`. */
+    struct spinlock lock;
+    enum task_end end;
+    struct wait_queue joiners;
+
+    struct task *next_dead; /* of the dispatcher on whose CPU it ended */
+    void *extension;        /* of task.c: argument, result and registration */
+};
+
+/* May a task go from one state to the other? The table above. */
+CELL_API bool task_state_may_go(enum task_runstate from, enum task_runstate to);
+
+/* Fills a record that is all zeros: READY, one reference, a number of its own. */
+CELL_API void task_state_init(struct task *task, const char *name, unsigned priority,
+                              uint32_t home);
+
+/* "ready", "running", ...; "?" for what is none. */
+CELL_API const char *task_state_name(enum task_runstate state);
+
+/* The priority by which it is scheduled: its own or a higher one that was lent. */
+static inline unsigned task_state_priority(const struct task *task)
+{
+    return task->lent > task->priority ? task->lent : task->priority;
+}
