@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registers - reads the identification registers of the HPET and of this CPU's local APIC, and shows
- * what the types of device memory refuse: a second owner, RAM as registers, accesses beyond the end.
+ * registers - reads where a PC begins, at the end of its firmware, which is addressed like a register, and
+ * shows what the types of device memory refuse: a second owner, RAM as registers, accesses beyond the
+ * end.
  */
 #include "application.h"
 #include "console.h"
@@ -13,12 +14,10 @@ CELL(application, "1.0.0");
 
 APPLICATION(registers);
 
-#define HPET_START   0xfed00000ull /* where chipsets put it */
-#define HPET_BYTES   1024u
-#define HPET_ID      0x0 /* IA-PC HPET Specification, "General Capabilities and ID Register" */
-#define APIC_START   0xfee00000ull
-#define APIC_BYTES   1024u
-#define APIC_VERSION 0x30
+/* SDM vol. 3, "First Instruction Executed": 16 bytes below 4 GiB. */
+#define FIRMWARE_START 0xfffff000ull
+#define FIRMWARE_BYTES 0x1000u
+#define FIRMWARE_RESET 0xff0u
 
 /* Prints what was expected and what came; false unless they are the same. */
 static bool expect(const char *what, enum status status, enum status expected)
@@ -27,43 +26,31 @@ static bool expect(const char *what, enum status status, enum status expected)
     return status == expected;
 }
 
-static enum status read_hpet(const struct mmio *hpet) OWN_BORROWS(*hpet)
+static enum status read_reset(const struct mmio *firmware) OWN_BORROWS(*firmware)
 {
-    uint64_t id;
-    enum status status = mmio_read64(hpet, HPET_ID, &id);
+    uint32_t first;
+    uint64_t wide;
+    enum status status = mmio_read32(firmware, FIRMWARE_RESET, &first);
     if (status == OK) {
-        console_print("registers: HPET: vendor %#x, %u timers, a tick is %u fs\n",
-                      (unsigned)(id >> 16 & 0xffff), (unsigned)(id >> 8 & 0x1f) + 1,
-                      (unsigned)(id >> 32));
+        status = mmio_read64(firmware, FIRMWARE_RESET, &wide);
+    }
+    if (status == OK) {
+        console_print("registers: firmware begins with %#x\n", first);
+        return first == (uint32_t)wide && first != 0 && first != UINT32_MAX ? OK : ERR_FAILED;
     }
     return status;
 }
 
-static enum status read_apic(void)
-{
-    OWNED(mmio, apic);
-    uint32_t version;
-    enum status status = mmio_create(APIC_START, APIC_BYTES, SLOT(apic));
-    if (status != OK) {
-        return status;
-    }
-    status = mmio_read32(REF(apic), APIC_VERSION, &version);
-    if (status == OK) {
-        console_print("registers: local APIC: version %#x, %u local vectors\n", version & 0xff,
-                      (version >> 16 & 0xff) + 1);
-    }
-    return status;
-}
-
-static bool show_refusals(const struct mmio *hpet) OWN_BORROWS(*hpet)
+static bool show_refusals(const struct mmio *firmware) OWN_BORROWS(*firmware)
 {
     OWNED(mmio, second);
     OWNED(mmio, memory);
     uint64_t value;
-    bool is_well = expect("the HPET a second time",
-                          mmio_create(HPET_START, HPET_BYTES, SLOT(second)), ERR_BUSY);
-    is_well &= expect("beyond the HPET", mmio_read64(hpet, HPET_BYTES, &value), ERR_OUT_OF_BOUNDS);
-    is_well &= expect("between two registers", mmio_read64(hpet, 4, &value), ERR_MISALIGNED);
+    bool is_well = expect("the firmware a second time",
+                          mmio_create(FIRMWARE_START, FIRMWARE_BYTES, SLOT(second)), ERR_BUSY);
+    is_well &= expect("beyond the firmware", mmio_read64(firmware, FIRMWARE_BYTES, &value),
+                      ERR_OUT_OF_BOUNDS);
+    is_well &= expect("between two registers", mmio_read64(firmware, 4, &value), ERR_MISALIGNED);
 
     OWNED(frames, frames); /* a frame that is free as soon as it is dropped */
     if (frame_allocator_take(1, 2, SLOT(frames)) != OK) {
@@ -103,18 +90,14 @@ static enum status use_buffer(void)
 enum status registers_main(const struct app_arguments *arguments)
 {
     (void)arguments;
-    OWNED(mmio, hpet);
-    enum status status = mmio_create(HPET_START, HPET_BYTES, SLOT(hpet));
+    OWNED(mmio, firmware);
+    enum status status = mmio_create(FIRMWARE_START, FIRMWARE_BYTES, SLOT(firmware));
     if (status != OK) {
         return status;
     }
-    status = read_hpet(REF(hpet));
+    status = read_reset(REF(firmware));
     if (status != OK) {
         return status;
     }
-    if (!show_refusals(REF(hpet))) {
-        return ERR_FAILED;
-    }
-    status = read_apic();
-    return status == OK ? use_buffer() : status;
+    return show_refusals(REF(firmware)) ? use_buffer() : ERR_FAILED;
 }

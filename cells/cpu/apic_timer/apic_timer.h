@@ -40,10 +40,13 @@ CELL_API MUST_CHECK enum status apic_timer_init_cpu(uint8_t vector);
 
 #define APIC_TIMER_WINDOW_NS 100000u
 
+/* More than two years, and in ticks of the quickest counter less than 2^63. */
+#define APIC_TIMER_NS_MAX (1ull << 56)
+
 /*
  * One interrupt, `ns` from now, in place of the one that was awaited. It may come early, by what the
  * frequency is off, and because a timer that counts ends at 2^32 - 1 (after seconds, or about a minute):
- * who was called looks at the clock and sets it again. Ends in one WRMSR in x2APIC mode and for a
+ * who was called looks at the clock and sets it again. At most APIC_TIMER_NS_MAX. Ends in one WRMSR in x2APIC mode and for a
  * deadline, else in one store.
  */
 static inline void apic_timer_set_ns(uint64_t ns)

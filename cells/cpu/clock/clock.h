@@ -45,7 +45,7 @@ static inline uint64_t clock_ticks_of(uint64_t ns)
     return clock_scale(ns, clock_inverse, CLOCK_INVERSE_SHIFT) + 1;
 }
 
-/* Six instructions: rdtsc, shl, or, mov, mul, shrd. Not ordered against the instructions around it. */
+/* Five instructions: rdtsc, shl, or, mul, shrd. Not ordered against the instructions around it. */
 static inline uint64_t clock_now_ns(void)
 {
     return clock_ns_of(read_tsc());

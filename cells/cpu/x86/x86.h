@@ -91,10 +91,10 @@ static inline uint64_t read_tsc(void)
 
 static inline uint64_t read_msr(uint32_t msr)
 {
-    uint32_t low;
-    uint32_t high;
+    uint64_t low; /* the CPU clears the upper halves of both */
+    uint64_t high;
     __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-    return (uint64_t)high << 32 | low;
+    return high << 32 | low;
 }
 
 static inline void write_msr(uint32_t msr, uint64_t value)
@@ -108,10 +108,10 @@ static inline void write_msr(uint32_t msr, uint64_t value)
 /* Time stamp counter; not ordered against the instructions around it. */
 static inline uint64_t read_tsc(void)
 {
-    uint32_t low;
-    uint32_t high;
+    uint64_t low; /* the CPU clears the upper halves of both */
+    uint64_t high;
     __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-    return (uint64_t)high << 32 | low;
+    return high << 32 | low;
 }
 
 /* A leaf above the highest (leaf 0 says which, and 0x80000000) answers with what is of no use. */
