@@ -416,117 +416,16 @@ static void test_stale_and_clean_ranges_are_told_apart(void **state)
 
 /* ---- against a model ---- */
 
-#define MODEL_FRAMES (16 * 1024u) /* 64 MiB */
+static unsigned choose(unsigned below)
+{
+    return (unsigned)rand() % below;
+}
+
+#define MODEL_FRAMES (16 * 1024u)
+#define MODEL_LOW    512u
 #define MODEL_SLOTS  300u
 #define MODEL_TABLES 40u
-
-static uint16_t owner[MODEL_FRAMES]; /* 0: free; slot number + 1 */
-static struct frames *slots[MODEL_SLOTS];
-static paddr_t tables[MODEL_TABLES];
-static uint64_t owned;
-
-/* Each frame of the handle changes its owner in the model. */
-static void note(const struct frames *frames, uint16_t before, uint16_t after)
-{
-    const struct frames *cursor = NULL;
-    paddr_t start;
-    uint64_t count;
-    while (frames && frames_next_range(frames, &cursor, &start, &count)) {
-        assert_true(count > 0 && start / PAGE_SIZE + count <= MODEL_FRAMES);
-        for (uint64_t i = 0; i < count; i++) {
-            uint16_t *frame = &owner[start / PAGE_SIZE + i];
-            assert_int_equal(*frame, before);
-            *frame = after;
-        }
-        owned += after && !before ? count : 0;
-        owned -= before && !after ? count : 0;
-    }
-}
-
-static bool is_free(uint64_t first, uint64_t count)
-{
-    for (uint64_t i = first; i < first + count; i++) {
-        if (owner[i] || i < 512) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static enum status take_in_some_way(struct frames **out)
-{
-    uint64_t count = 1 + (uint64_t)rand() % (rand() % 3 ? 4 : rand() % 10 ? 64 : 4000);
-    uint64_t alignment = 1ull << (rand() % 4 ? 0 : rand() % 10);
-    uint64_t first = (uint64_t)rand() % (MODEL_FRAMES - count);
-    enum status status;
-    switch (rand() % 5) {
-    case 0:
-        status = frame_allocator_take_any(count, out);
-        assert_int_equal(status == OK, owned + count <= MODEL_FRAMES - 512);
-        return status;
-    case 1:
-        status = frame_allocator_take_top(count, out);
-        return status;
-    case 2:
-        if (first < 512) {
-            return ERR_BUSY; /* low memory and the image are other tests' */
-        }
-        status = frame_allocator_take_at(first * PAGE_SIZE, count, out);
-        assert_int_equal(status, is_free(first, count) ? OK : ERR_BUSY);
-        return status;
-    default:
-        status = frame_allocator_take(count, alignment, out);
-        if (status == OK) {
-            assert_int_equal(frames_start(*out) / PAGE_SIZE % alignment, 0);
-            assert_int_equal(frames_count(*out), count);
-        }
-        return status;
-    }
-}
-
-static void change_slot(unsigned i)
-{
-    uint16_t name = (uint16_t)(i + 1);
-    unsigned other = (unsigned)rand() % MODEL_SLOTS;
-    if (!slots[i]) {
-        if (take_in_some_way(&slots[i]) == OK) {
-            note(slots[i], 0, name);
-        }
-    } else if (rand() % 8 == 0 && !slots[other]) {
-        uint64_t count = frames_count(slots[i]);
-        uint64_t first = (uint64_t)rand() % (count + 1);
-        note(slots[i], name, (uint16_t)0);
-        enum status status = frames_split(slots[i], first, &slots[other]);
-        assert_int_equal(status, first > 0 && first < count ? OK : ERR_OUT_OF_BOUNDS);
-        note(slots[i], 0, name);
-        note(slots[other], 0, (uint16_t)(other + 1));
-        assert_int_equal(frames_count(slots[i]), status == OK ? first : count);
-    } else if (rand() % 8 == 0 && slots[other] && other != i) {
-        uint64_t sum = frames_count(slots[i]) + frames_count(slots[other]);
-        note(slots[other], (uint16_t)(other + 1), name);
-        assert_int_equal(frames_merge(slots[i], &slots[other]), OK);
-        assert_null(slots[other]);
-        assert_int_equal(frames_count(slots[i]), sum);
-    } else {
-        note(slots[i], name, 0);
-        frames_drop(&slots[i]);
-        assert_null(slots[i]);
-    }
-}
-
-static void change_table(unsigned i)
-{
-    if (tables[i]) {
-        owner[tables[i] / PAGE_SIZE] = 0;
-        owned--;
-        frame_allocator_give_table(tables[i]);
-        tables[i] = 0;
-    } else if (frame_allocator_take_table(&tables[i]) == OK) {
-        assert_true(is_free(tables[i] / PAGE_SIZE, 1));
-        owner[tables[i] / PAGE_SIZE] = UINT16_MAX;
-        owned++;
-    }
-}
+#include "frame_model.h"
 
 static void test_random_operations_match_the_model(void **state)
 {
@@ -534,23 +433,9 @@ static void test_random_operations_match_the_model(void **state)
     start_small_machine();
     srand(7);
     for (unsigned step = 0; step < 400000; step++) {
-        if (rand() % 16) {
-            change_slot((unsigned)rand() % MODEL_SLOTS);
-        } else {
-            change_table((unsigned)rand() % MODEL_TABLES);
-        }
-        assert_int_equal(free_count(), MODEL_FRAMES - 512 - owned);
+        model_step();
     }
-    for (unsigned i = 0; i < MODEL_SLOTS; i++) {
-        note(slots[i], (uint16_t)(i + 1), 0);
-        frames_drop(&slots[i]);
-    }
-    for (unsigned i = 0; i < MODEL_TABLES; i++) {
-        if (tables[i]) {
-            change_table(i);
-        }
-    }
-    assert_int_equal(owned, 0);
+    model_end();
     assert_as_at_first();
 }
 

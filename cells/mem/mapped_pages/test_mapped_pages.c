@@ -11,138 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boot_info.h"
-#include "descriptor_pool.h"
-#include "frame_allocator.h"
-#include "mapped_pages.h"
-#include "mapped_pages_priv.h"
-#include "page_table.h"
-#include "page_table_priv.h"
-#include "x86.h"
-
-#define SIMULATED_FRAMES 6144u
-#include "simulated_mmu.h"
-
-#define MIB        0x100000ull
-#define RAM_FRAMES (SIMULATED_FRAMES - 512) /* without low memory and image */
-#define TEXT       (KERNEL_BASE + MIB)
-#define STALE      0xa5
-
-void *memory_at(vaddr_t page)
-{
-    return window_at(page);
-}
-
-static ALIGNED(4096) uint8_t first_descriptors[1 << 20];
+#define SIMULATED_FRAMES      6144u
+#define SIMULATED_DESCRIPTORS 16384u
+#include "simulated_machine.h"
 
 static int start(void **state)
 {
-    static struct boot_info boot = {.memory_count = 1};
-    boot.memory[0] = (struct boot_memory){
-        .start = 0,
-        .bytes = SIMULATED_FRAMES * PAGE_SIZE,
-        .kind = BOOT_MEMORY_USABLE,
-    };
-    const struct page_region image = {.start = TEXT, .frame = MIB, .page_count = 256};
-    memset(memory, STALE, sizeof(memory));
-    memset(memory[1], 0, PAGE_SIZE);
-    start_machine(state);
-    descriptor_pool_donate(first_descriptors, sizeof(first_descriptors));
-    bool is_up = frame_allocator_init(&boot, MIB, MIB) == OK && page_table_init(&image, 1) == OK &&
-                 page_allocator_init() == OK;
-    return is_up && frame_allocator_statistics().total == RAM_FRAMES ? 0 : -1;
-}
-
-/* ---- what there is ---- */
-
-struct holdings {
-    uint64_t frames; /* free, or of page tables */
-    uint64_t pages;
-    uint64_t descriptors; /* in use, but for ranges of what is free and for tables */
-    uint64_t tables;
-};
-
-/* Looking for what has an owner moves single frames and pages back to their ranges. */
-static void settle(void)
-{
-    struct frames *frames = NULL;
-    struct pages *pages = NULL;
-    assert_int_equal(frame_allocator_take_at(MIB, 1, &frames), ERR_BUSY); /* the image */
-    assert_int_equal(page_allocator_take_at(DATA_ZONE_END - 2 * PAGE_SIZE, 2, &pages), OK);
-    pages_drop(&pages);
-    assert_int_equal(page_allocator_take_at(CODE_ZONE_END - 2 * PAGE_SIZE, 2, &pages), OK);
-    pages_drop(&pages);
-}
-
-static struct holdings measure(void)
-{
-    settle();
-    struct frame_statistics frames = frame_allocator_statistics();
-    struct page_statistics code = page_allocator_statistics(PAGE_ZONE_CODE);
-    struct page_statistics data = page_allocator_statistics(PAGE_ZONE_DATA);
-    struct page_table_statistics tables = page_table_statistics();
-    uint64_t table_frames = tables.tables + tables.spares;
-    assert_int_equal(frames.bad_drops + code.bad_drops + data.bad_drops, 0);
-    return (struct holdings){
-        .frames = frames.free + table_frames,
-        .pages = code.free + data.free,
-        .descriptors =
-            descriptor_pool_in_use() - frames.ranges - code.ranges - data.ranges - table_frames,
-        .tables = tables.tables,
-    };
-}
-
-static void assert_same(struct holdings before)
-{
-    struct holdings now = measure();
-    assert_int_equal(now.frames, before.frames);
-    assert_int_equal(now.pages, before.pages);
-    assert_int_equal(now.descriptors, before.descriptors);
-    assert_int_equal(now.tables, before.tables);
-}
-
-static uint64_t *words_of(vaddr_t page)
-{
-    uint64_t entry = translate(page);
-    assert_true(entry & ENTRY_PRESENT);
-    return frame_at(frame_of(entry));
-}
-
-static void assert_not_mapped(vaddr_t page, uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        assert_int_equal(translate(page + i * PAGE_SIZE), 0);
-    }
-}
-
-/* Is each page mapped to the handle's frames, in order, with these flags? */
-static void assert_mapping(const struct mapped_pages *mapped, unsigned flags)
-{
-    vaddr_t page = mapped_pages_start(mapped);
-    const struct frames *cursor = NULL;
-    paddr_t frame;
-    uint64_t count;
-    uint64_t total = 0;
-    while (frames_next_range(mapped_pages_frames(mapped), &cursor, &frame, &count)) {
-        for (uint64_t i = 0; i < count; i++, page += PAGE_SIZE) {
-            uint64_t entry = translate(page);
-            if (!(entry & ENTRY_PRESENT) || frame_of(entry) != frame + i * PAGE_SIZE ||
-                flags_of(entry) != flags) {
-                fail_msg("page %lx", (unsigned long)page);
-            }
-        }
-        total += count;
-    }
-    assert_int_equal(total, mapped_pages_count(mapped));
-    assert_int_equal(mapped_pages_flags(mapped), flags);
-}
-
-static void assert_zero(const struct mapped_pages *mapped)
-{
-    static const uint64_t zeros[ENTRY_COUNT];
-    for (uint64_t i = 0; i < mapped_pages_count(mapped); i++) {
-        assert_memory_equal(words_of(mapped_pages_start(mapped) + i * PAGE_SIZE), zeros, PAGE_SIZE);
-    }
+    (void)state;
+    return start_simulated_machine();
 }
 
 /* ---- one after the other ---- */
@@ -407,36 +283,6 @@ static void test_access_is_checked(void **state)
 
 /* ---- memory that runs out ---- */
 
-/* Leaves so many descriptors, and so many frames beside the spare tables, for as long as it is held. */
-struct famine {
-    void *blocks; /* linked by their first words */
-    struct frames *frames;
-};
-
-static void begin_famine(struct famine *famine, uint64_t descriptors, uint64_t frames)
-{
-    *famine = (struct famine){0};
-    uint64_t free = frame_allocator_statistics().free;
-    if (free > frames) {
-        assert_int_equal(frame_allocator_take_any(free - frames, &famine->frames), OK);
-    }
-    while (descriptor_pool_available() > descriptors) {
-        void **block = descriptor_pool_get();
-        *block = famine->blocks;
-        famine->blocks = block;
-    }
-}
-
-static void end_famine(struct famine *famine)
-{
-    while (famine->blocks) {
-        void **block = famine->blocks;
-        famine->blocks = *block;
-        descriptor_pool_put(block);
-    }
-    frames_drop(&famine->frames);
-}
-
 static enum status create_large(struct mapped_pages **out)
 {
     return mapped_pages_create(PAGE_ZONE_DATA, LARGE_SIZE + 3 * PAGE_SIZE, PAGE_READ, out);
@@ -590,167 +436,13 @@ static void test_drop_can_be_started_again(void **state)
 
 /* ---- against a model ---- */
 
+static unsigned choose(unsigned below)
+{
+    return (unsigned)rand() % below;
+}
+
 #define MODEL_SLOTS 200u
-
-static struct {
-    struct mapped_pages *mapped;
-    unsigned flags;
-    uint64_t stamp; /* in the word `place` of each page, with the number of the page */
-    uint64_t first; /* number of the first page */
-} slots[MODEL_SLOTS];
-static uint8_t frame_owned[SIMULATED_FRAMES];
-static uint64_t next_stamp = 1;
-
-#define PLACE 17
-
-static void note_frames(const struct mapped_pages *mapped, int change)
-{
-    const struct frames *cursor = NULL;
-    paddr_t frame;
-    uint64_t count;
-    while (frames_next_range(mapped_pages_frames(mapped), &cursor, &frame, &count)) {
-        for (uint64_t i = 0; i < count; i++) {
-            frame_owned[frame / PAGE_SIZE + i] =
-                (uint8_t)(frame_owned[frame / PAGE_SIZE + i] + change);
-            assert_int_equal(frame_owned[frame / PAGE_SIZE + i], change > 0); /* M.1 */
-        }
-    }
-}
-
-static void stamp_slot(unsigned i)
-{
-    slots[i].stamp = next_stamp++ << 16;
-    slots[i].first = 0;
-    for (uint64_t p = 0; p < mapped_pages_count(slots[i].mapped); p++) {
-        words_of(mapped_pages_start(slots[i].mapped) + p * PAGE_SIZE)[PLACE] = slots[i].stamp + p;
-    }
-}
-
-static void check_slot(unsigned i)
-{
-    const struct mapped_pages *mapped = slots[i].mapped;
-    assert_mapping(mapped, slots[i].flags);
-    for (uint64_t p = 0; p < mapped_pages_count(mapped); p++) {
-        uint64_t *words = words_of(mapped_pages_start(mapped) + p * PAGE_SIZE);
-        if (words[PLACE] != slots[i].stamp + slots[i].first + p) {
-            fail_msg("slot %u, page %lu", i, (unsigned long)p);
-        }
-    }
-}
-
-static void create_slot(unsigned i)
-{
-    static const unsigned choices[] = {PAGE_READ, PAGE_WRITE, PAGE_EXECUTE};
-    uint64_t count = 1 + (uint64_t)rand() % (rand() % 4 ? 3 : rand() % 60 ? 20 : 1200);
-    unsigned flags = choices[rand() % 3];
-    enum page_zone zone = rand() % 2 ? PAGE_ZONE_CODE : PAGE_ZONE_DATA;
-    bool must_work = count + 30 <= frame_allocator_statistics().free;
-    bool cannot_work = count > frame_allocator_statistics().free;
-    enum status status = mapped_pages_create(zone, count * PAGE_SIZE, flags, &slots[i].mapped);
-    if (status != OK) {
-        assert_int_equal(status, ERR_NO_MEMORY);
-        assert_false(must_work);
-        return;
-    }
-    assert_false(cannot_work);
-    assert_int_equal(mapped_pages_count(slots[i].mapped), count);
-    slots[i].flags = flags;
-    note_frames(slots[i].mapped, 1);
-    if (rand() % 4 == 0) {
-        assert_zero(slots[i].mapped);
-    }
-    stamp_slot(i);
-}
-
-static void drop_slot(unsigned i)
-{
-    vaddr_t page = mapped_pages_start(slots[i].mapped);
-    uint64_t count = mapped_pages_count(slots[i].mapped);
-    check_slot(i);
-    note_frames(slots[i].mapped, -1);
-    mapped_pages_drop(&slots[i].mapped);
-    assert_null(slots[i].mapped);
-    assert_not_mapped(page, count);
-}
-
-static void split_slot(unsigned i, unsigned other)
-{
-    uint64_t count = mapped_pages_count(slots[i].mapped);
-    uint64_t first = (uint64_t)rand() % (count + 1);
-    enum status status = mapped_pages_split(slots[i].mapped, first, &slots[other].mapped);
-    if (first == 0 || first == count) {
-        assert_int_equal(status, ERR_OUT_OF_BOUNDS);
-    } else if (status == OK) {
-        slots[other].flags = slots[i].flags;
-        slots[other].stamp = slots[i].stamp;
-        slots[other].first = slots[i].first + first;
-        check_slot(other);
-    } else {
-        assert_int_equal(status, ERR_NO_MEMORY); /* no frame for a table */
-    }
-    check_slot(i);
-}
-
-static void merge_slots(unsigned i, unsigned other)
-{
-    bool follows =
-        mapped_pages_start(slots[other].mapped) ==
-        mapped_pages_start(slots[i].mapped) + mapped_pages_count(slots[i].mapped) * PAGE_SIZE;
-    bool fits = follows && slots[i].flags == slots[other].flags;
-    enum status status = mapped_pages_merge(slots[i].mapped, &slots[other].mapped);
-    assert_int_equal(status, fits ? OK : ERR_MISMATCH);
-    assert_int_equal(slots[other].mapped == NULL, fits);
-    if (fits) {
-        stamp_slot(i);
-    }
-}
-
-static void take_slot_apart(unsigned i)
-{
-    OWNED(pages, pages);
-    OWNED(frames, frames);
-    note_frames(slots[i].mapped, -1);
-    vaddr_t page = mapped_pages_start(slots[i].mapped);
-    uint64_t count = mapped_pages_count(slots[i].mapped);
-    mapped_pages_take_apart(&slots[i].mapped, SLOT(pages), SLOT(frames));
-    assert_not_mapped(page, count);
-    if (rand() % 4 &&
-        mapped_pages_map(SLOT(pages), SLOT(frames), slots[i].flags, &slots[i].mapped) == OK) {
-        note_frames(slots[i].mapped, 1);
-        check_slot(i); /* the contents are his */
-    }
-}
-
-static void change_slot(unsigned i)
-{
-    static const unsigned choices[] = {PAGE_READ, PAGE_WRITE, PAGE_EXECUTE};
-    unsigned other = (unsigned)rand() % MODEL_SLOTS;
-    if (!slots[i].mapped) {
-        create_slot(i);
-        return;
-    }
-    switch (rand() % 8) {
-    case 0:
-        slots[i].flags = choices[rand() % 3];
-        assert_int_equal(mapped_pages_remap(slots[i].mapped, slots[i].flags), OK);
-        check_slot(i);
-        break;
-    case 1:
-    case 2:
-        if (!slots[other].mapped) {
-            split_slot(i, other);
-        } else if (other != i) {
-            merge_slots(i, other);
-        }
-        break;
-    case 3:
-        take_slot_apart(i);
-        break;
-    default:
-        drop_slot(i);
-        break;
-    }
-}
+#include "mapping_model.h"
 
 static void test_random_operations_match_the_model(void **state)
 {
@@ -760,20 +452,12 @@ static void test_random_operations_match_the_model(void **state)
     unsigned long steps = wanted ? strtoul(wanted, NULL, 10) : 1000000;
     srand(13);
     for (unsigned long step = 0; step < steps; step++) {
-        change_slot((unsigned)rand() % MODEL_SLOTS);
+        model_step();
         if (step % 5000 == 0) {
-            for (unsigned i = 0; i < MODEL_SLOTS; i++) {
-                if (slots[i].mapped) {
-                    check_slot(i);
-                }
-            }
+            model_check();
         }
     }
-    for (unsigned i = 0; i < MODEL_SLOTS; i++) {
-        if (slots[i].mapped) {
-            drop_slot(i);
-        }
-    }
+    model_end();
     assert_same(before);
 }
 

@@ -160,88 +160,25 @@ static void test_without_descriptors_nothing_changes(void **state)
     assert_as_at_first();
 }
 
-/* ---- against a model: one word a page of the lowest part of the code zone ---- */
+/* ---- against a model ---- */
 
-#define MODEL_PAGES 4096u
+static unsigned choose(unsigned below)
+{
+    return (unsigned)rand() % below;
+}
+
+#define MODEL_PAGES 8192u
 #define MODEL_SLOTS 120u
-
-static uint16_t owner[MODEL_PAGES];
-static struct pages *slots[MODEL_SLOTS];
-
-static void note(const struct pages *pages, uint16_t before, uint16_t after)
-{
-    uint64_t first = (pages_start(pages) - CODE_ZONE_START) / PAGE_SIZE;
-    for (uint64_t i = first; i < first + pages_count(pages); i++) {
-        assert_true(i < MODEL_PAGES);
-        assert_int_equal(owner[i], before);
-        owner[i] = after;
-    }
-}
-
-static bool is_free(uint64_t first, uint64_t count)
-{
-    for (uint64_t i = first; i < first + count; i++) {
-        if (owner[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void take_slot(unsigned i)
-{
-    uint64_t count = 1 + (uint64_t)rand() % (rand() % 3 ? 3 : 30);
-    if (rand() % 2) {
-        uint64_t alignment = 1ull << (rand() % 6);
-        assert_int_equal(page_allocator_take(PAGE_ZONE_CODE, count, alignment, &slots[i]), OK);
-        assert_int_equal(pages_start(slots[i]) / PAGE_SIZE % alignment, 0);
-        assert_int_equal(pages_count(slots[i]), count);
-    } else {
-        uint64_t first = (uint64_t)rand() % (MODEL_PAGES / 2);
-        enum status status =
-            page_allocator_take_at(CODE_ZONE_START + first * PAGE_SIZE, count, &slots[i]);
-        assert_int_equal(status, is_free(first, count) ? OK : ERR_BUSY);
-    }
-}
-
-static void change_slot(unsigned i)
-{
-    uint16_t name = (uint16_t)(i + 1);
-    unsigned other = (unsigned)rand() % MODEL_SLOTS;
-    if (!slots[i]) {
-        take_slot(i);
-        if (slots[i]) {
-            note(slots[i], 0, name);
-        }
-    } else if (rand() % 4 == 0 && !slots[other] && pages_count(slots[i]) > 1) {
-        note(slots[i], name, 0);
-        uint64_t first = 1 + (uint64_t)rand() % (pages_count(slots[i]) - 1);
-        assert_int_equal(pages_split(slots[i], first, &slots[other]), OK);
-        note(slots[i], 0, name);
-        note(slots[other], 0, (uint16_t)(other + 1));
-    } else if (rand() % 4 == 0 && slots[other] && other != i) {
-        bool follows =
-            pages_start(slots[other]) == pages_start(slots[i]) + pages_count(slots[i]) * PAGE_SIZE;
-        note(slots[other], (uint16_t)(other + 1), follows ? name : (uint16_t)(other + 1));
-        assert_int_equal(pages_merge(slots[i], &slots[other]), follows ? OK : ERR_MISMATCH);
-        assert_int_equal(slots[other] == NULL, follows);
-    } else {
-        note(slots[i], name, 0);
-        pages_drop(&slots[i]);
-        assert_null(slots[i]);
-    }
-}
+#include "page_model.h"
 
 static void test_random_operations_match_the_model(void **state)
 {
     (void)state;
     srand(11);
     for (unsigned step = 0; step < 1000000; step++) {
-        change_slot((unsigned)rand() % MODEL_SLOTS);
+        model_step();
     }
-    for (unsigned i = 0; i < MODEL_SLOTS; i++) {
-        pages_drop(&slots[i]);
-    }
+    model_end();
     assert_as_at_first();
 }
 
