@@ -251,18 +251,16 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
 
 /* ---- taking ---- */
 
-/* Takes a run from the lowest free range, to be cut into single frames. */
+/* Takes a run, to be cut into single frames. */
 static bool refill_singles(void)
 {
     struct range_tree *tree = &free_frames[FRAMES_RAM];
-    const struct range_node *lowest = range_tree_next(tree, 0);
+    uint64_t count = range_cache_run_count(tree);
     struct range_node *spare[2];
     struct range_node *taken;
-    if (singles.run || !lowest || !get_spares(spare)) {
+    if (singles.run || count == 0 || !get_spares(spare)) {
         return false;
     }
-    uint64_t count = lowest->range.count;
-    count = count < RANGE_CACHE_RUN ? count : RANGE_CACHE_RUN;
     enum status status = range_tree_take(tree, count, 1, spare, &taken);
     put_nodes(spare);
     if (status == OK) {

@@ -36,8 +36,8 @@ CELL_API MUST_CHECK enum status frame_allocator_init(const struct boot_info *boo
 
 /*
  * Takes the lowest `count` consecutive frames of RAM whose first frame number is a multiple of
- * `alignment`, a power of two; a single one may also be one that came back lately. ERR_NO_MEMORY,
- * ERR_INVALID_ARGUMENT.
+ * `alignment`, a power of two; a single one may also be one that came back lately, or lie in a longer
+ * free range than the lowest. ERR_NO_MEMORY, ERR_INVALID_ARGUMENT.
  */
 CELL_API enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct frames **out)
     OWN_ACQUIRES(**out);

@@ -121,17 +121,15 @@ static struct pages *become_handle(struct range_node *node, unsigned zone)
     return pages_of(node);
 }
 
-/* Takes a run from the lowest free range, to be cut into single pages. */
+/* Takes a run, to be cut into single pages. */
 static bool refill_singles(enum page_zone zone)
 {
-    const struct range_node *lowest = range_tree_next(&free_pages[zone], 0);
+    uint64_t count = range_cache_run_count(&free_pages[zone]);
     struct range_node *spare[2];
     struct range_node *taken;
-    if (singles[zone].run || !lowest || !get_spares(spare)) {
+    if (singles[zone].run || count == 0 || !get_spares(spare)) {
         return false;
     }
-    uint64_t count = lowest->range.count;
-    count = count < RANGE_CACHE_RUN ? count : RANGE_CACHE_RUN;
     enum status status = range_tree_take(&free_pages[zone], count, 1, spare, &taken);
     put_nodes(spare);
     if (status == OK) {

@@ -26,7 +26,8 @@ CELL_API MUST_CHECK enum status page_allocator_init(void);
 
 /*
  * Takes the lowest `count` consecutive pages whose first page number is a multiple of `alignment`,
- * a power of two; a single one of the data zone may also be one that came back lately.
+ * a power of two; a single one of the data zone may also be one that came back lately, or lie in a
+ * longer free range than the lowest.
  * ERR_NO_ADDRESS_SPACE, ERR_NO_MEMORY (no descriptor), ERR_INVALID_ARGUMENT.
  */
 CELL_API enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,

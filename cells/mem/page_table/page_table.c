@@ -426,7 +426,8 @@ enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count, unsigned
 {
     entry_t *directory = short_run(page, count);
     if (LIKELY(directory && check_flags(flags) == OK && check_frames(frame, count) == OK)) {
-        return fill(directory, entry_at(SLOT_SELF, 1, page), count, frame | bits_of(flags));
+        return fill(directory, entry_at(SLOT_SELF, 1, page), count,
+                    entry_of(frame, bits_of(flags)));
     }
     return ready ? map_run(SLOT_SELF, page, frame, count, flags) : ERR_STATE;
 }

@@ -37,6 +37,16 @@ static inline bool range_cache_push(struct range_cache *cache, struct range_node
     return true;
 }
 
+/*
+ * How many numbers to take from the tree for a run, 0 if it has none. Every operation on the tree costs
+ * the same, so a range too short for a whole run is used up last, or by a request of its own size.
+ */
+static inline uint64_t range_cache_run_count(const struct range_tree *tree)
+{
+    uint64_t largest = tree->root ? tree->root->largest : 0;
+    return largest < RANGE_CACHE_RUN ? largest : RANGE_CACHE_RUN;
+}
+
 /* Keeps what was taken from the tree to be cut up. There must be no run. */
 static inline void range_cache_set_run(struct range_cache *cache, struct range_node *node)
 {
