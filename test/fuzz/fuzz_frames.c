@@ -5,10 +5,11 @@
  */
 #include "support/fuzz_assert.h"
 
-#define MODEL_FRAMES (8 * 1024u)
-#define MODEL_LOW    512u
-#define MODEL_SLOTS  40u
-#define MODEL_TABLES 10u
+#define MODEL_FRAMES   (8 * 1024u)
+#define MODEL_RESERVED 256u
+#define MODEL_LOW      512u
+#define MODEL_SLOTS    40u
+#define MODEL_TABLES   10u
 #include "frame_model.h"
 #include "boot_info.h"
 #include "support/famine.h"

@@ -421,10 +421,11 @@ static unsigned choose(unsigned below)
     return (unsigned)rand() % below;
 }
 
-#define MODEL_FRAMES (16 * 1024u)
-#define MODEL_LOW    512u
-#define MODEL_SLOTS  300u
-#define MODEL_TABLES 40u
+#define MODEL_FRAMES   (16 * 1024u)
+#define MODEL_RESERVED 0xa0u
+#define MODEL_LOW      512u
+#define MODEL_SLOTS    300u
+#define MODEL_TABLES   40u
 #include "frame_model.h"
 
 static void test_random_operations_match_the_model(void **state)
