@@ -21,7 +21,7 @@ static bool stale[MODEL_FRAMES];     /* of those that have an owner */
 static struct frames *slots[MODEL_SLOTS];
 static paddr_t tables[MODEL_TABLES];
 static uint64_t owned; /* of RAM */
-static bool starving; /* descriptors are few: all that may need one may fail */
+static bool starving;  /* descriptors are few: all that may need one may fail */
 
 /* Each frame of the handle changes its owner in the model. */
 static void note(const struct frames *frames, uint16_t before, uint16_t after)

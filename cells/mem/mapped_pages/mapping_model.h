@@ -13,7 +13,7 @@
 
 #ifdef MODEL_SLOTS
 
-#define PLACE 17 /* the word of each page that is stamped */
+    #define PLACE 17 /* the word of each page that is stamped */
 
 static struct {
     struct mapped_pages *mapped;

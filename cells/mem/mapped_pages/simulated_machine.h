@@ -21,13 +21,13 @@
 
 #ifdef SIMULATED_FRAMES
 
-#include "simulated_mmu.h"
+    #include "simulated_mmu.h"
 
-#define MIB        0x100000ull
-#define LOW_FRAMES (MIB / PAGE_SIZE)                  /* reserved: their contents are somebody's */
-#define RAM_FRAMES (SIMULATED_FRAMES - 2 * LOW_FRAMES) /* without low memory and image */
-#define TEXT       (KERNEL_BASE + MIB)
-#define STALE      0xa5
+    #define MIB        0x100000ull
+    #define LOW_FRAMES (MIB / PAGE_SIZE) /* reserved: their contents are somebody's */
+    #define RAM_FRAMES (SIMULATED_FRAMES - 2 * LOW_FRAMES) /* without low memory and image */
+    #define TEXT       (KERNEL_BASE + MIB)
+    #define STALE      0xa5
 
 void *memory_at(vaddr_t page)
 {

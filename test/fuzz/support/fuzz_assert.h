@@ -18,9 +18,9 @@
 
 #define assert_true(condition) \
     ((condition) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #condition, 0, 0))
-#define assert_false(condition)     assert_true(!(condition))
-#define assert_null(pointer)        assert_true((pointer) == NULL)
-#define assert_non_null(pointer)    assert_true((pointer) != NULL)
+#define assert_false(condition)  assert_true(!(condition))
+#define assert_null(pointer)     assert_true((pointer) == NULL)
+#define assert_non_null(pointer) assert_true((pointer) != NULL)
 #define assert_int_equal(got, want) \
     fuzz_equal(__FILE__, __LINE__, #got " == " #want, (uint64_t)(got), (uint64_t)(want))
 #define assert_memory_equal(a, b, bytes) assert_true(memcmp(a, b, bytes) == 0)
