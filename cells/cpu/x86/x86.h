@@ -23,6 +23,13 @@ static inline uint64_t read_cr0(void)
     return value;
 }
 
+#define CR0_WRITE_PROTECT (1ull << 16) /* read-only pages are so for ring 0 too */
+
+static inline void write_cr0(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory");
+}
+
 /* The address of the last page fault. */
 static inline uint64_t read_cr2(void)
 {
@@ -245,6 +252,12 @@ static inline void enable_interrupts_and_halt(void)
     __asm__ volatile("sti\n\thlt" : : : "memory");
 }
 #endif
+
+/* Enables interrupts and stops until the next one: none can come between the two. */
+static inline void enable_interrupts_and_halt(void)
+{
+    __asm__ volatile("sti\n\thlt" : : : "memory");
+}
 
 /* Stops until the next interrupt; for good if interrupts are disabled. */
 static inline void halt(void)
