@@ -253,12 +253,6 @@ static inline void enable_interrupts_and_halt(void)
 }
 #endif
 
-/* Enables interrupts and stops until the next one: none can come between the two. */
-static inline void enable_interrupts_and_halt(void)
-{
-    __asm__ volatile("sti\n\thlt" : : : "memory");
-}
-
 /* Stops until the next interrupt; for good if interrupts are disabled. */
 static inline void halt(void)
 {
