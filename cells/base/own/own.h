@@ -230,14 +230,26 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
         #define own_stored(field)         ((void)0)
     #endif
 
+    /* FILL and EMPTY of a guard, without contracts: these are its lock's own affair. */
+    #if OWN_CONTRACTS
+        #define OWN_DECLARE_LOCK_FILL_(type)                                      \
+            OWN_OVERLOAD_(void) own_fill(struct type **guard, struct type *lock); \
+            OWN_OVERLOAD_(void) own_empty(struct type **guard)
+    #else
+        #define OWN_DECLARE_LOCK_FILL_(type) static_assert(1, "")
+    #endif
+
     #if OWN_CONTRACTS == 3
-        #define OWN_DECLARE_LOCK(type) \
+        #define OWN_DECLARE_LOCK(type)    \
+            OWN_DECLARE_LOCK_FILL_(type); \
             CELL_API void type##_drop(struct type **guard) OWN_UNCHECKED OWN_UNLOCKS(**guard)
         #define GUARD(type, name, lock) \
             type##_lock(lock, NULL);    \
             struct type *name __attribute__((cleanup(type##_drop))) = (lock)
     #else
-        #define OWN_DECLARE_LOCK(type) CELL_API NOINLINE void type##_drop(struct type **guard)
+        #define OWN_DECLARE_LOCK(type)    \
+            OWN_DECLARE_LOCK_FILL_(type); \
+            CELL_API NOINLINE void type##_drop(struct type **guard)
         #define GUARD(type, name, lock)                                     \
             struct type *name __attribute__((cleanup(type##_drop))) = NULL; \
             type##_lock(lock, &(name))
