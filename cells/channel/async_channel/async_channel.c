@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring's entries are 8 bytes, or the size of a message rounded up to that. `sent` and `received`
+ * count messages since the beginning; message n is in entry n & mask. Sending commits by the store
+ * of `sent`, receiving by that of `received`.
+ *
+ * A handle is in two places for a moment; the record knows which one counts:
+ *
+ *                  before the commit (undone)       after it (finished)
+ *      sending     entry is ignored                 the sender's slot is emptied
+ *      receiving   the receiver's slot is emptied   nothing is left to do
+ *
+ * Sending and receiving exist three times, for words, bytes and handles, from one source, so that no
+ * form pays for the others.
+ */
+#include "async_channel.h"
+
+#include "freestanding.h"
+#include "heap.h"
+
+CELL(library, "1.0.0");
+
+struct async_channel {
+    struct channel channel; /* first: the block is freed by its address */
+
+    /* Under the lock. */
+    uint64_t sent;
+    uint64_t received;
+
+    /* Constant. */
+    uint64_t capacity;
+    uint64_t mask;
+    uint64_t entry_size;
+    uint64_t size; /* of a message */
+    uint64_t entries[];
+};
+
+/* ---- what the three forms differ in ---- */
+
+enum form {
+    FORM_WORD,
+    FORM_BYTES,
+    FORM_OWNED,
+};
+
+union message {
+    uint64_t word;
+    const void *bytes;
+    void **owned;
+};
+
+union destination {
+    uint64_t *word;
+    void *bytes;
+    void **owned;
+};
+
+static inline struct async_channel *of(const struct channel *channel)
+{
+    return CONTAINER_OF(channel, struct async_channel, channel);
+}
+
+static inline uint64_t *word_entry(struct async_channel *ring, uint64_t position)
+{
+    return &ring->entries[position & ring->mask];
+}
+
+static inline void *bytes_entry(struct async_channel *ring, uint64_t position)
+{
+    return (char *)ring->entries + (position & ring->mask) * ring->entry_size;
+}
+
+static inline void commit(uint64_t *counter, uint64_t value)
+{
+    COMPILER_BARRIER();
+    *counter = value;
+    COMPILER_BARRIER();
+}
+
+/* Notes that a handle moves, and what the counter is when it has. */
+static inline void note_move(struct channel_operation *operation, bool is_sending, void **slot,
+                             uint64_t position)
+{
+    operation->is_sending = is_sending;
+    operation->position = position;
+    COMPILER_BARRIER();
+    operation->slot = slot;
+    COMPILER_BARRIER();
+}
+
+static inline void put_message(struct channel_operation *operation, struct async_channel *ring,
+                               enum form form, union message message)
+{
+    uint64_t position = ring->sent;
+    if (form == FORM_WORD) {
+        *word_entry(ring, position) = message.word;
+    } else if (form == FORM_BYTES) {
+        memcpy(bytes_entry(ring, position), message.bytes, ring->size);
+    } else {
+        note_move(operation, true, message.owned, position + 1);
+        *word_entry(ring, position) = (uint64_t)*message.owned;
+    }
+    commit(&ring->sent, position + 1);
+    if (form == FORM_OWNED) {
+        channel_set_handle(message.owned, NULL);
+        operation->slot = NULL;
+    }
+}
+
+static inline void take_message(struct channel_operation *operation, struct async_channel *ring,
+                                enum form form, union destination out)
+{
+    uint64_t position = ring->received;
+    if (form == FORM_WORD) {
+        *out.word = *word_entry(ring, position);
+    } else if (form == FORM_BYTES) {
+        memcpy(out.bytes, bytes_entry(ring, position), ring->size);
+    } else {
+        note_move(operation, false, out.owned, position + 1);
+        OWN_DEMAND_(!*out.owned);
+        channel_set_handle(out.owned, (void *)*word_entry(ring, position));
+    }
+    commit(&ring->received, position + 1);
+    if (form == FORM_OWNED) {
+        operation->slot = NULL;
+    }
+}
+
+/* ---- what channel.h asks for ---- */
+
+static void settle(struct channel_operation *operation)
+{
+    const struct async_channel *ring = of(operation->channel);
+    if (operation->slot) {
+        uint64_t counter = operation->is_sending ? ring->sent : ring->received;
+        if ((counter == operation->position) == operation->is_sending) {
+            channel_set_handle(operation->slot, NULL);
+        }
+        operation->slot = NULL;
+    }
+}
+
+static inline bool is_full(const struct async_channel *ring)
+{
+    return ring->sent - ring->received >= ring->capacity;
+}
+
+static inline bool is_empty(const struct async_channel *ring)
+{
+    return ring->sent == ring->received;
+}
+
+static bool is_ready(const struct channel *channel, enum channel_side side)
+{
+    const struct async_channel *ring = of(channel);
+    return side == CHANNEL_SENDERS ? !is_full(ring) : !is_empty(ring);
+}
+
+static bool take_rest(struct channel_operation *operation)
+{
+    struct async_channel *ring = of(operation->channel);
+    if (is_empty(ring)) {
+        return false;
+    }
+    take_message(operation, ring, FORM_OWNED, (union destination){.owned = &operation->message});
+    return true;
+}
+
+static const struct channel_kind kind = {
+    .name = "asynchronous channel",
+    .settle = settle,
+    .is_ready = is_ready,
+    .take_rest = take_rest,
+};
+
+/* ---- sending and receiving ---- */
+
+/* The lock is held, here and when it returns; OK: there is room, and somebody who can receive. */
+static inline enum status wait_for_room(struct channel_operation *operation,
+                                        struct async_channel *ring, uint64_t deadline)
+{
+    enum status status = OK;
+    while (!channel_is_closed(&ring->channel, CHANNEL_RECEIVERS)) {
+        if (LIKELY(!is_full(ring))) {
+            return OK;
+        }
+        if (status != OK) {
+            return status;
+        }
+        status = channel_wait(operation, CHANNEL_SENDERS, deadline);
+    }
+    return ERR_CLOSED;
+}
+
+static inline enum status wait_for_message(struct channel_operation *operation,
+                                           struct async_channel *ring, uint64_t deadline)
+{
+    enum status status = OK;
+    while (is_empty(ring)) {
+        if (channel_is_closed(&ring->channel, CHANNEL_SENDERS)) {
+            return ERR_CLOSED;
+        }
+        if (status != OK) {
+            return status;
+        }
+        status = channel_wait(operation, CHANNEL_RECEIVERS, deadline);
+    }
+    return OK;
+}
+
+__attribute__((always_inline)) static inline enum status send(struct channel_end *end,
+                                                              enum form form, union message message,
+                                                              uint64_t deadline)
+{
+    struct async_channel *ring = of(end->channel);
+    struct channel_operation record;
+    OWNED(channel_operation, operation);
+    channel_begin(&record, &ring->channel, SLOT(operation));
+    channel_lock(&record);
+    enum status status = wait_for_room(&record, ring, deadline);
+    if (LIKELY(status == OK)) {
+        put_message(&record, ring, form, message);
+        channel_wake(&ring->channel, CHANNEL_RECEIVERS);
+    }
+    channel_leave(&record);
+    channel_unlock(&record);
+    EMPTY(SLOT(operation));
+    return status;
+}
+
+__attribute__((always_inline)) static inline enum status receive(struct channel_end *end,
+                                                                 enum form form,
+                                                                 union destination out,
+                                                                 uint64_t deadline)
+{
+    struct async_channel *ring = of(end->channel);
+    struct channel_operation record;
+    OWNED(channel_operation, operation);
+    channel_begin(&record, &ring->channel, SLOT(operation));
+    channel_lock(&record);
+    enum status status = wait_for_message(&record, ring, deadline);
+    if (LIKELY(status == OK)) {
+        take_message(&record, ring, form, out);
+        channel_wake(&ring->channel, CHANNEL_SENDERS);
+    }
+    channel_leave(&record);
+    channel_unlock(&record);
+    EMPTY(SLOT(operation));
+    return status;
+}
+
+enum status async_channel_send_word(struct channel_end *end, uint64_t word, uint64_t deadline)
+{
+    return send(end, FORM_WORD, (union message){.word = word}, deadline);
+}
+
+enum status async_channel_send_bytes(struct channel_end *end, const void *message,
+                                     uint64_t deadline)
+{
+    return send(end, FORM_BYTES, (union message){.bytes = message}, deadline);
+}
+
+enum status async_channel_send_owned(struct channel_end *end, void **message, uint64_t deadline)
+{
+    return send(end, FORM_OWNED, (union message){.owned = message}, deadline);
+}
+
+enum status async_channel_receive_word(struct channel_end *end, uint64_t *out_word,
+                                       uint64_t deadline)
+{
+    return receive(end, FORM_WORD, (union destination){.word = out_word}, deadline);
+}
+
+enum status async_channel_receive_bytes(struct channel_end *end, void *out_message,
+                                        uint64_t deadline)
+{
+    return receive(end, FORM_BYTES, (union destination){.bytes = out_message}, deadline);
+}
+
+enum status async_channel_receive_owned(struct channel_end *end, void **out, uint64_t deadline)
+{
+    return receive(end, FORM_OWNED, (union destination){.owned = out}, deadline);
+}
+
+/* ---- creation ---- */
+
+static uint64_t power_of_two_above(uint64_t number)
+{
+    uint64_t power = 1;
+    while (power < number) {
+        power *= 2;
+    }
+    return power;
+}
+
+enum status async_channel_create(size_t capacity, size_t size, channel_drop_t drop,
+                                 struct channel_end **sender,
+                                 struct channel_end **receiver) OWN_UNCHECKED
+{
+    if (capacity == 0 || capacity > ASYNC_CHANNEL_CAPACITY_MAX ||
+        size > ASYNC_CHANNEL_MESSAGE_SIZE_MAX) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    uint64_t entry_size = size <= sizeof(uint64_t) ? sizeof(uint64_t) : (size + 7) & ~(size_t)7;
+    uint64_t entries = power_of_two_above(capacity);
+    struct async_channel *ring = heap_allocate(sizeof(*ring) + entries * entry_size);
+    if (!ring) {
+        return ERR_NO_MEMORY;
+    }
+    ring->sent = 0;
+    ring->received = 0;
+    ring->capacity = capacity;
+    ring->mask = entries - 1;
+    ring->entry_size = entry_size;
+    ring->size = size;
+    channel_init(&ring->channel, &kind, drop, sender, receiver);
+    return OK;
+}
+
+size_t async_channel_count(const struct channel_end *end)
+{
+    const struct async_channel *ring = of(end->channel);
+    uint64_t received = __atomic_load_n(&ring->received, __ATOMIC_RELAXED);
+    uint64_t sent = __atomic_load_n(&ring->sent, __ATOMIC_RELAXED);
+    return sent - received <= ring->capacity ? sent - received : ring->capacity;
+}
