@@ -3,7 +3,8 @@
  * timers - prints which clock, timer and interrupt controllers this machine has, and tries them: the
  * clock goes on, the timer's interrupt comes when it should, and so does one that this CPU sends to
  * itself, and one of the serial line. Where somebody else has brought up the timer, all that is his:
- * then it is only printed.
+ * then it is only printed. The lines `figure NAME VALUE` are what an operation costs in ticks, as bench has
+ * them: instructions, in an emulator that counts these.
  */
 #include "apic_timer.h"
 #include "application.h"
@@ -22,6 +23,7 @@ CELL(application, "1.0.0");
 
 APPLICATION(timers);
 
+#define ROUNDS     1000u
 #define LAG_ROUNDS 1000u
 #define SHOT_NS    50000u
 #define LATE_NS    100000000u  /* an emulator may be stopped for so long */
@@ -160,6 +162,53 @@ static enum status try_stop(uint64_t *time)
     return *time ? ERR_FAILED : OK;
 }
 
+/* ---- what it costs ---- */
+
+/* Ticks of ROUNDS rounds; inlined, so that `work` is no call. */
+static inline __attribute__((always_inline)) uint64_t time_rounds(void (*work)(void))
+{
+    uint64_t start = read_tsc();
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        work();
+        COMPILER_BARRIER();
+    }
+    return read_tsc() - start;
+}
+
+static inline void do_nothing(void)
+{
+}
+
+static inline void read_clock(void)
+{
+    uint64_t now = clock_now_ns();
+    __asm__ volatile("" : : "r"(now));
+}
+
+static inline void set_timer(void)
+{
+    apic_timer_set_ns(WAIT_NS);
+}
+
+/* With one decimal, the loop not counted. */
+static void say(const char *name, uint64_t ticks, uint64_t loop)
+{
+    uint64_t tenths = ticks > loop ? (ticks - loop) * 10 / ROUNDS : 0;
+    console_print("figure %s %lu.%lu\n", name, (unsigned long)(tenths / 10),
+                  (unsigned long)(tenths % 10));
+}
+
+static void measure(void)
+{
+    uint64_t loop = time_rounds(do_nothing);
+    say("clock_now", time_rounds(read_clock), loop);
+    say("timer_set", time_rounds(set_timer), loop);
+    apic_timer_stop();
+    say("interrupt_end", time_rounds(local_apic_end_of_interrupt), loop);
+}
+
+/* ---- bringing it up ---- */
+
 static enum status bring_up(unsigned vector)
 {
     pic_disable();
@@ -211,6 +260,7 @@ static enum status bring_up_and_try(void)
         console_print("timers: the clock went back\n");
         return ERR_FAILED;
     }
+    measure();
     return try_all(&time, interrupt_vector(REF(handler)));
 }
 

@@ -17,14 +17,10 @@ CELL(driver, "1.0.0");
 #define NS_PER_S    1000000000ull
 #define HZ_MAX      UINT32_MAX /* its product with 2^32 fits */
 #define COUNT_START UINT32_MAX
+#define READS       4u /* the best of these is a sample: in others something may have come in between */
 
 /* At HZ_MAX it has not reached 0 before this. */
 #define COUNT_NS_MAX NS_PER_S
-
-/* Between the reads of the clock around it, reading the counter should take less than this part of the
- * window; else something came in between. Not for ever: the machine may be slow. */
-#define READ_PART  256u
-#define READ_TRIES 16u
 
 /* The counter, and the time stamp counter in the middle of reading it. */
 struct sample {
@@ -36,18 +32,20 @@ struct apic_timer_scale apic_timer_scale;
 static struct apic_timer_description description;
 static struct sample prepared; /* tsc 0: it was not */
 
-static struct sample take_sample(uint64_t width_max)
+static struct sample take_sample(void)
 {
-    struct sample sample;
-    uint64_t width;
-    unsigned tries = READ_TRIES;
-    do {
+    struct sample best = {0};
+    uint64_t best_width = UINT64_MAX;
+    for (unsigned i = 0; i < READS; i++) {
         uint64_t before = read_tsc();
-        sample.count = local_apic_read(LOCAL_APIC_TIMER_CURRENT);
-        width = read_tsc() - before;
-        sample.tsc = before + width / 2;
-    } while (width > width_max && --tries > 0);
-    return sample;
+        uint32_t count = local_apic_read(LOCAL_APIC_TIMER_CURRENT);
+        uint64_t width = read_tsc() - before;
+        if (width < best_width) {
+            best = (struct sample){.tsc = before + width / 2, .count = count};
+            best_width = width;
+        }
+    }
+    return best;
 }
 
 static void start_counting(void)
@@ -57,11 +55,10 @@ static void start_counting(void)
     local_apic_write(LOCAL_APIC_TIMER_INITIAL, COUNT_START);
 }
 
-/* What a read may take is not known here: the clock does not run. The first is taken as it is. */
 void apic_timer_prepare(void)
 {
     start_counting();
-    prepared = take_sample(UINT64_MAX);
+    prepared = take_sample();
 }
 
 /* 0 when the timer does not count. */
@@ -71,12 +68,12 @@ static uint64_t measure_hz(void)
     struct sample first = prepared;
     if (!first.tsc || clock_ns_of(read_tsc() - first.tsc) > COUNT_NS_MAX) {
         start_counting();
-        first = take_sample(window / READ_PART);
+        first = take_sample();
     }
     while (read_tsc() - first.tsc < window) {
         cpu_relax();
     }
-    struct sample last = take_sample(window / READ_PART);
+    struct sample last = take_sample();
     uint64_t ns = clock_ns_of(last.tsc - first.tsc);
     return last.count ? (uint64_t)(first.count - last.count) * NS_PER_S / ns : 0;
 }
