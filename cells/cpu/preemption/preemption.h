@@ -48,6 +48,11 @@ static inline void preemption_release(void)
     host_hold_point();
 }
 
+static inline bool preemption_release_quietly(void)
+{
+    return --CPU_LOCAL(hold) == 0;
+}
+
 /* Asks for a switch on this CPU, as soon as nobody holds preemption. */
 static inline void preemption_request(void)
 {
@@ -66,11 +71,17 @@ static inline void preemption_hold(void)
     __asm__ volatile("incl %%gs:%c0" : : "i"(CPU_LOCAL_HOLD) : "memory", "cc");
 }
 
-static inline void preemption_release(void)
+/* Ends a hold; true: the caller calls preemption_switch(), as soon as it has nothing to keep. */
+static inline bool preemption_release_quietly(void)
 {
     bool wanted;
     __asm__ volatile("decl %%gs:%c1" : "=@ccz"(wanted) : "i"(CPU_LOCAL_HOLD) : "memory");
-    if (UNLIKELY(wanted)) {
+    return wanted;
+}
+
+static inline void preemption_release(void)
+{
+    if (UNLIKELY(preemption_release_quietly())) {
         preemption_switch();
     }
 }

@@ -7,7 +7,8 @@
  * pages that mapped_pages donates when the supply runs low.
  *
  * Rules: one size for all, a cache line. Blocks are not cleared. Memory that was donated stays here.
- * One CPU, no preemption: docs/locking.md.
+ * Any CPU, any context, no lock: free_stack.h says what that means for a fault. Figures are exact while
+ * nobody else gets or puts.
  */
 #pragma once
 
@@ -17,9 +18,10 @@
 
 /*
  * When fewer are left, mapped_pages donates a page: more than what one operation on frames, pages and
- * page tables can need while it maps that page.
+ * page tables can need while it maps that page (16), on four CPUs at the same moment. Where more of them
+ * meet, some may be told ERR_NO_MEMORY.
  */
-#define DESCRIPTOR_RESERVE 16u
+#define DESCRIPTOR_RESERVE 64u
 
 /* A block of DESCRIPTOR_SIZE bytes, aligned to it, or NULL. O(1). */
 CELL_API MUST_CHECK void *descriptor_pool_get(void);

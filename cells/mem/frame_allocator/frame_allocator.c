@@ -7,14 +7,17 @@
  * The firmware's map may overlap itself and is in no order. So the whole physical address space starts
  * as device frames; what the map mentions is moved to the reserved set; what it calls usable and nobody
  * else needs is moved to RAM. Moving is taking from whatever set has it: each number is in one set only.
+ *
+ * One lock protects the sets. Single frames of RAM go round it (range_cache.h).
  */
 #include "frame_allocator.h"
 #include "boot_info.h"
 #include "descriptor_pool.h"
 #include "range_cache.h"
 #include "range_tree.h"
+#include "spinlock.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
 
 #define FIRST_MEGABYTE 0x100000ull /* firmware data, and where other CPUs start */
 #define ALL_FRAMES     (PHYSICAL_LIMIT >> PAGE_SHIFT)
@@ -31,12 +34,14 @@ struct frames {
 static_assert(sizeof(struct frames) <= DESCRIPTOR_SIZE, "a descriptor");
 static_assert(offsetof(struct frames, node) == 0, "range_cache.h");
 
-static struct range_tree free_frames[FRAME_KIND_COUNT];
 static struct range_cache singles; /* of RAM */
-static struct frames *held;        /* the frames of the nano_core image, in no order */
-static struct frames
-    *tables; /* as many descriptors as frames were taken for tables; which is no matter */
-static uint64_t total_ram;
+static uint64_t total_ram;         /* written at the start only */
+
+static struct spinlock lock = {.name = "frame_allocator"};
+/* by the lock: */
+static struct range_tree free_frames[FRAME_KIND_COUNT];
+static struct frames *held;   /* the frames of the nano_core image, in no order */
+static struct frames *tables; /* one for each frame taken for a table; which is no matter */
 static uint64_t bad_drops;
 
 static struct frames *frames_of(struct range_node *node)
@@ -83,7 +88,7 @@ static struct frames *become_handle(struct range_node *node, enum frame_kind kin
 }
 
 /* Puts one range back into the set of its kind. */
-static void give_range(struct frames *frames)
+static void give_range_locked(struct frames *frames)
 {
     struct range_node *unused[2];
     uint64_t count = frames->node.range.count;
@@ -95,22 +100,23 @@ static void give_range(struct frames *frames)
     put_nodes(unused);
 }
 
-/* Puts the single frames back where they can join others. */
-static void settle(void)
+/* The run alone: it is the front of a free range, so that is one operation. */
+static void give_run_back_locked(void)
 {
-    struct range_node *node;
-    while ((node = range_cache_pop(&singles))) {
-        give_range(frames_of(node));
+    struct range_node *run = range_cache_pop_run_locked(&singles);
+    if (run) {
+        give_range_locked(frames_of(run));
     }
 }
 
-/* The run alone: it is the front of a free range, so that is one operation. */
-static void give_run_back(void)
+/* Puts the single frames back where they can join others. */
+static void settle_locked(void)
 {
-    struct range_node *run = range_cache_pop_run(&singles);
-    if (run) {
-        give_range(frames_of(run));
+    struct range_node *node;
+    while ((node = range_cache_pop(&singles))) {
+        give_range_locked(frames_of(node));
     }
+    give_run_back_locked();
 }
 
 /* ---- the memory map ---- */
@@ -147,7 +153,7 @@ static enum status move_between(enum frame_kind from, unsigned to, struct range 
             frames->next = held;
             held = frames;
         } else {
-            give_range(become_handle(taken, (enum frame_kind)to));
+            give_range_locked(become_handle(taken, (enum frame_kind)to));
         }
         at = part.start + part.count;
     }
@@ -232,12 +238,13 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
     bad_drops = 0;
     held = NULL;
     tables = NULL;
+    GUARD(spinlock, guard, &lock);
     struct frames *all = descriptor_pool_get();
     if (!all) {
         return ERR_NO_MEMORY;
     }
     all->node.range = (struct range){.start = 0, .count = ALL_FRAMES};
-    give_range(become_handle(&all->node, FRAMES_DEVICE));
+    give_range_locked(become_handle(&all->node, FRAMES_DEVICE));
     enum status status = enter_memory(boot);
     if (status == OK) {
         status = reserve_all(boot);
@@ -252,35 +259,79 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
 /* ---- taking ---- */
 
 /* Takes a run, to be cut into single frames. */
-static bool refill_singles(void)
+static bool refill_singles_locked(void)
 {
     struct range_tree *tree = &free_frames[FRAMES_RAM];
-    uint64_t count = range_cache_run_count(tree);
+    uint64_t count = range_cache_run_count_locked(tree);
     struct range_node *spare[2];
     struct range_node *taken;
-    if (singles.run || count == 0 || !get_spares(spare)) {
+    if (range_cache_run_left(&singles) || count == 0 || !get_spares(spare)) {
         return false;
     }
     enum status status = range_tree_take(tree, count, 1, spare, &taken);
     put_nodes(spare);
     if (status == OK) {
-        range_cache_set_run(&singles, &become_handle(taken, FRAMES_RAM)->node);
+        range_cache_set_run_locked(&singles, &become_handle(taken, FRAMES_RAM)->node);
     }
     return status == OK;
+}
+
+/* The last of a run, or the first of the next. */
+static NOINLINE struct range_node *take_single_slowly(void)
+{
+    GUARD(spinlock, guard, &lock);
+    for (;;) { /* again when others were quicker with the whole run */
+        struct range_node *node = range_cache_pop_last_locked(&singles);
+        if (!node) {
+            bool has_run = refill_singles_locked() || range_cache_run_left(&singles) > 1;
+            node = range_cache_take(&singles, descriptor_pool_get, descriptor_pool_put);
+            node = node ? node : range_cache_pop_last_locked(&singles);
+            if (!node && has_run && descriptor_pool_available() > 0) {
+                continue;
+            }
+        }
+        return node;
+    }
 }
 
 static enum status take_single(struct frames **out) OWN_ACQUIRES(**out);
 
 static enum status take_single(struct frames **out)
 {
-    struct range_node *node = range_cache_take(&singles, descriptor_pool_get);
-    if (UNLIKELY(!node) && refill_singles()) {
-        node = range_cache_take(&singles, descriptor_pool_get);
-    }
-    if (!node) {
-        return ERR_NO_MEMORY;
+    struct range_node *node =
+        range_cache_take(&singles, descriptor_pool_get, descriptor_pool_put);
+    if (UNLIKELY(!node)) {
+        node = take_single_slowly();
+        if (!node) {
+            return ERR_NO_MEMORY;
+        }
     }
     FILL(out, become_handle(node, FRAMES_RAM));
+    return OK;
+}
+
+static enum status take_locked(uint64_t count, uint64_t alignment, struct frames **out)
+    OWN_ACQUIRES(**out);
+
+static enum status take_locked(uint64_t count, uint64_t alignment, struct frames **out)
+{
+    struct range_node *spare[2];
+    struct range_node *taken;
+    if (!get_spares(spare)) {
+        return ERR_NO_MEMORY;
+    }
+    give_run_back_locked();
+    struct range_tree *tree = &free_frames[FRAMES_RAM];
+    enum status status = range_tree_take(tree, count, alignment, spare, &taken);
+    if (status == ERR_NOT_FOUND && range_cache_count(&singles) > 0) {
+        settle_locked();
+        status = range_tree_take(tree, count, alignment, spare, &taken);
+    }
+    put_nodes(spare);
+    if (status != OK) {
+        return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
+    }
+    FILL(out, become_handle(taken, FRAMES_RAM));
     return OK;
 }
 
@@ -289,17 +340,24 @@ enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct fram
     if (LIKELY(count == 1 && alignment == 1)) {
         return take_single(out);
     }
+    GUARD(spinlock, guard, &lock);
+    return take_locked(count, alignment, out);
+}
+
+static enum status take_top_locked(uint64_t count, struct frames **out) OWN_ACQUIRES(**out);
+
+static enum status take_top_locked(uint64_t count, struct frames **out)
+{
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
-    give_run_back();
     struct range_tree *tree = &free_frames[FRAMES_RAM];
-    enum status status = range_tree_take(tree, count, alignment, spare, &taken);
-    if (status == ERR_NOT_FOUND && singles.count > 0) {
-        settle();
-        status = range_tree_take(tree, count, alignment, spare, &taken);
+    enum status status = range_tree_take_top(tree, count, spare, &taken);
+    if (status == ERR_NOT_FOUND && range_cache_count(&singles) > 0) {
+        settle_locked();
+        status = range_tree_take_top(tree, count, spare, &taken);
     }
     put_nodes(spare);
     if (status != OK) {
@@ -311,30 +369,16 @@ enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct fram
 
 enum status frame_allocator_take_top(uint64_t count, struct frames **out)
 {
-    struct range_node *spare[2];
-    struct range_node *taken;
-    if (!get_spares(spare)) {
-        return ERR_NO_MEMORY;
-    }
-    struct range_tree *tree = &free_frames[FRAMES_RAM];
-    enum status status = range_tree_take_top(tree, count, spare, &taken);
-    if (status == ERR_NOT_FOUND && singles.count > 0) {
-        settle();
-        status = range_tree_take_top(tree, count, spare, &taken);
-    }
-    put_nodes(spare);
-    if (status != OK) {
-        return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
-    }
-    FILL(out, become_handle(taken, FRAMES_RAM));
-    return OK;
+    GUARD(spinlock, guard, &lock);
+    return take_top_locked(count, out);
 }
 
 /* The handle ends here: what is kept of it is its descriptor. */
 enum status frame_allocator_take_table(paddr_t *out_frame)
 {
+    GUARD(spinlock, guard, &lock);
     struct frames *frames = NULL;
-    enum status status = frame_allocator_take_top(1, &frames);
+    enum status status = take_top_locked(1, &frames);
     if (status != OK) {
         return status;
     }
@@ -347,6 +391,7 @@ enum status frame_allocator_take_table(paddr_t *out_frame)
 
 void frame_allocator_give_table(paddr_t frame)
 {
+    GUARD(spinlock, guard, &lock);
     struct frames *frames = tables;
     if (!frames) {
         bad_drops++;
@@ -355,7 +400,7 @@ void frame_allocator_give_table(paddr_t frame)
     tables = frames->next;
     frames->next = NULL;
     frames->node.range = (struct range){.start = frame >> PAGE_SHIFT, .count = 1};
-    give_range(frames);
+    give_range_locked(frames);
 }
 
 /* Unchecked: the handle is filled by its end. */
@@ -365,19 +410,20 @@ OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames
     if (count == 0) {
         return ERR_INVALID_ARGUMENT;
     }
-    give_run_back();
+    OWNED(frames, all);
+    GUARD(spinlock, guard, &lock); /* let go before `all` is, which takes it to give back */
+    give_run_back_locked();
     if (count > tree->total) {
-        settle();
+        settle_locked();
     }
     if (count > tree->total) {
         return ERR_NO_MEMORY;
     }
-    OWNED(frames, all);
     struct frames **end = SLOT(all);
     while (count > 0) {
         uint64_t longest = tree->root->largest; /* not empty: `count` are left in it */
         uint64_t part = count < longest ? count : longest;
-        enum status status = frame_allocator_take(part, 1, end);
+        enum status status = take_locked(part, 1, end);
         if (status != OK) {
             return status;
         }
@@ -411,6 +457,7 @@ enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames
     if (count == 0 || wanted.start >= ALL_FRAMES || count > ALL_FRAMES - wanted.start) {
         return ERR_OUT_OF_BOUNDS;
     }
+    GUARD(spinlock, guard, &lock);
     struct range_node *spare[2];
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
@@ -418,8 +465,8 @@ enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames
     struct range_node *taken;
     enum frame_kind kind;
     enum status status = take_wanted(wanted, spare, &taken, &kind);
-    if (status == ERR_NOT_FOUND && singles.count > 0) {
-        settle();
+    if (status == ERR_NOT_FOUND && range_cache_count(&singles) > 0) {
+        settle_locked();
         status = take_wanted(wanted, spare, &taken, &kind);
     }
     put_nodes(spare);
@@ -428,6 +475,12 @@ enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames
     }
     FILL(out, become_handle(taken, kind));
     return OK;
+}
+
+static NOINLINE void give_range(struct frames *frames)
+{
+    GUARD(spinlock, guard, &lock);
+    give_range_locked(frames);
 }
 
 /* Range by range: at every step the handle owns exactly what was not given back yet. */
@@ -559,16 +612,19 @@ enum status frames_merge(struct frames *frames, struct frames **rest)
 
 void frame_allocator_settle(void)
 {
-    while (singles.top) {
-        give_range(frames_of(range_cache_pop(&singles)));
+    GUARD(spinlock, guard, &lock);
+    struct range_node *node;
+    while ((node = range_cache_pop(&singles))) {
+        give_range_locked(frames_of(node));
     }
 }
 
 struct frame_statistics frame_allocator_statistics(void)
 {
+    GUARD(spinlock, guard, &lock);
     return (struct frame_statistics){
         .total = total_ram,
-        .free = free_frames[FRAMES_RAM].total + singles.count,
+        .free = free_frames[FRAMES_RAM].total + range_cache_count(&singles),
         .ranges = free_frames[FRAMES_RAM].ranges + range_cache_ranges(&singles),
         .bad_drops = bad_drops,
     };

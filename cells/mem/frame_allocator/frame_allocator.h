@@ -11,7 +11,8 @@
  * address: what firmware reserved and the modules as FRAMES_RESERVED, what no memory map mentions as
  * FRAMES_DEVICE. FRAMES_RAM that comes from here is *stale*: it may hold what its last owner left, and
  * mapped_pages clears it before anybody can see it. Taking and giving back are O(log n) in the number of
- * free ranges for each range; no heap is needed. One CPU, no preemption: docs/locking.md.
+ * free ranges for each range; no heap is needed. Any CPU, also with preemption
+ * held; not in interrupt handlers. Single frames that come back and go out again take no lock.
  */
 #pragma once
 

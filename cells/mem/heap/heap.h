@@ -23,7 +23,9 @@
  *
  * Rules: blocks are aligned to HEAP_ALIGNMENT, are not cleared, and belong to the caller until they
  * are freed. Who gets NULL has lost nothing. Memory without blocks goes back to the system, but for
- * a few slabs. Not in exceptions. One CPU, no preemption: docs/locking.md.
+ * a few slabs; each CPU keeps up to 14 free blocks of each size at hand. Any CPU, also with preemption
+ * held; not in exceptions and interrupt handlers, nor with interrupts off (page_table.h). A fault inside
+ * of one of these functions loses the block that was on its way, at most.
  */
 #pragma once
 
@@ -51,6 +53,10 @@ MUST_CHECK CELL_API void *heap_allocate_zeroed(size_t bytes);
 /* NULL is no error. */
 CELL_API void heap_free(void *block);
 
+/*
+ * This CPU gives back what it keeps at hand first, so the figures are exact where no other CPU uses the
+ * heap meanwhile.
+ */
 CELL_API struct heap_statistics heap_statistics(void);
 
 /*

@@ -20,8 +20,9 @@
 #include "heap.h"
 #include "logger.h"
 #include "mapped_pages.h"
+#include "spinlock.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
 
 #define RED_BYTES        64u
 #define RED              0xfau
@@ -29,6 +30,8 @@ CELL(library, "1.0.0");
 #define POISON           0xdfu
 #define QUARANTINE_COUNT 256u
 #define QUARANTINE_BYTES (4u << 20) /* of blocks; larger ones are not kept */
+
+static struct spinlock lock = {.name = "heap"}; /* protects everything here */
 
 static struct block_table blocks; /* in use and in quarantine; the note is who allocated */
 static struct {
@@ -96,6 +99,7 @@ static bool check_block(struct block *block)
 
 uint64_t heap_check(void)
 {
+    GUARD(spinlock, guard, &lock);
     uint64_t count = 0;
     for (const struct block *block = block_table_next(&blocks, NULL); block;
          block = block_table_next(&blocks, block)) {
@@ -176,6 +180,7 @@ static uintptr_t allocate(size_t bytes, uintptr_t caller)
 
 static void *allocate_and_count(size_t bytes, void *caller)
 {
+    GUARD(spinlock, guard, &lock);
     uintptr_t address = allocate(bytes, (uintptr_t)caller);
     if (!address && quarantine.bytes) {
         while (quarantine.bytes) {
@@ -215,6 +220,7 @@ void heap_free(void *address)
     if (!address) {
         return;
     }
+    GUARD(spinlock, guard, &lock);
     struct block *block = block_table_find(&blocks, (uintptr_t)address);
     if (!block || block->note & NOTE_FREED) {
         complain(address, __builtin_return_address(0), block);
@@ -230,6 +236,7 @@ void heap_free(void *address)
 
 struct heap_statistics heap_statistics(void)
 {
+    GUARD(spinlock, guard, &lock);
     struct heap_statistics now = statistics;
     now.bytes_metadata = block_table_bytes(&blocks);
     return now;

@@ -7,7 +7,7 @@
  * The list of free blocks is an array of 16-bit links, one for each granule of the slab. A link is
  * the number of the granule where the next free block starts, doubled: its place in the array; 0 is
  * the end. Where an allocated block starts the high byte of the link is ALLOCATED, which is more than
- * that of any other link; the others are stale. So writing to a freed block changes nothing here, and
+ * that of any other link; in a magazine it is 0; the others are stale. So writing to a freed block changes nothing here, and
  * freeing twice, or from a multiple of 8 inside of a block, is seen: such a multiple, where it is none
  * of 16, leads to the low byte of a link, which is even.
  *
@@ -20,10 +20,12 @@
 #include "heap_slabs.h"
 #include "logger.h"
 #include "mapped_pages.h"
+#include "spinlock.h"
 
-CELL(library, "2.0.0");
+CELL(library, "2.1.0");
 
-#define ALLOCATED 0xffu
+#define ALLOCATED       0xffu /* atomic: of two who free a block at once, one is told */
+#define ALLOCATED_LARGE 0xfdu /* has pages of its own */
 
 /* The record of a slab. */
 struct slab {
@@ -53,7 +55,7 @@ static_assert(sizeof(struct front) <= SLAB_FIRST, "blocks follow");
 struct size_class {
     struct slab *first; /* never NULL: at the end, &nothing */
     struct slab *last;
-    uint64_t allocations;
+    uint64_t allocations; /* that no magazine has answered */
     uint32_t full_count;
     bool has_pinned;
 };
@@ -68,6 +70,9 @@ static struct slab *spares;  /* through next */
 static struct slab *records; /* without a slab, through next */
 static unsigned spare_count;
 static struct heap_statistics statistics; /* what is not summed up from the slabs */
+
+static struct spinlock lock = {.name = "heap"}; /* protects all of the above */
+static struct magazines magazines;              /* each CPU its own */
 
 typedef uint16_t __attribute__((may_alias)) link_t;
 
@@ -281,45 +286,124 @@ NOINLINE static void leave(struct slab *slab)
 
 /* ---- blocks ---- */
 
+static inline uint8_t *mark_of(struct slab *slab, void *block)
+{
+    return &slab->links[(uintptr_t)block % SLAB_SIZE / 8 + 1];
+}
+
+/* False for what is not an allocated block of this kind. From here on nobody else frees it. */
+static inline bool claim(struct slab *slab, void *block, uint8_t kind)
+{
+    uint8_t expected = kind;
+    return __atomic_compare_exchange_n(mark_of(slab, block), &expected, 0, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
 static void *allocate_large(size_t bytes)
 {
     struct slab *slab = bytes > SIZE_MAX - SLAB_FIRST ? NULL : map_slab(bytes + SLAB_FIRST);
-    statistics.allocations++;
     if (!slab) {
-        statistics.failures++;
         return NULL;
     }
     slab->class = HEAP_CLASS_LARGE;
     slab->countdown = 1;
-    slab->links[SLAB_FIRST / 8 + 1] = ALLOCATED;
+    slab->links[SLAB_FIRST / 8 + 1] = ALLOCATED_LARGE;
     statistics.blocks_in_use++;
     statistics.bytes_in_use += mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
     return (char *)mapped_pages_start(STORED(slab->memory)) + SLAB_FIRST;
 }
 
-/* Takes the first block of `slab`, which has one. */
-static inline void *take_block(struct size_class *class, struct slab *slab)
+/* Takes the first block of `slab`, which has one; it does not count as allocated yet. */
+static inline void *take_block(struct slab *slab)
 {
     uintptr_t place = slab->free;
     slab->free = *link_at(slab, place);
-    slab->links[place + 1] = ALLOCATED;
+    *link_at(slab, place) = 0;
     slab->countdown++;
-    class->allocations++;
     return (void *)(slab->start + 8 * place);
+}
+
+/* One that has been claimed, or was in a magazine. */
+static void give_block(void *block)
+{
+    struct front *front = front_of(block);
+    struct slab *slab = front->slab;
+    uintptr_t place = ((uintptr_t)block - (uintptr_t)front) / 8;
+    *link_at(slab, place) = slab->free;
+    slab->free = (uint16_t)place;
+    if (--slab->countdown == 0) {
+        leave(slab);
+    }
+}
+
+/*
+ * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
+ * mapped for these.
+ */
+static void *take_several(unsigned number)
+{
+    struct magazine *magazine = magazine_of(&magazines, number);
+    if (!refill(number)) {
+        return NULL;
+    }
+    struct size_class *class = &classes[number];
+    void *first = take_block(class->first);
+    void *blocks[MAGAZINE_HALF];
+    unsigned count = 0;
+    while (count < MAGAZINE_HALF && class->first->free) {
+        blocks[count++] = take_block(class->first);
+    }
+    while (count > 0) { /* it was empty, or its blocks have been given back */
+        (void)magazine_push(magazine, blocks[--count]);
+    }
+    class->allocations++;
+    return first;
+}
+
+/* Gives the older half of a magazine back, or all of it. */
+static void empty_magazine(struct magazine *magazine, uint64_t count)
+{
+    uint64_t left = magazine->count - count;
+    for (uint64_t i = 0; i < count; i++) {
+        give_block(magazine->blocks[i]);
+    }
+    memmove(magazine->blocks, magazine->blocks + count, left * sizeof(void *));
+    magazine->count = left;
+}
+
+static void empty_magazines_of_this_cpu(void)
+{
+    for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
+        struct magazine *magazine = magazine_of(&magazines, i);
+        empty_magazine(magazine, magazine->count);
+    }
 }
 
 NOINLINE static void *allocate_slowly(size_t bytes)
 {
-    if (bytes > HEAP_SMALL_MAX) {
-        return allocate_large(bytes);
+    GUARD(spinlock, guard, &lock);
+    bool is_large = bytes > HEAP_SMALL_MAX;
+    unsigned number = is_large ? 0 : heap_class_of[(bytes + GRANULE - 1) / GRANULE];
+    void *block = is_large ? allocate_large(bytes) : take_several(number);
+    if (UNLIKELY(!block)) {
+        empty_magazines_of_this_cpu();
+        block = is_large ? allocate_large(bytes) : take_several(number);
     }
-    unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
-    if (!refill(number)) {
+    if (!block || is_large) {
         statistics.allocations++;
-        statistics.failures++;
-        return NULL;
+        statistics.failures += !block;
+    } else {
+        __atomic_store_n(mark_of(front_of(block)->slab, block), ALLOCATED, __ATOMIC_RELEASE);
     }
-    return take_block(&classes[number], classes[number].first);
+    return block;
+}
+
+/* What the fast path ends in, with its hold. */
+NOINLINE static void *allocate_and_release(size_t bytes)
+{
+    void *block = allocate_slowly(bytes);
+    preemption_release();
+    return block;
 }
 
 void *heap_allocate(size_t bytes)
@@ -327,9 +411,14 @@ void *heap_allocate(size_t bytes)
     if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
         return allocate_slowly(bytes);
     }
-    struct size_class *class = &classes[heap_class_of[(bytes + GRANULE - 1) / GRANULE]];
-    struct slab *slab = class->first;
-    return LIKELY(slab->free) ? take_block(class, slab) : allocate_slowly(bytes);
+    unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
+    preemption_hold();
+    void *block = magazine_pop(magazine_of(&magazines, number));
+    if (UNLIKELY(!block)) {
+        return allocate_and_release(bytes);
+    }
+    __atomic_store_n(mark_of(front_of(block)->slab, block), ALLOCATED, __ATOMIC_RELEASE);
+    return LIKELY(!preemption_release_quietly()) ? block : magazine_switch(block);
 }
 
 void *heap_allocate_zeroed(size_t bytes)
@@ -338,35 +427,64 @@ void *heap_allocate_zeroed(size_t bytes)
     return block ? memset(block, 0, bytes) : NULL;
 }
 
-NOINLINE static void complain(const void *block, const void *caller)
-{
-    statistics.bad_frees++;
-    log_error("%p freed %p, which is not an allocated block", caller, block);
-}
-
-void heap_free(void *block)
+/* What is not an allocated block of a slab. */
+NOINLINE static void free_other(void *block, const void *caller)
 {
     if (!block) {
         return;
     }
-    struct front *front = front_of(block);
-    struct slab *slab = front->slab;
-    uintptr_t place = ((uintptr_t)block - (uintptr_t)front) / 8;
-    if (UNLIKELY(slab->links[place + 1] != ALLOCATED)) {
-        complain(block, __builtin_return_address(0));
+    GUARD(spinlock, guard, &lock);
+    if (claim(front_of(block)->slab, block, ALLOCATED_LARGE)) {
+        give_block(block);
         return;
     }
-    *link_at(slab, place) = slab->free;
-    slab->free = (uint16_t)place;
-    if (UNLIKELY(--slab->countdown == 0)) {
-        leave(slab);
+    statistics.bad_frees++;
+    log_error("%p freed %p, which is not an allocated block", caller, block);
+}
+
+/* One for a magazine that is full. It has been claimed. */
+NOINLINE static void free_slowly(void *block)
+{
+    GUARD(spinlock, guard, &lock);
+    struct magazine *magazine = magazine_of(&magazines, front_of(block)->slab->class);
+    if (!magazine_push(magazine, block)) {
+        empty_magazine(magazine, MAGAZINE_HALF);
+        (void)magazine_push(magazine, block);
     }
+}
+
+/* What the fast path ends in, with its hold. */
+NOINLINE static void free_and_release(void *block)
+{
+    free_slowly(block);
+    preemption_release();
+}
+
+void heap_free(void *block)
+{
+    if (UNLIKELY(!block)) {
+        return;
+    }
+    struct slab *slab = front_of(block)->slab;
+    if (UNLIKELY(!claim(slab, block, ALLOCATED))) {
+        free_other(block, __builtin_return_address(0));
+        return;
+    }
+    unsigned number = slab->class; /* it stays while a block is allocated */
+    preemption_hold();
+    if (UNLIKELY(!magazine_push(magazine_of(&magazines, number), block))) {
+        free_and_release(block);
+        return;
+    }
+    preemption_release();
 }
 
 /* ---- statistics ---- */
 
 struct heap_statistics heap_statistics(void)
 {
+    GUARD(spinlock, guard, &lock);
+    empty_magazines_of_this_cpu();
     struct heap_statistics sum = statistics;
     for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
         const struct size_class *class = &classes[i];
@@ -374,7 +492,11 @@ struct heap_statistics heap_statistics(void)
         for (const struct slab *slab = class->first; slab != &nothing; slab = slab->next) {
             blocks += slab->countdown - slab->is_pinned;
         }
-        sum.allocations += class->allocations;
+        uint64_t at_hand;
+        uint64_t answered;
+        magazines_sum(&magazines, i, &at_hand, &answered);
+        blocks -= at_hand;
+        sum.allocations += class->allocations + answered;
         sum.blocks_in_use += blocks;
         sum.bytes_in_use += blocks * heap_class_sizes[i];
     }

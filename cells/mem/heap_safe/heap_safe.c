@@ -9,7 +9,7 @@
  *
  * A record is an array of 16-bit links, one for each granule of its slab. The first 32 granules of a
  * slab are not used, and in place of their links the record has the slab's head. The link of a
- * granule where a block starts is ALLOCATED, or leads to the next free block; a link is the offset
+ * granule where a block starts is ALLOCATED, 0 in a magazine, or leads to the next free block; a link is the offset
  * in the record of the other link, so 0, where the head is, stands for none. The link of any other
  * granule is stale, but never ALLOCATED: all links of a class are before a slab changes its class.
  *
@@ -32,15 +32,16 @@
 #include "heap_slabs.h"
 #include "logger.h"
 #include "mapped_pages.h"
+#include "spinlock.h"
 
-CELL(library, "2.0.0");
+CELL(library, "2.1.0");
 
 /* 64 GiB of small blocks: a number of pages, none of which is mapped before it is needed. */
 #define SLABS_MAX (1ull << 22)
 
 #define RECORD_SIZE      2048u
 #define RECORDS_PER_PAGE (PAGE_SIZE / RECORD_SIZE)
-#define ALLOCATED        0xfff1u /* a link; offsets of links end at RECORD_SIZE */
+#define ALLOCATED        0xfff1u /* a link; offsets of links end at RECORD_SIZE. Atomic */
 
 /* Read where a pointer leads, which may be between two links. */
 typedef uint16_t __attribute__((aligned(1), may_alias)) link_t;
@@ -73,7 +74,7 @@ struct parts {
 
 struct size_class {
     struct slab *first; /* never NULL: &nothing if there is none */
-    uint64_t allocations;
+    uint64_t allocations; /* that no magazine has answered */
     uint64_t full_count;
     uint32_t last;
     bool has_pinned;
@@ -105,6 +106,9 @@ static struct size_class classes[HEAP_CLASS_COUNT] = {
 };
 static struct block_table large_blocks;
 static struct heap_statistics statistics; /* what is not summed up from the slabs */
+
+static struct spinlock lock = {.name = "heap"}; /* protects all of the above */
+static struct magazines magazines;              /* each CPU its own */
 
 /* ---- names ---- */
 
@@ -230,7 +234,7 @@ static enum status extend_range(void)
     struct slab *slab = slab_at(range.count++);
     slab->next = range.vacant;
     range.vacant = name_of(slab);
-    range.links_size = range.count * RECORD_SIZE;
+    __atomic_store_n(&range.links_size, range.count * RECORD_SIZE, __ATOMIC_RELEASE);
     return OK;
 }
 
@@ -425,27 +429,100 @@ static bool free_large(void *address)
 
 /* ---- blocks ---- */
 
-/* Takes the first block of `slab`, which has one. */
-static inline void *take_block(struct size_class *class, struct slab *slab)
+/* Takes the first block of `slab`, which has one; it does not count as allocated yet. */
+static inline void *take_block(struct slab *slab)
 {
     link_t *link = (link_t *)((char *)slab + slab->free);
     slab->free = *link;
-    *link = ALLOCATED;
+    *link = 0;
     slab->countdown++;
-    class->allocations++;
     return (void *)(8 * (uintptr_t)link + range.bias);
+}
+
+static inline link_t *link_of(const void *block)
+{
+    return (link_t *)(range.links + ((uintptr_t)block - range.start) / 8);
+}
+
+/* One that has been claimed, or was in a magazine. */
+static void give_block(void *block)
+{
+    link_t *link = link_of(block);
+    struct slab *slab = (struct slab *)((uintptr_t)link & ~(uintptr_t)(RECORD_SIZE - 1));
+    *link = slab->free;
+    slab->free = (uint16_t)((uintptr_t)link - (uintptr_t)slab);
+    if (--slab->countdown == 0) {
+        leave(slab);
+    }
+}
+
+/*
+ * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
+ * mapped for these.
+ */
+static void *take_several(unsigned number)
+{
+    struct magazine *magazine = magazine_of(&magazines, number);
+    if (!refill(number)) {
+        return NULL;
+    }
+    struct size_class *class = &classes[number];
+    void *first = take_block(class->first);
+    void *blocks[MAGAZINE_HALF];
+    unsigned count = 0;
+    while (count < MAGAZINE_HALF && class->first->free) {
+        blocks[count++] = take_block(class->first);
+    }
+    while (count > 0) { /* it was empty, or its blocks have been given back */
+        (void)magazine_push(magazine, blocks[--count]);
+    }
+    class->allocations++;
+    return first;
+}
+
+/* Gives the older half of a magazine back, or all of it. */
+static void empty_magazine(struct magazine *magazine, uint64_t count)
+{
+    uint64_t left = magazine->count - count;
+    for (uint64_t i = 0; i < count; i++) {
+        give_block(magazine->blocks[i]);
+    }
+    memmove(magazine->blocks, magazine->blocks + count, left * sizeof(void *));
+    magazine->count = left;
+}
+
+static void empty_magazines_of_this_cpu(void)
+{
+    for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
+        struct magazine *magazine = magazine_of(&magazines, i);
+        empty_magazine(magazine, magazine->count);
+    }
 }
 
 NOINLINE static void *allocate_slowly(size_t bytes)
 {
+    GUARD(spinlock, guard, &lock);
     bool is_large = bytes > HEAP_SMALL_MAX;
     unsigned number = is_large ? 0 : heap_class_of[(bytes + GRANULE - 1) / GRANULE];
-    if (!is_large && refill(number)) {
-        return take_block(&classes[number], classes[number].first);
+    void *block = is_large ? allocate_large(bytes) : take_several(number);
+    if (UNLIKELY(!block)) {
+        empty_magazines_of_this_cpu();
+        block = is_large ? allocate_large(bytes) : take_several(number);
     }
-    void *block = is_large ? allocate_large(bytes) : NULL;
-    statistics.allocations++;
-    statistics.failures += !block;
+    if (!block || is_large) {
+        statistics.allocations++;
+        statistics.failures += !block;
+    } else {
+        __atomic_store_n(link_of(block), ALLOCATED, __ATOMIC_RELEASE);
+    }
+    return block;
+}
+
+/* What the fast path ends in, with its hold. */
+NOINLINE static void *allocate_and_release(size_t bytes)
+{
+    void *block = allocate_slowly(bytes);
+    preemption_release();
     return block;
 }
 
@@ -454,9 +531,14 @@ void *heap_allocate(size_t bytes)
     if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
         return allocate_slowly(bytes);
     }
-    struct size_class *class = &classes[heap_class_of[(bytes + GRANULE - 1) / GRANULE]];
-    struct slab *slab = class->first;
-    return LIKELY(slab->free) ? take_block(class, slab) : allocate_slowly(bytes);
+    unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
+    preemption_hold();
+    void *block = magazine_pop(magazine_of(&magazines, number));
+    if (UNLIKELY(!block)) {
+        return allocate_and_release(bytes);
+    }
+    __atomic_store_n(link_of(block), ALLOCATED, __ATOMIC_RELEASE);
+    return LIKELY(!preemption_release_quietly()) ? block : magazine_switch(block);
 }
 
 void *heap_allocate_zeroed(size_t bytes)
@@ -468,38 +550,72 @@ void *heap_allocate_zeroed(size_t bytes)
 /* What is not an allocated block of a slab. */
 NOINLINE static void free_other(void *block, const void *caller)
 {
-    if (!block || free_large(block)) {
+    if (!block) {
         return;
     }
-    statistics.bad_frees++;
-    log_error("%p freed %p, which is not an allocated block", caller, block);
+    GUARD(spinlock, guard, &lock);
+    if (!free_large(block)) {
+        statistics.bad_frees++;
+        log_error("%p freed %p, which is not an allocated block", caller, block);
+    }
+}
+
+/* One for a magazine that is full. It has been claimed. */
+NOINLINE static void free_slowly(void *block, unsigned number)
+{
+    GUARD(spinlock, guard, &lock);
+    struct magazine *magazine = magazine_of(&magazines, number);
+    if (!magazine_push(magazine, block)) {
+        empty_magazine(magazine, MAGAZINE_HALF);
+        (void)magazine_push(magazine, block);
+    }
+}
+
+/* Only what reads ALLOCATED is exchanged: links that are none may lie across cache lines. */
+static inline bool claim(link_t *link)
+{
+    uint16_t expected = ALLOCATED;
+    return *(volatile link_t *)link == ALLOCATED &&
+           __atomic_compare_exchange_n((uint16_t *)link, &expected, 0, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
+/* What the fast path ends in, with its hold. */
+NOINLINE static void free_and_release(void *block, unsigned number)
+{
+    free_slowly(block, number);
+    preemption_release();
 }
 
 void heap_free(void *block)
 {
     uint64_t offset = (uintptr_t)block - range.start;
     uint64_t place = offset >> 3 | offset << 61;
-    if (UNLIKELY(place >= range.links_size)) {
+    if (UNLIKELY(place >= __atomic_load_n(&range.links_size, __ATOMIC_RELAXED))) {
         free_other(block, __builtin_return_address(0));
         return;
     }
     link_t *link = (link_t *)(range.links + place);
-    if (UNLIKELY(*link != ALLOCATED)) {
+    if (UNLIKELY(!claim(link))) {
         free_other(block, __builtin_return_address(0));
         return;
     }
-    struct slab *slab = (struct slab *)((uintptr_t)link & ~(uintptr_t)(RECORD_SIZE - 1));
-    *link = slab->free;
-    slab->free = (uint16_t)((uintptr_t)link - (uintptr_t)slab);
-    if (UNLIKELY(--slab->countdown == 0)) {
-        leave(slab);
+    const struct slab *slab = (struct slab *)((uintptr_t)link & ~(uintptr_t)(RECORD_SIZE - 1));
+    unsigned number = slab->class; /* it stays while a block is allocated */
+    preemption_hold();
+    if (UNLIKELY(!magazine_push(magazine_of(&magazines, number), block))) {
+        free_and_release(block, number);
+        return;
     }
+    preemption_release();
 }
 
 /* ---- statistics ---- */
 
 struct heap_statistics heap_statistics(void)
 {
+    GUARD(spinlock, guard, &lock);
+    empty_magazines_of_this_cpu();
     struct heap_statistics sum = statistics;
     sum.bytes_metadata += block_table_bytes(&large_blocks);
     for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
@@ -508,7 +624,11 @@ struct heap_statistics heap_statistics(void)
         for (const struct slab *slab = class->first; slab != &nothing; slab = named(slab->next)) {
             blocks += slab->countdown - slab->is_pinned;
         }
-        sum.allocations += class->allocations;
+        uint64_t at_hand;
+        uint64_t answered;
+        magazines_sum(&magazines, i, &at_hand, &answered);
+        blocks -= at_hand;
+        sum.allocations += class->allocations + answered;
         sum.blocks_in_use += blocks;
         sum.bytes_in_use += blocks * heap_class_sizes[i];
     }

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap_slabs.h - what the slab heaps have in common: sizes.
+ * heap_slabs.h - what the slab heaps have in common: sizes, and what each CPU keeps at hand.
  *
  * Why: heaps that differ in safety only can be compared only when all else is equal.
  *
  * Rules: for implementations of heap.h. A *slab* is SLAB_SIZE bytes, aligned to that, and holds
  * blocks of one *class*, from SLAB_FIRST on. A *granule* is 16 bytes: all sizes are multiples.
+ *
+ * Slabs are protected by one lock. In front of them each CPU has a *magazine* of free blocks for each
+ * class, which it uses with preemption held and nobody else touches; one that is empty or full is
+ * refilled, or half emptied, under the lock. To the slabs these blocks are in use.
  */
 #pragma once
 
 #include "frame_allocator.h"
 #include "memory.h"
+#include "preemption.h"
 
 #define SLAB_SIZE     16384u
 #define SLAB_PAGES    (SLAB_SIZE / PAGE_SIZE)
@@ -58,6 +63,82 @@ UNUSED static const uint16_t heap_class_sizes[HEAP_CLASS_COUNT] = {
 static inline unsigned heap_class_capacity(unsigned class)
 {
     return (SLAB_SIZE - SLAB_FIRST) / heap_class_sizes[class];
+}
+
+/* ---- magazines ---- */
+
+#define MAGAZINE_SIZE 14u /* with its counters two cache lines */
+#define MAGAZINE_HALF (MAGAZINE_SIZE / 2)
+
+struct magazine {
+    uint64_t count;
+    uint64_t allocations; /* answered from here */
+    void *blocks[MAGAZINE_SIZE];
+};
+static_assert(sizeof(struct magazine) == 128, "found by a shift");
+
+/* All that a heap has of them. */
+struct magazines {
+    struct magazine of[CPU_LIMIT][32]; /* by class: 25 are used, 32 are found by a shift */
+};
+static_assert(HEAP_CLASS_COUNT <= 32, "fits");
+
+/* Preemption is held, and as long as it is. */
+static inline struct magazine *magazine_of(struct magazines *magazines, unsigned class)
+{
+    struct magazine *magazine = &magazines->of[CPU_LOCAL(index)][class];
+    __asm__("" : "+r"(magazine)); /* one sum, not one for each field */
+    return magazine;
+}
+
+/* NULL when it is empty. */
+static inline void *magazine_pop(struct magazine *magazine)
+{
+    uint64_t count = magazine->count;
+    if (UNLIKELY(count == 0)) {
+        return NULL;
+    }
+    void *block = magazine->blocks[count - 1];
+    magazine->allocations++;
+    COMPILER_BARRIER();
+    magazine->count = count - 1; /* the commit */
+    if (!block) {
+        __builtin_unreachable();
+    }
+    return block;
+}
+
+/* Puts a block there, unless it is full. */
+static inline bool magazine_push(struct magazine *magazine, void *block)
+{
+    uint64_t count = magazine->count;
+    if (UNLIKELY(count == MAGAZINE_SIZE)) {
+        return false;
+    }
+    magazine->blocks[count] = block;
+    COMPILER_BARRIER();
+    magazine->count = count + 1; /* the commit */
+    return true;
+}
+
+/* The end of a hold in the fast paths, which then need no frame: returns `block`. */
+static NOINLINE UNUSED void *magazine_switch(void *block)
+{
+    preemption_switch();
+    return block;
+}
+
+/* What all CPUs have of a class; exact while they do nothing. */
+UNUSED static void magazines_sum(const struct magazines *magazines, unsigned class,
+                                 uint64_t *out_blocks, uint64_t *out_allocations)
+{
+    *out_blocks = 0;
+    *out_allocations = 0;
+    for (unsigned cpu = 0; cpu < CPU_LIMIT; cpu++) {
+        const struct magazine *magazine = &magazines->of[cpu][class];
+        *out_blocks += __atomic_load_n(&magazine->count, __ATOMIC_RELAXED);
+        *out_allocations += __atomic_load_n(&magazine->allocations, __ATOMIC_RELAXED);
+    }
 }
 
 /* Frames in one range, so that their handle is one descriptor; in several where there is none. */

@@ -18,8 +18,9 @@
 #include "heap.h"
 #include "heap_slabs.h"
 #include "mapped_pages.h"
+#include "spinlock.h"
 
-CELL(library, "2.0.0");
+CELL(library, "2.1.0");
 
 struct slab {
     void *free; /* a list through the first words of the blocks */
@@ -38,7 +39,7 @@ static_assert(sizeof(struct slab) <= SLAB_FIRST, "blocks follow");
 struct size_class {
     struct slab *first; /* never NULL: at the end, &nothing */
     struct slab *last;
-    uint64_t allocations;
+    uint64_t allocations; /* that no magazine has answered */
     uint32_t full_count;
     bool has_pinned;
 };
@@ -52,6 +53,9 @@ static struct size_class classes[HEAP_CLASS_COUNT] = {
 static struct slab *spares; /* through next */
 static unsigned spare_count;
 static struct heap_statistics statistics; /* what is not summed up from the slabs */
+
+static struct spinlock lock = {.name = "heap"}; /* protects all of the above */
+static struct magazines magazines;              /* each CPU its own */
 
 static struct slab *slab_of(void *block)
 {
@@ -234,9 +238,7 @@ NOINLINE static void leave(struct slab *slab)
 static void *allocate_large(size_t bytes)
 {
     struct slab *slab = bytes > SIZE_MAX - SLAB_FIRST ? NULL : map_slab(bytes + SLAB_FIRST);
-    statistics.allocations++;
     if (!slab) {
-        statistics.failures++;
         return NULL;
     }
     slab->class = HEAP_CLASS_LARGE;
@@ -246,28 +248,91 @@ static void *allocate_large(size_t bytes)
     return (char *)slab + SLAB_FIRST;
 }
 
-/* Takes the first block of `slab`, which has one. */
-static inline void *take_block(struct size_class *class, struct slab *slab)
+/* Takes the first block of `slab`, which has one; it does not count as allocated yet. */
+static inline void *take_block(struct slab *slab)
 {
     void **block = slab->free;
     slab->free = *block;
     slab->countdown++;
-    class->allocations++;
     return block;
+}
+
+static void give_block(void *block)
+{
+    struct slab *slab = slab_of(block);
+    *(void **)block = slab->free;
+    slab->free = block;
+    if (--slab->countdown == 0) {
+        leave(slab);
+    }
+}
+
+/*
+ * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
+ * mapped for these.
+ */
+static void *take_several(unsigned number)
+{
+    struct magazine *magazine = magazine_of(&magazines, number);
+    if (!refill(number)) {
+        return NULL;
+    }
+    struct size_class *class = &classes[number];
+    void *first = take_block(class->first);
+    void *blocks[MAGAZINE_HALF];
+    unsigned count = 0;
+    while (count < MAGAZINE_HALF && class->first->free) {
+        blocks[count++] = take_block(class->first);
+    }
+    while (count > 0) { /* it was empty, or its blocks have been given back */
+        (void)magazine_push(magazine, blocks[--count]);
+    }
+    class->allocations++;
+    return first;
+}
+
+/* Gives the older half of a magazine back, or all of it. */
+static void empty_magazine(struct magazine *magazine, uint64_t count)
+{
+    uint64_t left = magazine->count - count;
+    for (uint64_t i = 0; i < count; i++) {
+        give_block(magazine->blocks[i]);
+    }
+    memmove(magazine->blocks, magazine->blocks + count, left * sizeof(void *));
+    magazine->count = left;
+}
+
+static void empty_magazines_of_this_cpu(void)
+{
+    for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
+        struct magazine *magazine = magazine_of(&magazines, i);
+        empty_magazine(magazine, magazine->count);
+    }
 }
 
 NOINLINE static void *allocate_slowly(size_t bytes)
 {
-    if (bytes > HEAP_SMALL_MAX) {
-        return allocate_large(bytes);
+    GUARD(spinlock, guard, &lock);
+    bool is_large = bytes > HEAP_SMALL_MAX;
+    unsigned number = is_large ? 0 : heap_class_of[(bytes + GRANULE - 1) / GRANULE];
+    void *block = is_large ? allocate_large(bytes) : take_several(number);
+    if (UNLIKELY(!block)) {
+        empty_magazines_of_this_cpu();
+        block = is_large ? allocate_large(bytes) : take_several(number);
     }
-    unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
-    if (!refill(number)) {
+    if (!block || is_large) {
         statistics.allocations++;
-        statistics.failures++;
-        return NULL;
+        statistics.failures += !block;
     }
-    return take_block(&classes[number], classes[number].first);
+    return block;
+}
+
+/* What the fast path ends in, with its hold. */
+NOINLINE static void *allocate_and_release(size_t bytes)
+{
+    void *block = allocate_slowly(bytes);
+    preemption_release();
+    return block;
 }
 
 void *heap_allocate(size_t bytes)
@@ -275,9 +340,13 @@ void *heap_allocate(size_t bytes)
     if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
         return allocate_slowly(bytes);
     }
-    struct size_class *class = &classes[heap_class_of[(bytes + GRANULE - 1) / GRANULE]];
-    struct slab *slab = class->first;
-    return LIKELY(slab->free) ? take_block(class, slab) : allocate_slowly(bytes);
+    unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
+    preemption_hold();
+    void *block = magazine_pop(magazine_of(&magazines, number));
+    if (UNLIKELY(!block)) {
+        return allocate_and_release(bytes);
+    }
+    return LIKELY(!preemption_release_quietly()) ? block : magazine_switch(block);
 }
 
 void *heap_allocate_zeroed(size_t bytes)
@@ -286,23 +355,53 @@ void *heap_allocate_zeroed(size_t bytes)
     return block ? memset(block, 0, bytes) : NULL;
 }
 
+/* A large block, or one for a magazine that is full. */
+NOINLINE static void free_slowly(void *block)
+{
+    GUARD(spinlock, guard, &lock);
+    unsigned number = slab_of(block)->class;
+    if (number == HEAP_CLASS_LARGE) {
+        give_block(block);
+        return;
+    }
+    struct magazine *magazine = magazine_of(&magazines, number);
+    if (!magazine_push(magazine, block)) {
+        empty_magazine(magazine, MAGAZINE_HALF);
+        (void)magazine_push(magazine, block);
+    }
+}
+
+/* What the fast path ends in, with its hold. */
+NOINLINE static void free_and_release(void *block)
+{
+    free_slowly(block);
+    preemption_release();
+}
+
 void heap_free(void *block)
 {
     if (!block) {
         return;
     }
-    struct slab *slab = slab_of(block);
-    *(void **)block = slab->free;
-    slab->free = block;
-    if (UNLIKELY(--slab->countdown == 0)) {
-        leave(slab);
+    unsigned number = slab_of(block)->class; /* it stays while a block is allocated */
+    if (UNLIKELY(number == HEAP_CLASS_LARGE)) {
+        free_slowly(block);
+        return;
     }
+    preemption_hold();
+    if (UNLIKELY(!magazine_push(magazine_of(&magazines, number), block))) {
+        free_and_release(block);
+        return;
+    }
+    preemption_release();
 }
 
 /* ---- statistics ---- */
 
 struct heap_statistics heap_statistics(void)
 {
+    GUARD(spinlock, guard, &lock);
+    empty_magazines_of_this_cpu();
     struct heap_statistics sum = statistics;
     for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
         const struct size_class *class = &classes[i];
@@ -310,7 +409,11 @@ struct heap_statistics heap_statistics(void)
         for (const struct slab *slab = class->first; slab != &nothing; slab = slab->next) {
             blocks += slab->countdown - slab->is_pinned;
         }
-        sum.allocations += class->allocations;
+        uint64_t at_hand;
+        uint64_t answered;
+        magazines_sum(&magazines, i, &at_hand, &answered);
+        blocks -= at_hand;
+        sum.allocations += class->allocations + answered;
         sum.blocks_in_use += blocks;
         sum.bytes_in_use += blocks * heap_class_sizes[i];
     }

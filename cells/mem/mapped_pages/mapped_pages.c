@@ -17,8 +17,9 @@
 #include "descriptor_pool.h"
 #include "freestanding.h"
 #include "page_table.h"
+#include "spinlock.h"
 
-CELL(library, "2.0.0");
+CELL(library, "2.1.0");
 
 /* Pages of one entry of level 2: runs that long are aligned to it, where there is room. */
 #define LARGE_PAGES 512u
@@ -32,7 +33,8 @@ struct mapped_pages {
 };
 static_assert(sizeof(struct mapped_pages) <= DESCRIPTOR_SIZE, "a descriptor");
 
-/* What was donated to the descriptor pool belongs to it for ever. */
+static struct spinlock lock = {.name = "mapped_pages"};
+/* By the lock: what was donated to the descriptor pool belongs to it for ever. */
 static struct frames *donated_frames;
 static struct pages *donated_pages;
 static uint64_t donated_count;
@@ -56,12 +58,8 @@ OWN_UNCHECKED static bool keep_donation(struct pages **pages, struct frames **fr
     return true;
 }
 
-/* Adds a page to the pool if it runs low. That it cannot be is no error yet. */
-static void refill_descriptors(void)
+static NOINLINE void refill_descriptors_slowly(void)
 {
-    if (LIKELY(descriptor_pool_available() >= DESCRIPTOR_RESERVE)) {
-        return;
-    }
     frame_allocator_settle();
     page_allocator_settle();
     if (descriptor_pool_available() >= DESCRIPTOR_RESERVE) {
@@ -69,6 +67,7 @@ static void refill_descriptors(void)
     }
     OWNED(pages, pages);
     OWNED(frames, frames);
+    GUARD(spinlock, guard, &lock);
     if (frame_allocator_take_top(1, SLOT(frames)) != OK) {
         return;
     }
@@ -84,6 +83,14 @@ static void refill_descriptors(void)
         descriptor_pool_donate(memory_at(page), PAGE_SIZE);
     } else {
         (void)!page_table_unmap(page, 1);
+    }
+}
+
+/* Adds a page to the pool if it runs low. That it cannot be is no error yet. */
+static inline void refill_descriptors(void)
+{
+    if (UNLIKELY(descriptor_pool_available() < DESCRIPTOR_RESERVE)) {
+        refill_descriptors_slowly();
     }
 }
 
@@ -427,5 +434,6 @@ void *mapped_pages_access(const struct mapped_pages *mapped, uint64_t offset, ui
 
 struct mapped_pages_statistics mapped_pages_statistics(void)
 {
+    GUARD(spinlock, guard, &lock);
     return (struct mapped_pages_statistics){.descriptor_pages = donated_count};
 }

@@ -13,8 +13,10 @@
  * Rules: frames of RAM that are stale are cleared before anybody sees them. A range of 2 MiB whose pages
  * and frames are both aligned to that is mapped by one entry. Page tables that become empty are freed.
  * Pointers that the access functions give are borrowed from the mapping: they end with it. O(pages) for
- * the tables plus O(log n) for the allocators, independent of how many mappings there are. One CPU, no
- * preemption: docs/locking.md.
+ * the tables plus O(log n) for the allocators, independent of how many mappings there are. Any CPU, also
+ * with preemption held; not in interrupt handlers, nor with interrupts off (page_table.h). What one
+ * mapping is, its owner serialises. A drop is restartable; a fault inside of another function loses at
+ * most what it had not handed out yet.
  */
 #pragma once
 

@@ -5,13 +5,16 @@
  * back are handed out first, in whatever order. Code is always lowest first, so that a cell that is
  * loaded again lies where it lay and in the same order: the map of addresses then need not be sorted
  * anew.
+ *
+ * One lock protects the trees. Single pages of the data zone go round it (range_cache.h).
  */
 #include "page_allocator.h"
 #include "descriptor_pool.h"
 #include "range_cache.h"
 #include "range_tree.h"
+#include "spinlock.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
 
 struct pages {
     struct range_node node; /* node.owner: the zone */
@@ -19,8 +22,11 @@ struct pages {
 static_assert(sizeof(struct pages) <= DESCRIPTOR_SIZE, "a descriptor");
 static_assert(offsetof(struct pages, node) == 0, "range_cache.h");
 
-static struct range_tree free_pages[PAGE_ZONE_COUNT];
 static struct range_cache singles[PAGE_ZONE_COUNT]; /* unused for code, see above */
+
+static struct spinlock lock = {.name = "page_allocator"};
+/* by the lock: */
+static struct range_tree free_pages[PAGE_ZONE_COUNT];
 static uint64_t bad_drops[PAGE_ZONE_COUNT];
 
 static const struct {
@@ -64,7 +70,7 @@ static void put_nodes(struct range_node *nodes[2])
     }
 }
 
-static void give_range(struct pages *pages)
+static void give_range_locked(struct pages *pages)
 {
     struct range_node *unused[2];
     unsigned zone = pages->node.owner;
@@ -77,26 +83,28 @@ static void give_range(struct pages *pages)
     put_nodes(unused);
 }
 
-/* Puts the single pages back where they can join others. */
-static void settle(unsigned zone)
+/* The run alone: it is the front of a free range, so that is one operation. */
+static void give_run_back_locked(unsigned zone)
 {
-    struct range_node *node;
-    while ((node = range_cache_pop(&singles[zone]))) {
-        give_range(pages_of(node));
+    struct range_node *run = range_cache_pop_run_locked(&singles[zone]);
+    if (run) {
+        give_range_locked(pages_of(run));
     }
 }
 
-/* The run alone: it is the front of a free range, so that is one operation. */
-static void give_run_back(unsigned zone)
+/* Puts the single pages back where they can join others. */
+static void settle_locked(unsigned zone)
 {
-    struct range_node *run = range_cache_pop_run(&singles[zone]);
-    if (run) {
-        give_range(pages_of(run));
+    struct range_node *node;
+    while ((node = range_cache_pop(&singles[zone]))) {
+        give_range_locked(pages_of(node));
     }
+    give_run_back_locked(zone);
 }
 
 enum status page_allocator_init(void)
 {
+    GUARD(spinlock, guard, &lock);
     for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
         struct pages *all = descriptor_pool_get();
         if (!all) {
@@ -110,7 +118,7 @@ enum status page_allocator_init(void)
             .start = bounds[zone].start >> PAGE_SHIFT,
             .count = zone_pages(zone),
         };
-        give_range(all);
+        give_range_locked(all);
     }
     return OK;
 }
@@ -122,33 +130,52 @@ static struct pages *become_handle(struct range_node *node, unsigned zone)
 }
 
 /* Takes a run, to be cut into single pages. */
-static bool refill_singles(enum page_zone zone)
+static bool refill_singles_locked(enum page_zone zone)
 {
-    uint64_t count = range_cache_run_count(&free_pages[zone]);
+    uint64_t count = range_cache_run_count_locked(&free_pages[zone]);
     struct range_node *spare[2];
     struct range_node *taken;
-    if (singles[zone].run || count == 0 || !get_spares(spare)) {
+    if (range_cache_run_left(&singles[zone]) || count == 0 || !get_spares(spare)) {
         return false;
     }
     enum status status = range_tree_take(&free_pages[zone], count, 1, spare, &taken);
     put_nodes(spare);
     if (status == OK) {
-        range_cache_set_run(&singles[zone], &become_handle(taken, zone)->node);
+        range_cache_set_run_locked(&singles[zone], &become_handle(taken, zone)->node);
     }
     return status == OK;
+}
+
+/* The last of a run, or the first of the next. */
+static NOINLINE struct range_node *take_single_slowly(enum page_zone zone)
+{
+    GUARD(spinlock, guard, &lock);
+    struct range_cache *cache = &singles[zone];
+    for (;;) { /* again when others were quicker with the whole run */
+        struct range_node *node = range_cache_pop_last_locked(cache);
+        if (!node) {
+            bool has_run = refill_singles_locked(zone) || range_cache_run_left(cache) > 1;
+            node = range_cache_take(cache, descriptor_pool_get, descriptor_pool_put);
+            node = node ? node : range_cache_pop_last_locked(cache);
+            if (!node && has_run && descriptor_pool_available() > 0) {
+                continue;
+            }
+        }
+        return node;
+    }
 }
 
 static enum status take_single(enum page_zone zone, struct pages **out) OWN_ACQUIRES(**out);
 
 static enum status take_single(enum page_zone zone, struct pages **out)
 {
-    struct range_node *node = range_cache_take(&singles[zone], descriptor_pool_get);
-    if (UNLIKELY(!node) && refill_singles(zone)) {
-        node = range_cache_take(&singles[zone], descriptor_pool_get);
-    }
-    if (!node) {
-        return free_pages[zone].total + singles[zone].count > 0 ? ERR_NO_MEMORY
-                                                                : ERR_NO_ADDRESS_SPACE;
+    struct range_node *node =
+        range_cache_take(&singles[zone], descriptor_pool_get, descriptor_pool_put);
+    if (UNLIKELY(!node)) {
+        node = take_single_slowly(zone);
+        if (!node) {
+            return page_allocator_statistics(zone).free > 0 ? ERR_NO_MEMORY : ERR_NO_ADDRESS_SPACE;
+        }
     }
     FILL(out, become_handle(node, zone));
     return OK;
@@ -160,15 +187,16 @@ enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t al
     if (LIKELY(count == 1 && alignment == 1 && zone == PAGE_ZONE_DATA)) {
         return take_single(zone, out);
     }
+    GUARD(spinlock, guard, &lock);
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
-    give_run_back(zone);
+    give_run_back_locked(zone);
     enum status status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
-    if (status == ERR_NOT_FOUND && singles[zone].count > 0) {
-        settle(zone);
+    if (status == ERR_NOT_FOUND && range_cache_count(&singles[zone]) > 0) {
+        settle_locked(zone);
         status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
     }
     put_nodes(spare);
@@ -191,12 +219,13 @@ enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages *
     if (zone == PAGE_ZONE_COUNT || count == 0 || count > (bounds[zone].end - start) >> PAGE_SHIFT) {
         return ERR_OUT_OF_BOUNDS;
     }
+    GUARD(spinlock, guard, &lock);
     struct range_node *spare[2];
     struct range_node *taken;
     if (!get_spares(spare)) {
         return ERR_NO_MEMORY;
     }
-    settle(zone);
+    settle_locked(zone);
     struct range wanted = {.start = start >> PAGE_SHIFT, .count = count};
     enum status status = range_tree_take_at(&free_pages[zone], wanted, spare, &taken);
     put_nodes(spare);
@@ -205,6 +234,12 @@ enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages *
     }
     FILL(out, become_handle(taken, zone));
     return OK;
+}
+
+static NOINLINE void give_range(struct pages *pages)
+{
+    GUARD(spinlock, guard, &lock);
+    give_range_locked(pages);
 }
 
 void pages_drop(struct pages **handle)
@@ -278,18 +313,21 @@ enum status pages_merge(struct pages *pages, struct pages **rest)
 
 void page_allocator_settle(void)
 {
+    GUARD(spinlock, guard, &lock);
     for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
-        while (singles[zone].top) {
-            give_range(pages_of(range_cache_pop(&singles[zone])));
+        struct range_node *node;
+        while ((node = range_cache_pop(&singles[zone]))) {
+            give_range_locked(pages_of(node));
         }
     }
 }
 
 struct page_statistics page_allocator_statistics(enum page_zone zone)
 {
+    GUARD(spinlock, guard, &lock);
     return (struct page_statistics){
         .total = zone_pages(zone),
-        .free = free_pages[zone].total + singles[zone].count,
+        .free = free_pages[zone].total + range_cache_count(&singles[zone]),
         .ranges = free_pages[zone].ranges + range_cache_ranges(&singles[zone]),
         .bad_drops = bad_drops[zone],
     };

@@ -7,7 +7,9 @@
  * must lie in the top 2 GiB, in reach of 32-bit relocations; everything else has room below.
  *
  * Rules: pages are addresses only, nothing is mapped here. O(log n) in the number of free ranges; no
- * heap is needed. memory.h has the bounds of the zones. One CPU, no preemption: docs/locking.md.
+ * heap is needed. memory.h has the bounds of the zones. Any CPU, also with preemption
+ * held; not in interrupt handlers. Single pages of the data zone that come back and go out again take no
+ * lock.
  */
 #pragma once
 

@@ -16,25 +16,37 @@
  * Order of taking something away: clear the entries, make the CPUs forget (invlpg also drops what
  * they remember of tables: SDM, "Invalidation of TLBs and Paging-Structure Caches"), and only then
  * give a table's frame back. A table's window is a translation too, and is forgotten with it.
+ *
+ * All of it happens under one lock, the forgetting of other CPUs included. It must: a CPU that still
+ * remembered the window of a table that was taken away would write the entries of the next table into
+ * whatever that frame has become. Who waits for the lock has interrupts enabled, so it answers requests
+ * to forget; who waits for answers answers too. No two CPUs wait for each other: docs/locking.md.
  */
 #include "page_table.h"
 #include "page_table_priv.h"
 #include "frame_allocator.h"
 #include "freestanding.h"
+#include "spinlock.h"
 #include "x86.h"
 
-CELL(library, "2.0.0");
+CELL(library, "2.1.0");
 
 /* Forgetting more pages than that one by one costs more than filling the TLB again. */
 #define INVLPG_LIMIT 32u
 
 typedef volatile uint64_t entry_t;
 
-static bool ready;
+/* page_table_find() waits so often for the lock, and then looks without it. */
+#define FIND_TRIES 100000u
+
+static bool ready;                            /* written at the start only */
+static page_table_shootdown_t shootdown_hook; /* atomic */
+
+static struct spinlock lock = {.name = "page_table"};
+/* by the lock, as the tables are: */
 static uint64_t table_count;              /* in use */
 static paddr_t spares[PAGE_TABLE_SPARES]; /* all zeros */
 static unsigned spare_count;
-static page_table_shootdown_t shootdown_hook;
 
 /* ---- the TLB ---- */
 
@@ -47,8 +59,9 @@ static inline void forget(vaddr_t page, uint64_t count)
     } else {
         write_cr3(read_cr3());
     }
-    if (UNLIKELY(shootdown_hook != NULL)) {
-        shootdown_hook(page, count);
+    page_table_shootdown_t shootdown = __atomic_load_n(&shootdown_hook, __ATOMIC_ACQUIRE);
+    if (UNLIKELY(shootdown != NULL)) {
+        shootdown(page, count);
     }
 }
 
@@ -399,6 +412,7 @@ static enum status build(const struct page_region *regions, size_t count)
 enum status page_table_init(const struct page_region *regions, size_t count)
 {
     paddr_t root;
+    GUARD(spinlock, guard, &lock);
     if (ready) {
         return ERR_STATE;
     }
@@ -424,6 +438,7 @@ enum status page_table_init(const struct page_region *regions, size_t count)
 
 enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count, unsigned flags)
 {
+    GUARD(spinlock, guard, &lock);
     entry_t *directory = short_run(page, count);
     if (LIKELY(directory && check_flags(flags) == OK && check_frames(frame, count) == OK)) {
         return fill(directory, entry_at(SLOT_SELF, 1, page), count,
@@ -440,6 +455,7 @@ static enum status cut_end(vaddr_t page, uint64_t count)
 
 enum status page_table_unmap(vaddr_t page, uint64_t count)
 {
+    GUARD(spinlock, guard, &lock);
     entry_t *directory = short_run(page, count);
     if (LIKELY(directory)) {
         return clear(SLOT_SELF, directory, page, count);
@@ -488,6 +504,7 @@ static enum status protect_run(vaddr_t page, uint64_t count, unsigned flags)
 
 enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
 {
+    GUARD(spinlock, guard, &lock);
     enum status status = check_flags(flags);
     if (LIKELY(status == OK && short_run(page, count))) {
         status = change(entry_at(SLOT_SELF, 1, page), count, bits_of(flags));
@@ -509,6 +526,7 @@ enum status page_table_cut(vaddr_t page)
     if (!ready) {
         return ERR_STATE;
     }
+    GUARD(spinlock, guard, &lock);
     enum status status = check_run(page, 1);
     return status == OK ? cut(SLOT_SELF, page) : status;
 }
@@ -518,6 +536,10 @@ bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
     page = page_align_down(page);
     if (!ready || !is_mappable(page, 1)) {
         return false;
+    }
+    OWNED(spinlock, guard);
+    for (unsigned i = 0; i < FIND_TRIES && !spinlock_try_lock(&lock, SLOT(guard)); i++) {
+        cpu_relax();
     }
     const entry_t *directory = find_directory(SLOT_SELF, page);
     if (!directory) {
@@ -543,10 +565,11 @@ bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
 
 void page_table_set_shootdown(page_table_shootdown_t shootdown)
 {
-    shootdown_hook = shootdown;
+    __atomic_store_n(&shootdown_hook, shootdown, __ATOMIC_RELEASE);
 }
 
 struct page_table_statistics page_table_statistics(void)
 {
+    GUARD(spinlock, guard, &lock);
     return (struct page_table_statistics){.tables = table_count, .spares = spare_count};
 }

@@ -9,8 +9,10 @@
  * 2 MiB, one entry maps them. Neither pages nor frames are owned here: whoever maps frames keeps
  * them. Frames that hold tables come from the frame allocator and go back when their last entry is
  * gone; up to PAGE_TABLE_SPARES empty ones are kept for the next mapping. When a function returns,
- * no CPU that the shootdown hook reaches uses what is not mapped any more. O(pages), a few
- * instructions each. One CPU, no preemption: docs/locking.md.
+ * no CPU that the shootdown hook reaches uses what is not mapped any more: only then may frames be used
+ * for something else. O(pages), a few instructions each. One lock; not in interrupt handlers, and where
+ * there are several CPUs not with interrupts off: another one may hold the lock and wait for this one to
+ * answer. A fault in the middle releases the lock; what it leaves of a run, unmapping again removes.
  */
 #pragma once
 
@@ -53,13 +55,17 @@ MUST_CHECK CELL_API enum status page_table_protect(vaddr_t page, uint64_t count,
  */
 MUST_CHECK CELL_API enum status page_table_cut(vaddr_t page);
 
-/* Is the page of this address mapped? If so, writes its frame and flags where they are not NULL. */
+/*
+ * Is the page of this address mapped? If so, writes its frame and flags where they are not NULL. Any
+ * context: after many tries for the lock (its holder was interrupted here) it looks without it.
+ */
 CELL_API bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
 
 /*
  * Called with every run of pages whose old translation must be forgotten, when this CPU has done so
- * and before the frames or tables behind it are used for something else. It comes back when all
- * other CPUs have forgotten them too. NULL, as at first: there are no others.
+ * and before the frames or tables behind it are used for something else, with the tables locked, so
+ * with preemption held. It comes back when all other CPUs have forgotten them too, and answers others
+ * who ask meanwhile. NULL, as at first: there are no others.
  */
 typedef void (*page_table_shootdown_t)(vaddr_t page, uint64_t count);
 CELL_API void page_table_set_shootdown(page_table_shootdown_t shootdown);

@@ -6,7 +6,8 @@
  *
  * Rules: page_allocator hands them out, implements what is here, and keeps no table of them. What is
  * owned can be cut in two and put together again, and goes back when it is dropped. O(log n) in the
- * number of free ranges for what goes back, else O(1). One CPU, no preemption: docs/locking.md.
+ * number of free ranges for what goes back, else O(1). What one handle is, its owner
+ * serialises; different ones are used on different CPUs at once.
  */
 #pragma once
 

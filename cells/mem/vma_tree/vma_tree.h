@@ -10,7 +10,7 @@
  *
  * Rules: one address space. Areas that touch and may be used alike are one record. Memory is there when
  * map returns and reads as zero. O(log areas) for each area that is touched. Any address may be given:
- * what is wrong is found out at run time. One CPU, no preemption: docs/locking.md.
+ * what is wrong is found out at run time. The caller serialises.
  */
 #pragma once
 
