@@ -46,6 +46,56 @@ static void read_section(struct elf_tables *tables, const Elf64_Shdr *section, c
     }
 }
 
+/*
+ * In an object every section is at 0 and addresses are relocations, which are applied to a copy. False
+ * if there is one that is not known.
+ */
+static bool relocate(struct elf_tables *tables, const Elf64_Shdr *relocations,
+                     const Elf64_Shdr *symbol_table)
+{
+    size_t size = tables->frame.bytes.size;
+    size_t count = relocations->sh_size / sizeof(Elf64_Rela);
+    size_t symbol_count = symbol_table->sh_size / sizeof(Elf64_Sym);
+    const Elf64_Rela *all = span_at(tables->file, relocations->sh_offset, relocations->sh_size);
+    const Elf64_Sym *symbols =
+        span_at(tables->file, symbol_table->sh_offset, symbol_table->sh_size);
+    uint8_t *copy = malloc(size);
+    if (!all || !symbols || !copy) {
+        free(copy);
+        return false;
+    }
+    memcpy(copy, tables->frame.bytes.base, size);
+    tables->copy = copy;
+    tables->frame.bytes = span_of(copy, size);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t at = all[i].r_offset;
+        uint64_t symbol = ELF64_R_SYM(all[i].r_info);
+        uint64_t value =
+            (symbol < symbol_count ? symbols[symbol].st_value : 0) + (uint64_t)all[i].r_addend;
+        uint32_t type = ELF64_R_TYPE(all[i].r_info);
+        size_t width = type == R_X86_64_PC32 ? 4 : 8;
+        value -= type == R_X86_64_64 ? 0 : at;
+        if ((type != R_X86_64_PC32 && type != R_X86_64_64 && type != R_X86_64_PC64) ||
+            !span_holds(tables->frame.bytes, at, width)) {
+            return false;
+        }
+        memcpy(copy + at, &value, width);
+    }
+    return true;
+}
+
+static bool relocate_object(struct elf_tables *tables, const Elf64_Shdr *sections, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        if (sections[i].sh_type == SHT_RELA && tables->has_frame &&
+            sections[i].sh_info == tables->section && sections[i].sh_link < count &&
+            !relocate(tables, &sections[i], &sections[sections[i].sh_link])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool elf_tables_open(const char *path, struct elf_tables *out)
 {
     struct elf_tables tables = {0};
@@ -66,7 +116,13 @@ bool elf_tables_open(const char *path, struct elf_tables *out)
         const char *name = span_string(tables.file, names + sections[i].sh_name);
         if (name) {
             read_section(&tables, &sections[i], name);
+            tables.section = strcmp(name, ".eh_frame") == 0 ? i : tables.section;
         }
+    }
+    if (header->e_type == ET_REL && !relocate_object(&tables, sections, header->e_shnum)) {
+        fprintf(stderr, "%s: a relocation of .eh_frame is not understood\n", path);
+        elf_tables_close(&tables);
+        return false;
     }
     *out = tables;
     return true;
@@ -74,6 +130,7 @@ bool elf_tables_open(const char *path, struct elf_tables *out)
 
 void elf_tables_close(struct elf_tables *tables)
 {
+    free(tables->copy);
     munmap((void *)(uintptr_t)tables->file.base, tables->file.size);
 }
 

@@ -11,6 +11,8 @@
 
 struct elf_tables {
     struct span file; /* mapped */
+    uint8_t *copy;    /* of the table of an object, relocated; else NULL */
+    unsigned section; /* its index */
     struct cfi_table frame;
     bool has_frame;
 };

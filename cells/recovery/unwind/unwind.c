@@ -96,7 +96,7 @@ static enum unwind_reason change_stack(struct unwind_cursor *cursor, uint64_t ad
     uint64_t low;
     uint64_t high;
     const struct unwind_source *source = cursor->source;
-    if (cursor->stacks == UNWIND_STACKS_MAX) {
+    if (cursor->stacks >= UNWIND_STACKS_MAX) {
         return UNWIND_REASON_STACKS;
     }
     if (!source->find_stack(source->context, address, &low, &high) || low > address ||
@@ -290,6 +290,23 @@ static bool find_cfa(struct unwind_cursor *cursor, const struct cfi_table *table
     return true;
 }
 
+/*
+ * What was interrupted may be on any stack, at any depth; a caller is above. Where the return address
+ * is in a register the stack may be the caller's already. Such steps are counted, for they could
+ * go in a circle.
+ */
+static enum unwind_reason check_rules_frame(struct unwind_cursor *cursor, const struct cfi_fde *fde,
+                                            const struct cfi_rules *rules, uint64_t cfa)
+{
+    if (fde->is_signal) {
+        return UNWIND_REASON_NONE;
+    }
+    if (rules->kind[CFI_RIP] == CFI_REGISTER && cfa == cursor->registers[CFI_RSP]) {
+        return cursor->stacks++ < UNWIND_STACKS_MAX ? UNWIND_REASON_NONE : UNWIND_REASON_STACKS;
+    }
+    return check_frame(cursor, cfa, WORD);
+}
+
 static enum unwind_outcome step_by_rules(struct unwind_cursor *cursor, const struct cfi_fde *fde,
                                          const struct cfi_rules *rules)
 {
@@ -301,9 +318,7 @@ static enum unwind_outcome step_by_rules(struct unwind_cursor *cursor, const str
     if (!find_cfa(cursor, &fde->table, rules, &cfa)) {
         return UNWIND_UNRELIABLE;
     }
-    /* What was interrupted may be on any stack, at any depth; a caller is above. */
-    enum unwind_reason reason =
-        fde->is_signal ? UNWIND_REASON_NONE : check_frame(cursor, cfa, WORD);
+    enum unwind_reason reason = check_rules_frame(cursor, fde, rules, cfa);
     if (reason != UNWIND_REASON_NONE) {
         return give_up(cursor, reason);
     }
@@ -321,7 +336,7 @@ static enum unwind_outcome step_by_rules(struct unwind_cursor *cursor, const str
     }
     uint64_t rsp = caller.registers[CFI_RSP];
     if (fde->is_signal) {
-        if (cursor->stacks == UNWIND_STACKS_MAX) {
+        if (cursor->stacks >= UNWIND_STACKS_MAX) {
             return give_up(cursor, UNWIND_REASON_STACKS);
         }
         cursor->stacks++;
