@@ -15,6 +15,7 @@
 #include "loader.h"
 #include "logger.h"
 #include "power.h"
+#include "processors.h"
 #include "x86.h"
 
 CELL(library, "1.0.0");
@@ -70,6 +71,14 @@ static void start_acpi(void)
     status = acpi_power_init();
     if (status != OK) {
         log_warning("no power-off by ACPI: %s", status_text(status));
+    }
+}
+
+static void start_processors(void)
+{
+    enum status status = processors_start();
+    if (status != OK) {
+        log_warning("one CPU, without interrupts: %s", status_text(status));
     }
 }
 
@@ -242,6 +251,7 @@ void captain_start(void)
 {
     choose_log_level();
     start_acpi();
+    start_processors();
     load_what_is_asked_for();
     const char *list = boot_options_find("app");
     struct voyage voyage = {0};

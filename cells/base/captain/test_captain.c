@@ -17,6 +17,7 @@
 #include "loader.h"
 #include "logger.h"
 #include "power.h"
+#include "processors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -91,6 +92,13 @@ const struct acpi *acpi_get(void)
 enum status acpi_power_init(void)
 {
     return acpi_power_status;
+}
+
+static enum status processors_status;
+
+enum status processors_start(void)
+{
+    return processors_status;
 }
 
 static void note_call(const struct app_arguments *arguments)

@@ -23,6 +23,13 @@ static inline uint64_t read_cr0(void)
     return value;
 }
 
+#define CR0_WRITE_PROTECT (1ull << 16) /* read-only pages are so for ring 0 too */
+
+static inline void write_cr0(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory");
+}
+
 /* The address of the last page fault. */
 static inline uint64_t read_cr2(void)
 {

@@ -10,13 +10,16 @@
 #include "mapped_pages.h"
 #include "memory.h"
 #include "range_tree.h"
+#include "text_write.h"
 
-CELL(library, "1.1.0");
+CELL(library, "1.2.0");
 
-#define MAX_CHUNKS   256 /* of at least a page, 512 entries: 131,072 functions */
-#define TRAPS        0xccccccccccccccccull
-#define PAGE_ENTRIES (PAGE_SIZE / ENTRY_SIZE)
+#define MAX_CHUNKS    256 /* of at least a page, 512 entries: 131,072 functions */
+#define TRAPS         0xccccccccccccccccull
+#define TRAPS_AT_ONCE 32u
+#define PAGE_ENTRIES  (PAGE_SIZE / ENTRY_SIZE)
 
+static_assert(ENTRY_SIZE == TEXT_WRITE_UNIT, "an entry changes at once");
 static_assert(sizeof(struct range_node) <= DESCRIPTOR_SIZE, "a descriptor holds a node");
 
 static struct mapped_pages *chunks[MAX_CHUNKS]; /* owned */
@@ -134,47 +137,42 @@ static size_t chunk_of(uint64_t address)
     return MAX_CHUNKS;
 }
 
-/* Stores `count` entries of `bytes`, or traps where that is NULL. */
-static enum status store(uint64_t address, const uint8_t *bytes, uint32_t count)
+/* Are all of them in pages of this pool? */
+static bool holds(uint64_t address, uint32_t count)
 {
     while (count > 0) {
         size_t chunk = chunk_of(address);
         if (chunk == MAX_CHUNKS) {
-            return ERR_INVALID_ARGUMENT;
+            return false;
         }
         uint64_t end = mapped_pages_start(STORED(chunks[chunk])) + chunk_bytes(chunk);
         uint64_t fitting = (end - address) / ENTRY_SIZE;
         uint32_t here = fitting < count ? (uint32_t)fitting : count;
-        size_t size = (size_t)here * ENTRY_SIZE;
-        enum status status = mapped_pages_remap(STORED(chunks[chunk]), PAGE_WRITE);
-        if (status != OK) {
-            return status;
-        }
-        if (bytes) {
-            __builtin_memcpy((void *)address, bytes, size);
-            bytes += size;
-        } else {
-            fill(address, here);
-        }
-        status = mapped_pages_remap(STORED(chunks[chunk]), PAGE_EXECUTE);
-        if (status != OK) {
-            return status;
-        }
-        address += size;
+        address += (uint64_t)here * ENTRY_SIZE;
         count -= here;
     }
-    return OK;
+    return true;
 }
 
 enum status entry_pool_write(uint64_t address, const uint8_t *bytes, uint32_t count)
 {
-    return store(address, bytes, count);
+    if (!holds(address, count)) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    text_write(address, bytes, (size_t)count * ENTRY_SIZE);
+    return OK;
 }
 
 void entry_pool_give_back(uint64_t address, uint32_t count)
 {
-    if (count == 0 || store(address, NULL, count) != OK) {
-        return; /* what cannot be trapped must not be given to somebody else */
+    static const uint64_t traps[TRAPS_AT_ONCE] = {[0 ... TRAPS_AT_ONCE - 1] = TRAPS};
+    if (count == 0 || !holds(address, count)) {
+        return;
+    }
+    for (uint32_t done = 0; done < count; done += TRAPS_AT_ONCE) {
+        uint32_t left = count - done;
+        size_t size = (left < TRAPS_AT_ONCE ? left : TRAPS_AT_ONCE) * ENTRY_SIZE;
+        text_write(address + (uint64_t)done * ENTRY_SIZE, traps, size);
     }
     /* Where there is no room to remember them, they stay trapped and are lost. */
     enum status status = add_free(address / ENTRY_SIZE, count);

@@ -563,6 +563,15 @@ bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
     return true;
 }
 
+void page_table_copy_root(uint64_t *out_entries)
+{
+    GUARD(spinlock, guard, &lock);
+    for (unsigned slot = 0; slot < ENTRY_COUNT; slot++) {
+        bool is_window = slot == SLOT_SHOW || slot == SLOT_BUILD || slot == SLOT_SELF;
+        out_entries[slot] = is_window ? 0 : *entry_at(SLOT_SELF, 4, address_of(slot, 0, 0, 0));
+    }
+}
+
 void page_table_set_shootdown(page_table_shootdown_t shootdown)
 {
     __atomic_store_n(&shootdown_hook, shootdown, __ATOMIC_RELEASE);

@@ -62,6 +62,12 @@ MUST_CHECK CELL_API enum status page_table_cut(vaddr_t page);
 CELL_API bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
 
 /*
+ * Copies the entries of the running root table, PAGE_SIZE bytes, without those of the tables' own
+ * windows: for the root that another CPU starts with.
+ */
+CELL_API void page_table_copy_root(uint64_t *out_entries);
+
+/*
  * Called with every run of pages whose old translation must be forgotten, when this CPU has done so
  * and before the frames or tables behind it are used for something else, with the tables locked, so
  * with preemption held. It comes back when all other CPUs have forgotten them too, and answers others
