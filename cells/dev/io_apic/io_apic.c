@@ -55,7 +55,7 @@ struct controller {
 };
 
 struct io_apic_line {
-    struct controller *controller;
+    struct controller *controller; /* NULL: about none yet */
     uint32_t pin;
 };
 
@@ -207,6 +207,15 @@ static bool take_place(struct io_apic_line *line)
                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
+static void leave_place(struct io_apic_line *line)
+{
+    struct io_apic_line **place = &line->controller->owners[line->pin];
+    if (__atomic_load_n(place, __ATOMIC_RELAXED) == line) {
+        change_low(line->controller, line->pin, 0, ENTRY_MASKED);
+        __atomic_store_n(place, NULL, __ATOMIC_RELEASE); /* pairs with take_place() */
+    }
+}
+
 /* Unchecked: handles begin here. */
 OWN_UNCHECKED enum status io_apic_route(uint32_t gsi, enum io_apic_trigger trigger, uint8_t vector,
                                         uint32_t apic_id, struct io_apic_line **out)
@@ -219,13 +228,15 @@ OWN_UNCHECKED enum status io_apic_route(uint32_t gsi, enum io_apic_trigger trigg
     if (!controller) {
         return ERR_NOT_FOUND;
     }
-    struct io_apic_line *block = heap_allocate(sizeof(*block));
+    OWNED(io_apic_line, line);
+    struct io_apic_line *block = heap_allocate_zeroed(sizeof(*block));
     if (!block) {
         return ERR_NO_MEMORY;
     }
-    *block = (struct io_apic_line){.controller = controller, .pin = gsi - controller->gsi_base};
-    OWNED(io_apic_line, line);
     FILL(SLOT(line), block);
+    block->pin = gsi - controller->gsi_base;
+    COMPILER_BARRIER(); /* with a controller, it is about a line */
+    block->controller = controller;
     if (!take_place(REF(line))) {
         return ERR_BUSY;
     }
@@ -257,10 +268,8 @@ void io_apic_line_drop(struct io_apic_line **handle)
     if (!line) {
         return;
     }
-    struct io_apic_line **place = &line->controller->owners[line->pin];
-    if (__atomic_load_n(place, __ATOMIC_RELAXED) == line) {
-        change_low(line->controller, line->pin, 0, ENTRY_MASKED);
-        __atomic_store_n(place, NULL, __ATOMIC_RELEASE); /* pairs with take_place() */
+    if (line->controller) {
+        leave_place(line);
     }
     EMPTY(handle);
     heap_free(line);
