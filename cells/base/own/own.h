@@ -234,7 +234,8 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
     #if OWN_CONTRACTS
         #define OWN_DECLARE_LOCK_FILL_(type)                                      \
             OWN_OVERLOAD_(void) own_fill(struct type **guard, struct type *lock); \
-            OWN_OVERLOAD_(void) own_empty(struct type **guard)
+            OWN_OVERLOAD_(void) own_empty(struct type **guard);                   \
+            OWN_OVERLOAD_(_Bool) own_held(struct type **guard)
     #else
         #define OWN_DECLARE_LOCK_FILL_(type) static_assert(1, "")
     #endif
@@ -245,14 +246,14 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
             CELL_API void type##_drop(struct type **guard) OWN_UNCHECKED OWN_UNLOCKS(**guard)
         #define GUARD(type, name, lock) \
             type##_lock(lock, NULL);    \
-            struct type *name __attribute__((cleanup(type##_drop))) = (lock)
+            struct type *name##_slot __attribute__((cleanup(type##_drop))) = (lock)
     #else
         #define OWN_DECLARE_LOCK(type)    \
             OWN_DECLARE_LOCK_FILL_(type); \
             CELL_API NOINLINE void type##_drop(struct type **guard)
-        #define GUARD(type, name, lock)                                     \
-            struct type *name __attribute__((cleanup(type##_drop))) = NULL; \
-            type##_lock(lock, &(name))
+        #define GUARD(type, name, lock)                                            \
+            struct type *name##_slot __attribute__((cleanup(type##_drop))) = NULL; \
+            type##_lock(lock, SLOT(name))
     #endif
 
     /* Another name than the slot's: findings show which pointers have a cleanup. */

@@ -40,7 +40,7 @@ void preemption_drop(struct preemption **guard)
     }
 }
 
-void interrupt_mask_lock(struct interrupt_mask *which, struct interrupt_mask **guard)
+void interrupt_mask_lock(struct interrupt_mask *which, struct interrupt_mask **guard) OWN_UNCHECKED
 {
     (void)which;
     if (interrupts_enabled()) {
