@@ -43,6 +43,7 @@ struct task {
     bool permit;
     bool dies;      /* killed, not yet unwound */
     bool unwinding; /* begun */
+    bool spins;     /* since the last turn of one who does not: chosen where nobody else can run */
     unsigned priority;
     unsigned lent;
     uint64_t deadline;
@@ -252,24 +253,35 @@ static unsigned effective_priority(const struct task *task)
     return task->lent > task->priority ? task->lent : task->priority;
 }
 
-/* Draws one of those who can run; NULL: there is none. */
-static struct task *choose(void)
+/* Those who can run, and of these the most urgent where priorities count. */
+static unsigned find_candidates(struct task **candidates, bool spinning)
 {
-    struct task *candidates[SIMULATED_TASKS_MAX];
     unsigned count = 0;
     unsigned highest = 0;
     for (unsigned i = 0; i < SIMULATED_TASKS_MAX; i++) {
         struct task *task = &simulation.tasks[i];
-        if (!can_run(task)) {
+        if (!can_run(task) || task->spins != spinning) {
             continue;
         }
-        if (simulation.options.by_priority && effective_priority(task) > highest) {
-            highest = effective_priority(task);
+        unsigned priority = simulation.options.by_priority ? effective_priority(task) : 0;
+        if (priority > highest) {
+            highest = priority;
             count = 0;
         }
-        if (!simulation.options.by_priority || effective_priority(task) == highest) {
+        if (priority == highest) {
             candidates[count++] = task;
         }
+    }
+    return count;
+}
+
+/* Draws one of those who can run; NULL: there is none. */
+static struct task *choose(void)
+{
+    struct task *candidates[SIMULATED_TASKS_MAX];
+    unsigned count = find_candidates(candidates, false);
+    if (!count) {
+        count = find_candidates(candidates, true);
     }
     return count ? candidates[simulated_random(count)] : NULL;
 }
@@ -289,6 +301,16 @@ static bool skip_time(void)
     }
     simulation.now = next;
     return true;
+}
+
+static void give_turn(struct task *task)
+{
+    task->state = READY;
+    task->spins = false;
+    resume(task);
+    for (unsigned i = 0; i < SIMULATED_TASKS_MAX && !task->spins; i++) {
+        simulation.tasks[i].spins = false;
+    }
 }
 
 static bool anybody_lives(void)
@@ -316,8 +338,7 @@ enum simulated_result simulated_run(void)
         if (simulation.turns++ == limit) {
             return SIMULATED_ENDLESS;
         }
-        task->state = READY;
-        resume(task);
+        give_turn(task);
     }
     return SIMULATED_DONE;
 }
@@ -344,7 +365,8 @@ void simulated_point(void)
     }
     simulation.now += 1 + simulated_random(TICK_MAX_NS);
     maybe_die(task);
-    if (simulated_random(2)) {
+    bool stays = simulation.options.by_priority && (preemption_count() || !host_interrupts);
+    if (!stays && simulated_random(2)) {
         give_way();
     }
 }
@@ -366,6 +388,7 @@ void simulated_relax(void)
     if (simulation.current) {
         simulation.now++;
         maybe_die(simulation.current);
+        simulation.current->spins = true;
         give_way();
     }
 }
@@ -562,6 +585,19 @@ bool simulated_has_ended(const struct task *task)
 uint64_t simulated_points(const struct task *task)
 {
     return task->points;
+}
+
+bool simulated_anybody_holds(void)
+{
+    for (unsigned i = 0; i < SIMULATED_TASKS_MAX; i++) {
+        const struct task *task = &simulation.tasks[i];
+        bool runs = task == simulation.current;
+        uint32_t hold = runs ? CPU_LOCAL(hold) : task->local.hold;
+        if (task->state != FREE && (hold & ~HOLD_UNWANTED)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 unsigned simulated_lent(const struct task *task)

@@ -33,7 +33,8 @@
 struct simulated_options {
     uint64_t seed;
     bool locks;       /* holds of preemption and of interrupts are points */
-    bool by_priority; /* of those who can run only one of the highest priority does */
+    bool by_priority; /* one CPU: of those who can run one of the highest priority does, and nobody
+                         is taken off while he holds preemption */
     uint64_t limit;   /* of turns in one run; 0: a million */
 };
 
@@ -77,6 +78,8 @@ bool simulated_was_killed(const struct task *task);
 bool simulated_has_ended(const struct task *task);
 /* How many points it has come to. */
 uint64_t simulated_points(const struct task *task);
+/* Does a task hold preemption, so that what its spinlock protects may be half changed? */
+bool simulated_anybody_holds(void);
 /* What was lent to it last (parking.h). */
 unsigned simulated_lent(const struct task *task);
 
