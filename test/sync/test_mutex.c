@@ -73,6 +73,19 @@ static void leave(unsigned i)
 
 static unsigned comparisons;
 
+static const struct task *owner_of(const struct mutex *mutex)
+{
+    return (const struct task *)(mutex->owner & ~MUTEX_WAITED);
+}
+
+/* What a task waits for; NULL: for no mutex. */
+static const struct mutex *wanted_by(const struct task *task)
+{
+    struct parking_reason reason;
+    bool waits = parking_reason(task, &reason) && strcmp(reason.what, "mutex") == 0;
+    return waits ? reason.object : NULL;
+}
+
 /* Each task that waits for a mutex finds its owner at least as urgent as itself. */
 static void check_priorities(void)
 {
@@ -80,10 +93,9 @@ static void check_priorities(void)
         return;
     }
     for (unsigned i = 0; i < TASKS; i++) {
-        const struct parking_reason *reason = tasks[i] ? parking_reason(tasks[i]) : NULL;
-        if (reason && strcmp(reason->what, "mutex") == 0) {
-            const struct mutex *mutex = reason->object;
-            const struct task *owner = (const struct task *)(mutex->owner & ~MUTEX_WAITED);
+        const struct mutex *mutex = tasks[i] ? wanted_by(tasks[i]) : NULL;
+        if (mutex) {
+            const struct task *owner = owner_of(mutex);
             simulated_assert(owner && parking_priority(owner) >= parking_priority(tasks[i]));
             comparisons++;
         }
@@ -93,11 +105,10 @@ static void check_priorities(void)
 /* Could `self` never get this mutex? */
 static bool would_wait_for_itself(const struct mutex *mutex, const struct task *self)
 {
-    const struct task *owner = (const struct task *)(mutex->owner & ~MUTEX_WAITED);
+    const struct task *owner = owner_of(mutex);
     while (owner && owner != self) {
-        const struct parking_reason *reason = parking_reason(owner);
-        mutex = reason && strcmp(reason->what, "mutex") == 0 ? reason->object : NULL;
-        owner = mutex ? (const struct task *)(mutex->owner & ~MUTEX_WAITED) : NULL;
+        mutex = wanted_by(owner);
+        owner = mutex ? owner_of(mutex) : NULL;
     }
     return owner == self;
 }

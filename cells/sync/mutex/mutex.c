@@ -218,15 +218,15 @@ static enum status wait_for_handover(struct mutex *mutex, struct task *self,
     return OK;
 }
 
-static NOINLINE enum status lock_contended(struct mutex *mutex, uint64_t deadline)
+/* Unchecked: the guard's address is lent, and clang loses sight of it. */
+static NOINLINE enum status lock_contended(struct mutex *mutex, uint64_t deadline) OWN_UNCHECKED
 {
     struct task *self = parking_self();
     if (!self) {
         log_error("mutex %s is held, and there are no tasks to let it go", name_of(mutex));
         return ERR_DEADLOCK;
     }
-    OWNED(spinlock, held);
-    spinlock_lock(&waiting_lock, SLOT(held));
+    GUARD(spinlock, held, &waiting_lock);
     return wait_for_handover(mutex, self, SLOT(held), deadline);
 }
 
