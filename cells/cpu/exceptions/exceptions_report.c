@@ -263,23 +263,30 @@ void exceptions_set_stop_others(void (*stop)(void))
     stop_others = stop;
 }
 
+/* Stopping the other CPUs may be what breaks: the first report comes after that, or in spite of it. */
 void exceptions_give_up(const struct exception_frame *frame)
 {
+    static const struct exception_frame *unreported;
     disable_interrupts();
     if (!exceptions_is_reporting()) {
         become_reporter();
     }
     depth++;
     if (depth == 1) {
+        unreported = frame;
         if (stop_others) {
             stop_others();
         }
-        print_report(frame);
     } else if (depth == 2) {
         console_print("\nCPU exception %llu within the report, rip %#llx\n", WORD(frame->vector),
                       WORD(frame->rip));
     }
-    if (depth <= 2 && last_action) {
+    if (depth <= 2 && unreported) {
+        const struct exception_frame *first = unreported;
+        unreported = NULL;
+        print_report(first);
+    }
+    if (depth <= 3 && last_action) {
         last_action();
     }
     for (;;) {

@@ -24,9 +24,9 @@
 /* No function runs for so long; virtual CPUs that wait for a real one do. */
 #define REMOTE_CALL_LIMIT_NS 5000000000ull
 
-/* Vectors: calls, and wishes for a reschedule. */
-#define REMOTE_CALL_VECTOR   240u
-#define REMOTE_SWITCH_VECTOR 241u
+/* Vectors: calls, which go before all but errors; and wishes for a reschedule. */
+#define REMOTE_CALL_VECTOR   0xf8u
+#define REMOTE_SWITCH_VECTOR 0xf0u
 
 typedef void (*remote_function_t)(void *argument);
 
