@@ -117,3 +117,17 @@ const char *parking_name(const struct task *task)
 {
     return behind->name(task);
 }
+
+void parking_get(struct task *task)
+{
+    if (behind->get) {
+        behind->get(task);
+    }
+}
+
+void parking_put(struct task *task)
+{
+    if (behind->put) {
+        behind->put(task);
+    }
+}

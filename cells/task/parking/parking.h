@@ -37,6 +37,9 @@ struct parking_operations {
     void (*lend)(struct task *task, unsigned priority);
     bool (*reason)(const struct task *task, struct parking_reason *out);
     const char *(*name)(const struct task *task);
+    /* NULL: tasks live longer than all who know them. */
+    void (*get)(struct task *task);
+    void (*put)(struct task *task);
 };
 
 /* Borrowed from now on. Before the first call, or after NULL, there are no tasks and no time, and
@@ -71,3 +74,8 @@ CELL_API void parking_lend(struct task *task, unsigned priority);
 /* What it waits for; false if it does not wait, or did not say. */
 CELL_API bool parking_reason(const struct task *task, struct parking_reason *out);
 CELL_API const char *parking_name(const struct task *task);
+
+/* Keeps the task's record, not its stack, so that parking_unpark() does nothing after its end instead
+ * of harm; gives that up. get: by who knows that the task still exists. */
+CELL_API void parking_get(struct task *task);
+CELL_API void parking_put(struct task *task);

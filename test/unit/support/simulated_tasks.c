@@ -46,6 +46,7 @@ struct task {
     bool spins;     /* since the last turn of one who does not: chosen where nobody else can run */
     unsigned priority;
     unsigned lent;
+    unsigned references;
     uint64_t deadline;
     uint64_t points;
     uint64_t kill_at;
@@ -418,9 +419,21 @@ static enum status park(uint64_t deadline, const struct parking_reason *reason)
 static void unpark(struct task *task)
 {
     simulated_assert(task >= simulation.tasks && task < simulation.tasks + SIMULATED_TASKS_MAX);
-    simulated_assert(task->state == READY || task->state == WAITING);
+    simulated_assert(task->state == READY || task->state == WAITING || task->references);
     task->permit = true;
     simulated_point();
+}
+
+static void get(struct task *task)
+{
+    simulated_assert(task->state == READY || task->state == WAITING || task->references);
+    task->references++;
+}
+
+static void put(struct task *task)
+{
+    simulated_assert(task->references);
+    task->references--;
 }
 
 static enum status hand_over(struct task *task, uint64_t deadline,
@@ -469,6 +482,8 @@ static const struct parking_operations operations = {
     .lend = lend,
     .reason = reason_of,
     .name = name_of,
+    .get = get,
+    .put = put,
 };
 
 /* ---- what tests call ---- */

@@ -15,8 +15,9 @@
  * still but for a few nanoseconds a point, and jumps to the next deadline when nobody can run.
  * A task can be killed at any of its points: its slots are released by own_unwind() while other
  * tasks go on, and its function is never continued. What a rule of parking.h forbids (parking with a
- * hold, unparking a task that is gone) ends the program with the seed, and so does a simulated_assert()
- * that does not hold: cmocka's own may be used outside of tasks only. One thread.
+ * hold, unparking a task that is gone without a reference to it) ends the program with the seed, and
+ * so does a simulated_assert() that does not hold: cmocka's own may be used outside of tasks only.
+ * One thread.
  *
  *      simulated_begin(&(struct simulated_options){.seed = seed, .locks = true});
  *      struct task *task = simulated_spawn("one", 1, function, argument);

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose turn it is, and who is still there, is one word. `turn`:
+ *
+ *      READY       the caller's turn; `word` is the last reply        CALLED      by the caller
+ *      CALLED      the server's turn; `word` is the request           READY       by the server, replying
+ *                                                                     WITHDRAWN   by the caller: timeout
+ *      WITHDRAWN   the request is void; the caller waits for READY    READY       by the server
+ *
+ * `word` is written by whose turn it is, before the turn is given away. A flag for each end says that
+ * it is gone, another that it has left: it will not touch the memory again, and the second to leave
+ * frees it. An end's drop may begin again as long as its handle is full, so it empties the handle
+ * between both flags.
+ *
+ * Each side is woken by its task, which is noted, and referenced, before the first turn is given away,
+ * and never changes: that is why waking needs no lock.
+ */
+#include "fast_path.h"
+
+#include "heap.h"
+
+CELL(library, "1.0.0");
+
+#define CALLER 0u
+#define SERVER 1u
+
+/* Of the word. */
+#define READY         0u
+#define CALLED        1u
+#define WITHDRAWN     2u
+#define TURN          3u
+#define IS_GONE(end)  (4u << (end))
+#define HAS_LEFT(end) (16u << (end))
+
+struct fast_path {
+    uint32_t state;
+    uint64_t word;
+    struct task *tasks[2]; /* referenced; NULL: the end has not been used */
+    struct parking_reason reasons[2];
+};
+
+static inline uint32_t state_of(const struct fast_path *path)
+{
+    return __atomic_load_n(&path->state, __ATOMIC_ACQUIRE);
+}
+
+/* One step: only if the turn is `from`, and the other end is there. */
+static inline bool step(struct fast_path *path, uint32_t from, uint32_t to)
+{
+    return __atomic_compare_exchange_n(&path->state, &from, to, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
+
+static NOINLINE enum status bind(struct fast_path *path, unsigned end)
+{
+    struct task *self = parking_self();
+    if (path->tasks[end] || !self) {
+        return ERR_STATE;
+    }
+    parking_get(self);
+    __atomic_store_n(&path->tasks[end], self, __ATOMIC_SEQ_CST); /* and then looks at the state */
+    return OK;
+}
+
+/* Is the end this task's? */
+static inline enum status check_task(struct fast_path *path, unsigned end)
+{
+    struct task *self = parking_self();
+    return LIKELY(self && path->tasks[end] == self) ? OK : bind(path, end);
+}
+
+/* Goes over to the other side's task, or just waits if that has not come yet. */
+static inline enum status go_over(struct fast_path *path, unsigned end, uint64_t deadline)
+{
+    struct task *other = __atomic_load_n(&path->tasks[1 - end], __ATOMIC_ACQUIRE);
+    return LIKELY(other) ? parking_hand_over(other, deadline, &path->reasons[end])
+                         : parking_park(deadline, &path->reasons[end]);
+}
+
+static void wake(const struct fast_path *path, unsigned end)
+{
+    struct task *task = __atomic_load_n(&path->tasks[end], __ATOMIC_ACQUIRE);
+    if (task) {
+        parking_unpark(task);
+    }
+}
+
+/* ---- the caller ---- */
+
+/* Until it is the caller's turn. */
+static enum status wait_for_turn(struct fast_path *path, uint64_t deadline)
+{
+    enum status status = OK;
+    for (;;) {
+        uint32_t state = state_of(path);
+        if ((state & TURN) == READY) {
+            return OK;
+        }
+        if (state & IS_GONE(SERVER)) {
+            return ERR_CLOSED;
+        }
+        if (status != OK) {
+            return status;
+        }
+        status = parking_park(deadline, &path->reasons[CALLER]);
+    }
+}
+
+/* The call could not be made, or was not answered in time. */
+static NOINLINE enum status withdraw(struct fast_path *path, enum status status,
+                                     uint64_t *out_reply)
+{
+    if (step(path, CALLED, WITHDRAWN)) {
+        wake(path, SERVER);
+        return status;
+    }
+    uint32_t state = state_of(path);
+    if ((state & TURN) == READY) {
+        *out_reply = path->word; /* just in time */
+        return OK;
+    }
+    return ERR_CLOSED;
+}
+
+enum status fast_path_call(struct fast_path_caller *caller, uint64_t request, uint64_t *out_reply,
+                           uint64_t deadline)
+{
+    struct fast_path *path = (struct fast_path *)caller;
+    enum status status = check_task(path, CALLER);
+    if (UNLIKELY(status != OK)) {
+        return status;
+    }
+    if (UNLIKELY(state_of(path) != READY)) {
+        status = wait_for_turn(path, deadline);
+        if (status != OK) {
+            return status;
+        }
+    }
+    path->word = request;
+    if (UNLIKELY(!step(path, READY, CALLED))) {
+        return ERR_CLOSED;
+    }
+    status = go_over(path, CALLER, deadline);
+    for (;;) {
+        uint32_t state = state_of(path);
+        if (LIKELY((state & TURN) == READY)) {
+            *out_reply = path->word;
+            return OK;
+        }
+        if (state & IS_GONE(SERVER)) {
+            return ERR_CLOSED;
+        }
+        if (status != OK) {
+            return withdraw(path, status, out_reply);
+        }
+        status = parking_park(deadline, &path->reasons[CALLER]);
+    }
+}
+
+/* ---- the server ---- */
+
+/* A request that was withdrawn is none: it is the caller's turn again. */
+static NOINLINE void drop_withdrawn(struct fast_path *path)
+{
+    if (step(path, WITHDRAWN, READY)) {
+        wake(path, CALLER);
+    }
+}
+
+static inline enum status receive(struct fast_path *path, uint64_t *out_request, uint64_t deadline,
+                                  enum status status)
+{
+    for (;;) {
+        uint32_t state = state_of(path);
+        if (LIKELY(state == CALLED)) {
+            *out_request = path->word;
+            return OK;
+        }
+        if (state & IS_GONE(CALLER)) {
+            return ERR_CLOSED;
+        }
+        if (state == WITHDRAWN) {
+            drop_withdrawn(path);
+        }
+        if (status != OK) {
+            return status;
+        }
+        status = parking_park(deadline, &path->reasons[SERVER]);
+    }
+}
+
+enum status fast_path_receive(struct fast_path_server *server, uint64_t *out_request,
+                              uint64_t deadline)
+{
+    struct fast_path *path = (struct fast_path *)server;
+    enum status status = check_task(path, SERVER);
+    return status == OK ? receive(path, out_request, deadline, OK) : status;
+}
+
+enum status fast_path_reply(struct fast_path_server *server, uint64_t reply)
+{
+    struct fast_path *path = (struct fast_path *)server;
+    enum status status = check_task(path, SERVER);
+    if (status != OK) {
+        return status;
+    }
+    uint32_t state = state_of(path);
+    if (state == CALLED) {
+        path->word = reply;
+        if (step(path, CALLED, READY)) {
+            wake(path, CALLER);
+            return OK;
+        }
+        state = state_of(path);
+    }
+    if (state & IS_GONE(CALLER)) {
+        return ERR_CLOSED;
+    }
+    drop_withdrawn(path);
+    return ERR_STATE;
+}
+
+enum status fast_path_reply_and_receive(struct fast_path_server *server, uint64_t reply,
+                                        uint64_t *out_request, uint64_t deadline)
+{
+    struct fast_path *path = (struct fast_path *)server;
+    enum status status = check_task(path, SERVER);
+    if (UNLIKELY(status != OK)) {
+        return status;
+    }
+    if (LIKELY(state_of(path) == CALLED)) {
+        path->word = reply;
+        if (LIKELY(step(path, CALLED, READY))) {
+            status = go_over(path, SERVER, deadline);
+        }
+    }
+    return receive(path, out_request, deadline, status);
+}
+
+/* ---- ends ---- */
+
+static void drop(void **handle, unsigned end)
+{
+    struct fast_path *path = *handle;
+    if (!path) {
+        return;
+    }
+    __atomic_or_fetch(&path->state, IS_GONE(end), __ATOMIC_ACQ_REL);
+    wake(path, 1 - end);
+    COMPILER_BARRIER();
+    *handle = NULL;
+    COMPILER_BARRIER();
+    uint32_t state = __atomic_or_fetch(&path->state, HAS_LEFT(end), __ATOMIC_ACQ_REL);
+    if (state & HAS_LEFT(1 - end)) {
+        for (unsigned i = 0; i < 2; i++) {
+            if (path->tasks[i]) {
+                parking_put(path->tasks[i]);
+            }
+        }
+        heap_free(path);
+    }
+}
+
+void fast_path_caller_drop(struct fast_path_caller **handle)
+{
+    drop((void **)handle, CALLER);
+}
+
+void fast_path_server_drop(struct fast_path_server **handle)
+{
+    drop((void **)handle, SERVER);
+}
+
+enum status fast_path_create(struct fast_path_caller **caller,
+                             struct fast_path_server **server) OWN_UNCHECKED
+{
+    struct fast_path *path = heap_allocate(sizeof(*path));
+    if (!path) {
+        return ERR_NO_MEMORY;
+    }
+    *path = (struct fast_path){
+        .reasons = {{.what = "fast path, call", .object = path},
+                    {.what = "fast path, request", .object = path}},
+    };
+    FILL(caller, (struct fast_path_caller *)path);
+    FILL(server, (struct fast_path_server *)path);
+    return OK;
+}
