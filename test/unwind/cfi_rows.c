@@ -64,9 +64,12 @@ static void print_row(const struct cfi_machine *machine)
 
 static bool is_same(const struct cfi_rules *a, const struct cfi_rules *b)
 {
-    return a->cfa_register == b->cfa_register && a->cfa_offset == b->cfa_offset &&
-           memcmp(a->kind, b->kind, sizeof(a->kind)) == 0 &&
-           memcmp(a->value, b->value, sizeof(a->value)) == 0;
+    bool is_same = a->cfa_register == b->cfa_register && a->cfa_offset == b->cfa_offset;
+    for (unsigned i = 0; i < CFI_REGISTER_COUNT; i++) {
+        is_same = is_same && a->kind[i] == b->kind[i] &&
+                  (a->kind[i] < CFI_OFFSET || a->value[i] == b->value[i]);
+    }
+    return is_same;
 }
 
 static enum status print_fde(const struct cfi_fde *fde, struct cfi_fault *fault, uint32_t *deepest)

@@ -231,8 +231,27 @@ static void read_augmentation(struct reader *reader, const char *letters, size_t
     reader_take(reader, reader->fault == CFI_FAULT_NONE ? size : 0);
 }
 
+/* What GCC writes for C: version 1, "zR", factors 1 and -8, column 16, addresses pcrel sdata4. */
+static bool read_usual_cie(struct cfi_fde *fde, uint32_t at, uint32_t end)
+{
+    static const uint8_t usual[] = {1, 'z', 'R', 0, 1, 0x78, CFI_RIP, 1, PE_PCREL | PE_SDATA4};
+    if (end - at < sizeof(usual) ||
+        __builtin_memcmp(fde->table.bytes.base + at, usual, sizeof(usual)) != 0) {
+        return false;
+    }
+    fde->encoding = PE_PCREL | PE_SDATA4;
+    fde->code_factor = 1;
+    fde->data_factor = -8;
+    fde->cie_program = at + (uint32_t)sizeof(usual);
+    fde->cie_end = end;
+    return true;
+}
+
 static enum status read_cie(struct cfi_fde *fde, uint32_t at, uint32_t end, struct cfi_fault *fault)
 {
+    if (LIKELY(read_usual_cie(fde, at, end))) {
+        return OK;
+    }
     struct reader reader = reader_of(fde->table.bytes, at, end);
     uint8_t version = read_u8(&reader);
     if (version != 1 && version != 3 && version != 4) {
@@ -311,13 +330,18 @@ static enum status read_fde(const struct cfi_table *table, uint64_t offset,
     if (cie.is_terminator || cie.id != 0) {
         return cfi_refuse(fault, CFI_FAULT_NO_CIE, offset);
     }
-    *fde = (struct cfi_fde){
-        .table = *table,
-        .offset = (uint32_t)offset,
-        .cie_offset = (uint32_t)cie_offset,
-        .end_offset = record->end,
-        .encoding = PE_ABSOLUTE,
-    };
+    /* Field by field: to clear the structure costs more than to read the usual record. */
+    fde->table = *table;
+    fde->offset = (uint32_t)offset;
+    fde->cie_offset = (uint32_t)cie_offset;
+    fde->end_offset = record->end;
+    fde->encoding = PE_ABSOLUTE;
+    fde->language_data = 0;
+    fde->personality = 0;
+    fde->is_signal = false;
+    fde->has_personality = false;
+    fde->indirect_personality = false;
+    fde->has_language_data = false;
     status = read_cie(fde, cie.id_at + 4, cie.end, fault);
     if (status == OK) {
         bool has_augmentation = table->bytes.base[cie.id_at + 5] == 'z'; /* behind the version */

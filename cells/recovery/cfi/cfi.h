@@ -156,9 +156,10 @@ enum cfi_rule {
 /* What holds at one instruction: a row of the table. */
 struct cfi_rules {
     int32_t cfa_offset;   /* from its register; of CFI_CFA_EXPRESSION: where that is in the table */
+    uint32_t named;       /* a bit for each register whose kind may be other than unspecified */
     uint8_t cfa_register; /* below CFI_REGISTER_COUNT, or CFI_CFA_EXPRESSION */
-    uint8_t kind[CFI_REGISTER_COUNT]; /* enum cfi_rule */
-    int32_t value[CFI_REGISTER_COUNT];
+    uint8_t kind[CFI_REGISTER_COUNT];  /* enum cfi_rule */
+    int32_t value[CFI_REGISTER_COUNT]; /* means nothing where the kind needs none */
 };
 
 #define CFI_REMEMBERED_MAX 4 /* GCC nests 1, in libc and libstdc++ too; clang none */

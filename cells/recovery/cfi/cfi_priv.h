@@ -64,36 +64,22 @@ static inline const uint8_t *reader_take(struct reader *reader, size_t size)
     return bytes;
 }
 
-static inline uint64_t read_fixed(struct reader *reader, size_t size)
-{
-    uint64_t value = 0;
-    const uint8_t *bytes = reader_take(reader, size);
-    for (size_t i = 0; bytes && i < size; i++) {
-        value |= (uint64_t)bytes[i] << (8 * i);
+/* Numbers are little-endian, as this CPU is. */
+#define READ_FIXED_(name, type)                                 \
+    static inline type name(struct reader *reader)              \
+    {                                                           \
+        type value = 0;                                         \
+        const void *bytes = reader_take(reader, sizeof(value)); \
+        if (LIKELY(bytes)) {                                    \
+            __builtin_memcpy(&value, bytes, sizeof(value));     \
+        }                                                       \
+        return value;                                           \
     }
-    return value;
-}
-
-static inline uint8_t read_u8(struct reader *reader)
-{
-    const uint8_t *byte = reader_take(reader, 1);
-    return byte ? *byte : 0;
-}
-
-static inline uint16_t read_u16(struct reader *reader)
-{
-    return (uint16_t)read_fixed(reader, 2);
-}
-
-static inline uint32_t read_u32(struct reader *reader)
-{
-    return (uint32_t)read_fixed(reader, 4);
-}
-
-static inline uint64_t read_u64(struct reader *reader)
-{
-    return read_fixed(reader, 8);
-}
+READ_FIXED_(read_u8, uint8_t)
+READ_FIXED_(read_u16, uint16_t)
+READ_FIXED_(read_u32, uint32_t)
+READ_FIXED_(read_u64, uint64_t)
+#undef READ_FIXED_
 
 uint64_t read_long_uleb(struct reader *reader);
 int64_t read_long_sleb(struct reader *reader);

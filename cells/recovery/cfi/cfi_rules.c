@@ -97,6 +97,7 @@ static int32_t read_block(struct reader *reader)
 static void set_rule(struct cfi_rules *rules, uint64_t number, enum cfi_rule kind, int32_t value)
 {
     if (LIKELY(number < CFI_REGISTER_COUNT)) {
+        rules->named |= 1u << number;
         rules->kind[number] = (uint8_t)kind;
         rules->value[number] = value;
     }
@@ -105,8 +106,11 @@ static void set_rule(struct cfi_rules *rules, uint64_t number, enum cfi_rule kin
 static void restore_rule(struct cfi_machine *machine, uint64_t number)
 {
     if (number < CFI_REGISTER_COUNT) {
-        machine->rules.kind[number] = machine->initial.kind[number];
-        machine->rules.value[number] = machine->initial.value[number];
+        enum cfi_rule kind = machine->initial.kind[number];
+        machine->rules.kind[number] = (uint8_t)kind;
+        if (kind != CFI_UNSPECIFIED) {
+            machine->rules.value[number] = machine->initial.value[number];
+        }
     }
 }
 
@@ -289,10 +293,75 @@ static bool read_advance(struct reader *reader, const struct cfi_machine *machin
     return true;
 }
 
-/* Runs until the location advances beyond machine->start, which makes machine->end; or to the end. */
-static void run(struct reader *reader, struct cfi_machine *machine)
+/* Where the location advances to: within the row that is wanted, which begins anew, or behind it. */
+static inline bool advance(struct cfi_machine *machine, uint64_t location, uint64_t wanted)
 {
+    if (location > wanted) {
+        machine->end = location;
+        return true;
+    }
+    machine->start = location;
+    return false;
+}
+
+/*
+ * The operations that make up nearly all of what GCC writes, with small operands, as long as they
+ * come: advance, move the CFA, save a register. True where the row ends.
+ */
+static bool run_usual(struct reader *reader, struct cfi_machine *machine, uint64_t wanted)
+{
+    const struct cfi_fde *fde = machine->fde;
+    struct cfi_rules *rules = &machine->rules;
+    const uint8_t *at = reader->bytes.base + reader->at;
+    const uint8_t *end = reader->bytes.base + reader->end;
+    bool is_row = false;
+    while (end - at >= 3 && !is_row) {
+        uint8_t operation = at[0];
+        uint32_t operand = at[1];
+        unsigned low = operation & OP_LOW;
+        if ((operation & OP_HIGH) == OP_ADVANCE || operation == OP_ADVANCE_1) {
+            uint64_t distance = operation == OP_ADVANCE_1 ? operand : low;
+            uint64_t location = machine->start + distance * fde->code_factor;
+            if (location < machine->start || location > fde->end) {
+                break;
+            }
+            at += operation == OP_ADVANCE_1 ? 2 : 1;
+            is_row = advance(machine, location, wanted);
+        } else if (operation == OP_DEF_CFA_OFFSET && rules->cfa_register < CFI_REGISTER_COUNT &&
+                   (operand < 0x80 || at[2] < 0x80)) {
+            rules->cfa_offset = (int32_t)(operand < 0x80 ? operand : (operand & 0x7f) | at[2] << 7);
+            at += operand < 0x80 ? 2 : 3;
+        } else if ((operation & OP_HIGH) == OP_OFFSET && low < CFI_REGISTER_COUNT &&
+                   operand < 0x80) {
+            rules->named |= 1u << low;
+            rules->kind[low] = CFI_OFFSET;
+            rules->value[low] = (int32_t)operand * (int32_t)fde->data_factor;
+            at += 2;
+        } else {
+            break;
+        }
+    }
+    reader->at = (size_t)(at - reader->bytes.base);
+    return is_row;
+}
+
+/* Factors so small that the usual operations cannot overflow. */
+static bool has_usual_factors(const struct cfi_fde *fde)
+{
+    return fde->code_factor <= UINT16_MAX && fde->data_factor == (int16_t)fde->data_factor;
+}
+
+/* Runs until the location advances beyond `wanted`, which ends the row; or to the end. */
+static void run(struct reader *reader, struct cfi_machine *machine, uint64_t wanted)
+{
+    bool is_usual = has_usual_factors(machine->fde);
     while (reader->at < reader->end) {
+        if (is_usual && run_usual(reader, machine, wanted)) {
+            return;
+        }
+        if (reader->at == reader->end) {
+            return;
+        }
         size_t at = reader->at;
         uint8_t operation = reader->bytes.base[reader->at++];
         uint64_t location = machine->start;
@@ -305,8 +374,7 @@ static void run(struct reader *reader, struct cfi_machine *machine)
             run_operation(reader, machine, operation);
         } else if (location < machine->start || location > machine->fde->end) {
             reader_fail(reader, CFI_FAULT_LOCATION, at);
-        } else if (location > machine->start) {
-            machine->end = location;
+        } else if (advance(machine, location, wanted)) {
             return;
         }
     }
@@ -319,11 +387,14 @@ enum status cfi_begin(struct cfi_machine *machine, const struct cfi_fde *fde,
     machine->start = machine->end = fde->start;
     machine->at = fde->program;
     machine->depth = 0;
-    machine->rules = (struct cfi_rules){.cfa_register = NO_CFA};
-    machine->initial = machine->rules;
+    machine->rules.cfa_offset = 0;
+    machine->rules.cfa_register = NO_CFA;
+    machine->rules.named = 0;
+    __builtin_memset(machine->rules.kind, CFI_UNSPECIFIED, sizeof(machine->rules.kind));
+    __builtin_memset(machine->initial.kind, CFI_UNSPECIFIED, sizeof(machine->initial.kind));
     struct reader reader = reader_of(fde->table.bytes, fde->cie_program, fde->cie_end);
-    run(&reader, machine);
-    if (reader.fault == CFI_FAULT_NONE && reader.at < reader.end) { /* a CIE has no locations */
+    run(&reader, machine, fde->start);
+    if (machine->end != fde->start) { /* a CIE has no locations */
         reader_fail(&reader, CFI_FAULT_LOCATION, reader.at);
     }
     machine->end = fde->start;
@@ -331,39 +402,39 @@ enum status cfi_begin(struct cfi_machine *machine, const struct cfi_fde *fde,
     return reader_status(&reader, fault);
 }
 
-enum status cfi_next_row(struct cfi_machine *machine, struct cfi_fault *fault)
+/* Goes on to the first row that ends behind `wanted`; there is one. */
+static enum status run_to(struct cfi_machine *machine, uint64_t wanted, struct cfi_fault *fault)
 {
     const struct cfi_fde *fde = machine->fde;
-    if (machine->end == fde->end) {
-        return ERR_NOT_FOUND;
-    }
+    struct reader reader = reader_of(fde->table.bytes, machine->at, fde->end_offset);
     machine->start = machine->end;
     machine->end = fde->end;
-    struct reader reader = reader_of(fde->table.bytes, machine->at, fde->end_offset);
-    run(&reader, machine);
+    run(&reader, machine, wanted);
     machine->at = (uint32_t)reader.at;
-    if (reader.fault == CFI_FAULT_NONE && machine->rules.cfa_register == NO_CFA) {
+    if (UNLIKELY(machine->rules.cfa_register == NO_CFA)) {
         reader_fail(&reader, CFI_FAULT_NO_CFA, fde->program);
     }
     return reader_status(&reader, fault);
 }
 
+enum status cfi_next_row(struct cfi_machine *machine, struct cfi_fault *fault)
+{
+    bool is_last = machine->end == machine->fde->end;
+    return is_last ? ERR_NOT_FOUND : run_to(machine, machine->end, fault);
+}
+
 enum status cfi_find_row(struct cfi_machine *machine, uint64_t address, struct cfi_fault *fault)
 {
-    if (address < machine->start) {
+    if (address < machine->start || address >= machine->fde->end) {
         return ERR_NOT_FOUND;
     }
-    enum status status = OK;
-    while (status == OK && address >= machine->end) {
-        status = cfi_next_row(machine, fault);
-    }
-    return status;
+    return address < machine->end ? OK : run_to(machine, address, fault);
 }
 
 /* ---- rows that can be kept ---- */
 
-#define WORD              8
-#define WORDS_BELOW_LIMIT 256
+#define WORD              8u
+#define WORDS_BELOW_LIMIT 256u
 
 static const uint8_t saved_registers[CFI_SAVED_COUNT] = {CFI_RBX, CFI_RBP, CFI_R12,
                                                          CFI_R13, CFI_R14, CFI_R15};
@@ -376,10 +447,10 @@ unsigned cfi_saved_register(unsigned i)
 /* How many words below the CFA a register is saved; 0 if its rule is another one. */
 static uint8_t words_below(const struct cfi_rules *rules, unsigned number)
 {
-    int32_t value = rules->value[number];
-    bool fits = rules->kind[number] == CFI_OFFSET && value < 0 && value % WORD == 0 &&
-                value > -WORDS_BELOW_LIMIT * WORD;
-    return fits ? (uint8_t)(-value / WORD) : 0;
+    uint32_t bytes = -(uint32_t)rules->value[number];
+    bool fits =
+        rules->kind[number] == CFI_OFFSET && bytes % WORD == 0 && bytes < WORDS_BELOW_LIMIT * WORD;
+    return fits ? (uint8_t)(bytes / WORD) : 0;
 }
 
 static bool keeps_its_value(const struct cfi_rules *rules, unsigned number)
@@ -387,10 +458,23 @@ static bool keeps_its_value(const struct cfi_rules *rules, unsigned number)
     return rules->kind[number] == CFI_UNSPECIFIED || rules->kind[number] == CFI_SAME;
 }
 
+/* May something be known of a register that rows do not speak of? */
+static bool says_more(const struct cfi_rules *rules)
+{
+    uint32_t others = rules->named & ~(CFI_PRESERVED | 1u << CFI_RIP);
+    for (unsigned i = 0; others >> i; i++) {
+        if ((others >> i & 1) && rules->kind[i] != CFI_UNSPECIFIED &&
+            rules->kind[i] != CFI_UNDEFINED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool cfi_pack(const struct cfi_rules *rules, bool is_signal, struct cfi_row *out_row)
 {
     struct cfi_row row = {.cfa_offset = rules->cfa_offset, .cfa_register = rules->cfa_register};
-    if (is_signal || rules->cfa_register >= CFI_REGISTER_COUNT) {
+    if (is_signal || rules->cfa_register >= CFI_REGISTER_COUNT || says_more(rules)) {
         return false;
     }
     row.return_address = words_below(rules, CFI_RIP);
@@ -399,15 +483,13 @@ bool cfi_pack(const struct cfi_rules *rules, bool is_signal, struct cfi_row *out
     }
     row.deepest = row.return_address;
     for (unsigned i = 0; i < CFI_SAVED_COUNT; i++) {
-        row.saved[i] = words_below(rules, saved_registers[i]);
-        row.deepest = row.saved[i] > row.deepest ? row.saved[i] : row.deepest;
-        if (row.saved[i] == 0 && !keeps_its_value(rules, saved_registers[i])) {
-            return false;
+        unsigned number = saved_registers[i];
+        if (!(rules->named >> number & 1)) {
+            continue;
         }
-    }
-    for (unsigned i = 0; i < CFI_REGISTER_COUNT; i++) { /* of others nothing may be known */
-        bool is_in_row = i == CFI_RIP || (CFI_PRESERVED >> i & 1);
-        if (!is_in_row && rules->kind[i] != CFI_UNSPECIFIED && rules->kind[i] != CFI_UNDEFINED) {
+        row.saved[i] = words_below(rules, number);
+        row.deepest = row.saved[i] > row.deepest ? row.saved[i] : row.deepest;
+        if (row.saved[i] == 0 && !keeps_its_value(rules, number)) {
             return false;
         }
     }

@@ -18,8 +18,8 @@ CELL(library, "1.0.0");
 #define SUM_FIRST  0x9e3779b97f4a7c15ull /* odd: multiplication by it loses nothing */
 #define SUM_SECOND 0xc2b2ae3d27d4eb4full
 #define SUM_AGE    0xff51afd7ed558ccdull
-#define INDEX_BITS 7 /* of UNWIND_CACHE_ROWS */
-static_assert(1u << INDEX_BITS == UNWIND_CACHE_ROWS, "an index by the upper bits of a product");
+#define INDEX_BITS 6 /* of UNWIND_CACHE_SETS */
+static_assert(1u << INDEX_BITS == UNWIND_CACHE_SETS, "an index by the upper bits of a product");
 
 /* What a caller's frame keeps of ours. */
 #define KEPT (CFI_PRESERVED | 1u << CFI_RSP | 1u << CFI_RIP)
@@ -38,14 +38,34 @@ static const struct cfi_row leaf_row = {
 
 /* ---- cache ---- */
 
-static inline uint64_t sum_of(uint64_t pc, uint64_t generation, const uint64_t words[2])
+/* `salt` is what all entries of one generation have in common. */
+static inline uint64_t sum_of(uint64_t pc, uint64_t salt, const uint64_t words[2])
 {
-    return SUM_START ^ pc ^ generation * SUM_AGE ^ words[0] * SUM_FIRST ^ words[1] * SUM_SECOND;
+    return pc ^ salt ^ words[0] * SUM_FIRST ^ words[1] * SUM_SECOND;
 }
 
-static inline struct unwind_cache_entry *entry_of(struct unwind_cache *cache, uint64_t pc)
+/* The two entries where the row of `pc` may be. */
+static inline struct unwind_cache_entry *set_of(struct unwind_cache *cache, uint64_t pc)
 {
-    return &cache->entries[pc * SUM_FIRST >> (64 - INDEX_BITS)];
+    return cache->entries[pc * SUM_FIRST >> (64 - INDEX_BITS)];
+}
+
+/* Each word once, then judged: pairs with write_entry(), which may interrupt anywhere here. */
+static inline bool read_entry(const struct unwind_cache_entry *entry, uint64_t pc, uint64_t salt,
+                              union packed_row *out)
+{
+    out->words[0] = __atomic_load_n(&entry->row[0], __ATOMIC_RELAXED);
+    out->words[1] = __atomic_load_n(&entry->row[1], __ATOMIC_RELAXED);
+    uint64_t sum = __atomic_load_n(&entry->sum, __ATOMIC_RELAXED);
+    return sum == sum_of(pc, salt, out->words);
+}
+
+static inline void write_entry(struct unwind_cache_entry *entry, uint64_t sum,
+                               const uint64_t words[2])
+{
+    __atomic_store_n(&entry->row[0], words[0], __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->row[1], words[1], __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->sum, sum, __ATOMIC_RELAXED);
 }
 
 static inline bool find_row(struct unwind_cursor *cursor, uint64_t pc, union packed_row *out)
@@ -54,25 +74,21 @@ static inline bool find_row(struct unwind_cursor *cursor, uint64_t pc, union pac
     if (UNLIKELY(!cache)) {
         return false;
     }
-    const struct unwind_cache_entry *entry = entry_of(cache, pc);
-    /* Each word once, then judged: pairs with keep_row(), which may interrupt anywhere here. */
-    out->words[0] = __atomic_load_n(&entry->row[0], __ATOMIC_RELAXED);
-    out->words[1] = __atomic_load_n(&entry->row[1], __ATOMIC_RELAXED);
-    uint64_t sum = __atomic_load_n(&entry->sum, __ATOMIC_RELAXED);
-    bool is_found = sum == sum_of(pc, cursor->source->generation, out->words);
+    const struct unwind_cache_entry *set = set_of(cache, pc);
+    bool is_found = LIKELY(read_entry(&set[0], pc, cursor->salt, out)) ||
+                    read_entry(&set[1], pc, cursor->salt, out);
     cache->hits += is_found;
     return is_found;
 }
 
+/* The newer row of a set stands first; the older one makes room. */
 static void keep_row(struct unwind_cursor *cursor, uint64_t pc, const union packed_row *row)
 {
-    struct unwind_cache *cache = cursor->cache;
-    if (cache) {
-        struct unwind_cache_entry *entry = entry_of(cache, pc);
-        uint64_t sum = sum_of(pc, cursor->source->generation, row->words);
-        __atomic_store_n(&entry->row[0], row->words[0], __ATOMIC_RELAXED);
-        __atomic_store_n(&entry->row[1], row->words[1], __ATOMIC_RELAXED);
-        __atomic_store_n(&entry->sum, sum, __ATOMIC_RELAXED);
+    if (cursor->cache) {
+        struct unwind_cache_entry *set = set_of(cursor->cache, pc);
+        struct unwind_cache_entry older = set[0];
+        write_entry(&set[1], older.sum, older.row);
+        write_entry(&set[0], sum_of(pc, cursor->salt, row->words), row->words);
     }
 }
 
@@ -457,12 +473,15 @@ void unwind_begin(struct unwind_cursor *cursor, const struct unwind_source *sour
                   struct unwind_cache *cache, const uint64_t registers[CFI_REGISTER_COUNT],
                   bool is_exact)
 {
-    *cursor = (struct unwind_cursor){
-        .known = (1u << CFI_REGISTER_COUNT) - 1,
-        .is_exact = is_exact,
-        .source = source,
-        .cache = cache,
-    };
+    cursor->known = (1u << CFI_REGISTER_COUNT) - 1;
+    cursor->is_exact = is_exact;
+    cursor->is_guess = false;
+    cursor->reason = UNWIND_REASON_NONE;
+    cursor->fault = (struct cfi_fault){0};
+    cursor->source = source;
+    cursor->cache = cache;
+    cursor->salt = SUM_START ^ source->generation * SUM_AGE;
+    cursor->stacks = 0;
     __builtin_memcpy(cursor->registers, registers, sizeof(cursor->registers));
     if (!source->find_stack(source->context, registers[CFI_RSP], &cursor->low, &cursor->high)) {
         cursor->low = cursor->high = 0;

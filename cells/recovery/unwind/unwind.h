@@ -47,7 +47,7 @@ struct unwind_source {
 
 /* ---- cache ---- */
 
-#define UNWIND_CACHE_ROWS 128u
+#define UNWIND_CACHE_SETS 64u /* of two rows each */
 
 /*
  * Evaluated rows. Each entry holds a sum of itself and its address, so one that was written half,
@@ -58,7 +58,7 @@ struct unwind_cache {
     struct unwind_cache_entry {
         uint64_t sum;
         uint64_t row[2]; /* struct cfi_row */
-    } entries[UNWIND_CACHE_ROWS];
+    } entries[UNWIND_CACHE_SETS][2];
     uint64_t hits;
     uint64_t misses;
 };
@@ -98,6 +98,7 @@ struct unwind_cursor {
     struct cfi_fault fault; /* of BAD_TABLE and LOST_REGISTER */
     const struct unwind_source *source;
     struct unwind_cache *cache; /* NULL: evaluate each time */
+    uint64_t salt;              /* of the sums in the cache */
     uint64_t low;               /* the stack that rsp is in */
     uint64_t high;
     uint32_t stacks; /* how often it changed */
