@@ -4,8 +4,8 @@
  *
  * Usage: heap [MILLIONS]   objects of each load in a turn; default 10
  *
- * Prints nanoseconds for an object that is allocated and freed, loops included: the median of 9 turns,
- * and the ratio to heap_unsafe. heap_load.c and each heap are compiled once more for each, with other
+ * Prints figures, `NAME VALUE`: nanoseconds of processor time for an object that is allocated and freed,
+ * loops included, the median of 9 turns; and the ratio of that to the C library's.
  * names; frames and pages are host_pages.c.
  */
 #include "heap_load.h"
@@ -35,7 +35,7 @@ static const struct heap heaps[] = {
     {"heap_unsafe", {unsafe_load_threadtest, unsafe_load_shbench}},
     {"heap_partial", {partial_load_threadtest, partial_load_shbench}},
     {"heap_safe", {safe_load_threadtest, safe_load_shbench}},
-    {"glibc", {glibc_load_threadtest, glibc_load_shbench}},
+    {"heap_glibc", {glibc_load_threadtest, glibc_load_shbench}},
 };
 #define HEAP_COUNT ARRAY_COUNT(heaps)
 
@@ -50,7 +50,7 @@ void logger_write(enum log_level level, const char *cell, const char *format, ..
 static double now(void)
 {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
@@ -84,15 +84,17 @@ int main(int argc, char **argv)
             }
         }
     }
-    printf("%-14s %12s %8s %12s %8s\n", "nanoseconds", "threadtest", "", "shbench", "");
-    for (unsigned i = 0; i < HEAP_COUNT; i++) {
-        printf("%-14s", heaps[i].name);
-        for (unsigned load = 0; load < 2; load++) {
+    static const char *const names[] = {"threadtest", "shbench"};
+    for (unsigned load = 0; load < 2; load++) {
+        for (unsigned i = 0; i < HEAP_COUNT; i++) {
             qsort(times[load][i], TURNS, sizeof(double), compare);
-            printf(" %12.2f %8.3f", times[load][i][TURNS / 2],
-                   times[load][i][TURNS / 2] / times[load][0][TURNS / 2]);
         }
-        printf("\n");
+        double glibc = times[load][HEAP_COUNT - 1][TURNS / 2];
+        for (unsigned i = 0; i < HEAP_COUNT; i++) {
+            double median = times[load][i][TURNS / 2];
+            printf("%s_%s_ns %.1f\n", heaps[i].name, names[load], median);
+            printf("%s_%s_to_glibc %.2f\n", heaps[i].name, names[load], median / glibc);
+        }
     }
     return 0;
 }
