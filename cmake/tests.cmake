@@ -130,22 +130,28 @@ endfunction()
 # add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>] [MACHINE <type>]
 #               [APP <application and arguments>...] [CMDLINE <text>]
 #               [ARCHIVE <file> | ARCHIVE_BY <script> <argument>... | NO_ARCHIVE]
-#               [EXPECT <regex>...] [FORBID <regex>...] [STATUS <n>] [TIMEOUT <seconds>])
+#               [QEMU <argument>...] [TABLES_BY <script> <argument>]
+#               [EXPECT <regex>...] [FORBID <regex>...] [STATUS <n> | END <off|reset>]
+#               [TIMEOUT <seconds>])
 #
 # Boots the ISO in QEMU as boot.<name>, when THEORIS_BOOT_TESTS is on. The system must end with STATUS
 # (default 0) within TIMEOUT (default 120). Each EXPECT, an extended regular expression, must match a
-# line of the serial log; no FORBID may. CPU and MACHINE are what QEMU's -cpu and -machine take (default
-# qemu64 and q35). APP is handed over by fw_cfg; CMDLINE, in an ISO of its own, is the boot command line. ARCHIVE boots an ISO with this cells.a instead of ours,
-# NO_ARCHIVE one without any; ARCHIVE_BY one that the script makes when the test runs. The script is
-# called with the build folder, the file to write, and the arguments.
+# line of the serial log; no FORBID may. With END there is no device that could pass on a status: the
+# system must switch the machine off, or reset it, by itself, and QEMU must say that it did. CPU and
+# MACHINE are what QEMU's -cpu and -machine take (default qemu64 and q35); QEMU gives it further
+# arguments. APP is handed over by fw_cfg; CMDLINE, in an ISO of its own, is the boot command line.
+# ARCHIVE boots an ISO with this cells.a instead of ours, NO_ARCHIVE one without any; ARCHIVE_BY one
+# that the script makes when the test runs. The script is called with the build folder, the file to
+# write, and the arguments. The script of TABLES_BY prints further arguments of QEMU; it is called with
+# its argument and a folder for files.
 # Regular expressions must not hold a semicolon.
 function(add_boot_test name)
   if(NOT THEORIS_BOOT_TESTS)
     return()
   endif()
   cmake_parse_arguments(PARSE_ARGV 1 arg "UEFI;NO_ARCHIVE"
-                        "SMP;MEMORY;CPU;MACHINE;CMDLINE;ARCHIVE;STATUS;TIMEOUT"
-                        "APP;ARCHIVE_BY;EXPECT;FORBID")
+                        "SMP;MEMORY;CPU;MACHINE;CMDLINE;ARCHIVE;STATUS;END;TIMEOUT"
+                        "APP;ARCHIVE_BY;TABLES_BY;QEMU;EXPECT;FORBID")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "boot test ${name}: unknown argument: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -160,7 +166,10 @@ function(add_boot_test name)
       list(APPEND options ${option})
     endif()
   endforeach()
-  foreach(field SMP MEMORY CPU MACHINE CMDLINE ARCHIVE STATUS APP EXPECT FORBID)
+  if(arg_TABLES_BY)
+    list(APPEND options --tables-by ${arg_TABLES_BY})
+  endif()
+  foreach(field SMP MEMORY CPU MACHINE CMDLINE ARCHIVE STATUS END APP QEMU EXPECT FORBID)
     string(TOLOWER "--${field}" option)
     foreach(value IN LISTS arg_${field})
       list(APPEND options ${option} "${value}")

@@ -12,6 +12,7 @@ QEMU_SMP=1
 QEMU_CPU=qemu64
 QEMU_UEFI=false
 QEMU_KVM=false
+QEMU_DEBUG_EXIT=true # the device by which the system ends QEMU with its status
 QEMU_APP='' # applications to start, as the boot option `app` has them
 
 OVMF_CODE=/usr/share/OVMF/OVMF_CODE_4M.fd
@@ -22,8 +23,8 @@ OVMF_VARS=/usr/share/OVMF/OVMF_VARS_4M.fd
 qemu_command() {
     local iso=$1 scratch=$2
     QEMU=(qemu-system-x86_64 -machine "$QEMU_MACHINE" -m "$QEMU_MEMORY" -smp "$QEMU_SMP"
-        -display none -nic none -no-reboot -boot d -cdrom "${iso//,/,,}"
-        -device "isa-debug-exit,iobase=0xf4,iosize=0x04")
+        -display none -nic none -no-reboot -boot d -cdrom "${iso//,/,,}")
+    ! $QEMU_DEBUG_EXIT || QEMU+=(-device "isa-debug-exit,iobase=0xf4,iosize=0x04")
     # The accelerator is always named: /dev/kvm may exist and hang a long-mode guest.
     if $QEMU_KVM; then
         QEMU+=(-accel kvm -cpu host)

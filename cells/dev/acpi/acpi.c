@@ -129,6 +129,9 @@ static enum status copy_table(paddr_t address, struct acpi_header *out_header, s
 static enum status copy_table(paddr_t address, struct acpi_header *out_header, struct diag *diag,
                               struct acpi_table **out)
 {
+    if (address == 0) { /* an entry that firmware left empty */
+        return refuse(diag, DIAG_ACPI_ADDRESS, "????", 0);
+    }
     uint8_t header[ACPI_HEADER_SIZE];
     enum status status = firmware_memory_read(address, header, sizeof(header));
     if (status != OK) {
