@@ -26,7 +26,7 @@ static void print_diag(const struct diag *diag)
 
 static void print_entries(const struct acpi *acpi)
 {
-    static const char *const sources[] = {"nowhere", "the boot loader", "low memory"};
+    static const char *const sources[] = {"nobody", "the boot loader", "a search"};
     console_print("tables: root at %012lx, found by %s, revision %u\n", (unsigned long)acpi->root,
                   sources[acpi->source], (unsigned)acpi->revision);
     for (size_t i = 0; i < acpi->entry_count; i++) {
