@@ -480,7 +480,8 @@ EXPLAIN(DIAG_ACPI_SIGNATURE,
         "Each table begins with four characters that say which one it is, the root pointer with "
         "`RSD PTR `. Other characters were found.",
         "An address in the root table leads to something else, or the table was overwritten.",
-        "See with the application `firmware` which address is meant.", "scripts/run --app firmware");
+        "See with the application `firmware` which address is meant.",
+        "scripts/run --app firmware");
 EXPLAIN(DIAG_ACPI_CHECKSUM,
         "All bytes of a table, added up, must give 0 in the lowest 8 bits. `found` is what they "
         "give. Nothing of the table is used: any of its bytes may be the wrong one.",
@@ -491,12 +492,14 @@ EXPLAIN(DIAG_ACPI_LENGTH,
         "The length in the table's header cannot be: shorter than what every such table holds, "
         "longer than 4 MiB, or no multiple of its entries.",
         "The table is damaged, or the address leads to something else.",
-        "See with the application `firmware` which address is meant.", "scripts/run --app firmware");
+        "See with the application `firmware` which address is meant.",
+        "scripts/run --app firmware");
 EXPLAIN(DIAG_ACPI_REVISION,
         "Revisions of tables count from 1, and the root pointer has 0 or 2. Larger numbers are "
         "accepted, for tables only grow.",
         "The table is damaged, or the address leads to something else.",
-        "See with the application `firmware` which address is meant.", "scripts/run --app firmware");
+        "See with the application `firmware` which address is meant.",
+        "scripts/run --app firmware");
 EXPLAIN(DIAG_ACPI_ENTRY,
         "An entry of the MADT is shorter than its type needs, or so short that the next one could "
         "not be found. Without it the list has no meaning, so the table is refused: the system "

@@ -156,16 +156,16 @@ static void test_switching_off_as_compiled(void **state)
         enum diag_code code;
         uint8_t a, b;
     } cases[] = {
-        {"plain.aml", DIAG_NONE, 7, 7},
-        {"root_name.aml", DIAG_NONE, 5, 1},
-        {"others_too.aml", DIAG_NONE, 7, 0},
-        {"one_number.aml", DIAG_NONE, 5, 3},
-        {"either.aml", DIAG_AML_TWICE, 0, 0},
-        {"method.aml", DIAG_AML_ABSENT, 0, 0},
-        {"reference.aml", DIAG_AML_ELEMENT, 0, 0},
-        {"too_large.aml", DIAG_AML_ELEMENT, 0, 0},
-        {"none.aml", DIAG_AML_ABSENT, 0, 0},
-        {"in_text.aml", DIAG_AML_ABSENT, 0, 0},
+        {"plain.dat", DIAG_NONE, 7, 7},
+        {"root_name.dat", DIAG_NONE, 5, 1},
+        {"others_too.dat", DIAG_NONE, 7, 0},
+        {"one_number.dat", DIAG_NONE, 5, 3},
+        {"either.dat", DIAG_AML_TWICE, 0, 0},
+        {"method.dat", DIAG_AML_ABSENT, 0, 0},
+        {"reference.dat", DIAG_AML_ELEMENT, 0, 0},
+        {"too_large.dat", DIAG_AML_ELEMENT, 0, 0},
+        {"none.dat", DIAG_AML_ABSENT, 0, 0},
+        {"in_text.dat", DIAG_AML_ABSENT, 0, 0},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
