@@ -45,7 +45,7 @@ static struct {
 
 /* ---- registers ---- */
 
-static uint16_t read_control(const struct place *place)
+static uint16_t read_control(struct place *place)
 {
     if (!place->memory) {
         return port_read16(place->port);
@@ -54,7 +54,7 @@ static uint16_t read_control(const struct place *place)
     return control ? *control : 0;
 }
 
-static void write_control(const struct place *place, uint16_t value)
+static void write_control(struct place *place, uint16_t value)
 {
     if (!place->memory) {
         port_write16(place->port, value);
@@ -66,7 +66,7 @@ static void write_control(const struct place *place, uint16_t value)
     }
 }
 
-static void write_reset(const struct place *place, uint8_t value)
+static void write_reset(struct place *place, uint8_t value)
 {
     if (!place->memory) {
         port_write8(place->port, value);
@@ -111,7 +111,7 @@ static void enter_acpi_mode(void)
 }
 
 /* The type first, then, in a write of its own, the bit that starts it. */
-static void sleep(const struct place *place, uint8_t type, uint16_t start)
+static void sleep(struct place *place, uint8_t type, uint16_t start)
 {
     if (place->is_there) {
         unsigned control = read_control(place) & ~(SLEEP_TYPE_MASK | SLEEP_ENABLE);
