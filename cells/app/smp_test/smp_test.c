@@ -442,6 +442,7 @@ static enum status test_all(unsigned rounds)
     good &= test_stop(rounds);
     if (processors_count() > 1) {
         good &= smp_test_shootdown(rounds / 4 + 1);
+        good &= smp_test_churn(rounds);
         print_figures(rounds);
     }
     return good ? OK : ERR_FAILED;

@@ -204,6 +204,63 @@ static bool test_count(uint64_t count, unsigned rounds)
            world.seen[PHASE_READ_ONLY] > 0 && world.seen[PHASE_UNMAPPED] > 0;
 }
 
+/* ---- all CPUs change ---- */
+
+struct churn {
+    uint64_t rounds;
+    uint32_t failed;
+    uint64_t mapped; /* pages, by all */
+};
+
+/* Every page holds its address and its owner while it is mapped, and nobody else writes there. */
+static bool fill_and_check(struct mapped_pages *pages, uint64_t salt) OWN_BORROWS(*pages)
+{
+    bool good = true;
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (uint64_t i = 0; i < mapped_pages_count(pages); i++) {
+            uint64_t *word = MAPPED_PAGES_AS_MUTABLE(uint64_t, pages, i * PAGE_SIZE);
+            if (!word || (pass && *word != ((uint64_t)word ^ salt)) || (!pass && *word != 0)) {
+                good = false;
+            } else {
+                *word = (uint64_t)word ^ salt;
+            }
+        }
+    }
+    return good;
+}
+
+static bool map_and_unmap(uint64_t count, uint64_t salt)
+{
+    OWNED(mapped_pages, pages);
+    if (mapped_pages_create(PAGE_ZONE_DATA, count * PAGE_SIZE, PAGE_WRITE, SLOT(pages)) != OK) {
+        return false;
+    }
+    return fill_and_check(REF(pages), salt);
+}
+
+static void churn_pages(void *argument)
+{
+    struct churn *churn = argument;
+    uint64_t random = CPU_LOCAL(index) * 104729u + 1;
+    for (uint64_t i = 0; i < churn->rounds; i++) {
+        uint64_t count = 1 + smp_test_random(&random) % PAGES_MOST;
+        if (!map_and_unmap(count, random)) {
+            __atomic_fetch_add(&churn->failed, 1, __ATOMIC_RELAXED);
+        }
+        __atomic_fetch_add(&churn->mapped, count, __ATOMIC_RELAXED);
+    }
+}
+
+bool smp_test_churn(unsigned rounds)
+{
+    struct churn churn = {.rounds = rounds};
+    bool good = smp_test_start(churn_pages, &churn);
+    churn_pages(&churn);
+    good &= smp_test_finish();
+    console_print("smp_test: %lu pages mapped and unmapped by all\n", (unsigned long)churn.mapped);
+    return smp_test_expect("all map and unmap at the same time", good && churn.failed == 0);
+}
+
 bool smp_test_shootdown(unsigned rounds)
 {
     OWNED(exception_handler, handler);

@@ -16,6 +16,9 @@ bool smp_test_finish(void);
 /* Translations that are not valid any more are used by no CPU. */
 bool smp_test_shootdown(unsigned rounds);
 
+/* All CPUs map and unmap pages at the same time, and each finds its own in them. */
+bool smp_test_churn(unsigned rounds);
+
 /* Numbers that are the same in each run. */
 static inline uint32_t smp_test_random(uint64_t *state)
 {
