@@ -128,7 +128,7 @@ function(compile_with_accesses cell)
 endfunction()
 
 # add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>] [MACHINE <type>]
-#               [APP <application and arguments>...] [CMDLINE <text>]
+#               [APP <application and arguments>...] [OPTION <key>=<value>...] [CMDLINE <text>]
 #               [ARCHIVE <file> | ARCHIVE_BY <script> <argument>... | NO_ARCHIVE]
 #               [QEMU <argument>...] [TABLES_BY <script> <argument>]
 #               [EXPECT <regex>...] [FORBID <regex>...] [STATUS <n> | END <off|reset>]
@@ -139,7 +139,7 @@ endfunction()
 # line of the serial log; no FORBID may. With END there is no device that could pass on a status: the
 # system must switch the machine off, or reset it, by itself, and QEMU must say that it did. CPU and
 # MACHINE are what QEMU's -cpu and -machine take (default qemu64 and q35); QEMU gives it further
-# arguments. APP is handed over by fw_cfg; CMDLINE, in an ISO of its own, is the boot command line.
+# arguments. APP and OPTION are handed over by fw_cfg; CMDLINE, in an ISO of its own, is the boot command line.
 # ARCHIVE boots an ISO with this cells.a instead of ours, NO_ARCHIVE one without any; ARCHIVE_BY one
 # that the script makes when the test runs. The script is called with the build folder, the file to
 # write, and the arguments. The script of TABLES_BY prints further arguments of QEMU; it is called with
@@ -151,7 +151,7 @@ function(add_boot_test name)
   endif()
   cmake_parse_arguments(PARSE_ARGV 1 arg "UEFI;NO_ARCHIVE"
                         "SMP;MEMORY;CPU;MACHINE;CMDLINE;ARCHIVE;STATUS;END;TIMEOUT"
-                        "APP;ARCHIVE_BY;TABLES_BY;QEMU;EXPECT;FORBID")
+                        "APP;OPTION;ARCHIVE_BY;TABLES_BY;QEMU;EXPECT;FORBID")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "boot test ${name}: unknown argument: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -169,7 +169,7 @@ function(add_boot_test name)
   if(arg_TABLES_BY)
     list(APPEND options --tables-by ${arg_TABLES_BY})
   endif()
-  foreach(field SMP MEMORY CPU MACHINE CMDLINE ARCHIVE STATUS END APP QEMU EXPECT FORBID)
+  foreach(field SMP MEMORY CPU MACHINE CMDLINE ARCHIVE STATUS END APP OPTION QEMU EXPECT FORBID)
     string(TOLOWER "--${field}" option)
     foreach(value IN LISTS arg_${field})
       list(APPEND options ${option} "${value}")

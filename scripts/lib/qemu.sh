@@ -13,7 +13,8 @@ QEMU_CPU=qemu64
 QEMU_UEFI=false
 QEMU_KVM=false
 QEMU_DEBUG_EXIT=true # the device by which the system ends QEMU with its status
-QEMU_APP='' # applications to start, as the boot option `app` has them
+QEMU_APP=''      # applications to start, as the boot option `app` has them
+QEMU_OPTIONS=() # other boot options, KEY=VALUE
 
 OVMF_CODE=/usr/share/OVMF/OVMF_CODE_4M.fd
 OVMF_VARS=/usr/share/OVMF/OVMF_VARS_4M.fd
@@ -38,6 +39,11 @@ qemu_command() {
     fi
     # QEMU splits option values at commas; a doubled comma is a comma.
     [[ -z $QEMU_APP ]] || QEMU+=(-fw_cfg "name=opt/theoris/app,string=${QEMU_APP//,/,,}")
+    local option
+    for option in "${QEMU_OPTIONS[@]}"; do
+        local value=${option#*=}
+        QEMU+=(-fw_cfg "name=opt/theoris/${option%%=*},string=${value//,/,,}")
+    done
 }
 
 # qemu_status CODE: prints the system's exit status for QEMU's exit code. The guest writes 0x10|status

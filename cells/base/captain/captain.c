@@ -8,6 +8,7 @@
 #include "cell_metadata.h"
 #include "cell_namespace.h"
 #include "console.h"
+#include "crew.h"
 #include "diag.h"
 #include "format.h"
 #include "frame_allocator.h"
@@ -23,8 +24,10 @@ CELL(library, "1.0.0");
 #define DIAG_LINE_SIZE 400
 #define SYMBOL_SIZE    (CAPTAIN_COMMAND_SIZE + sizeof(APP_ENTRY_SUFFIX))
 
-/* What the summary at the end says. */
 struct voyage {
+    crew_run_t run; /* NULL: there are no tasks */
+
+    /* What the summary at the end says. */
     unsigned applications;
     unsigned succeeded;
     uint64_t first_ticks; /* from the kernel's entry to the first application; 0: none ran */
@@ -185,6 +188,58 @@ static enum status find_entry(const char *name, app_main *out_entry)
     return OK;
 }
 
+/* The address of a symbol of a cell that the captain does not depend on; NULL, and said, if absent. */
+static void *demand(const char *symbol)
+{
+    uint64_t address;
+    struct diag diag = {0};
+    if (loader_demand(cell_namespace_initial(), symbol, &address, &diag)) {
+        print_diag("has no", symbol, &diag);
+        return NULL;
+    }
+    return (void *)(uintptr_t)address;
+}
+
+/* Loads the scheduler that is asked for, before another one is linked because nobody asked. */
+static void choose_scheduler(void)
+{
+    const char *policy = boot_options_find("scheduler");
+    if (!policy) {
+        return;
+    }
+    char name[SYMBOL_SIZE];
+    struct cell *cell;
+    struct diag diag = {0};
+    format_into(name, sizeof(name), "scheduler_%s", policy);
+    if (loader_load(cell_namespace_initial(), name, &cell, &diag)) {
+        print_diag("cannot use", name, &diag);
+    }
+}
+
+/* From here on the captain is a task, or there are none. */
+static void start_tasks(struct voyage *voyage)
+{
+    const char *option = boot_options_find("tasks");
+    if (option && strcmp(option, "off") == 0) {
+        return;
+    }
+    if (option) {
+        log_warning("option tasks=%s is not known; only tasks=off is", option);
+    }
+    choose_scheduler();
+    crew_start_t start = (crew_start_t)(uintptr_t)demand("crew_start");
+    crew_run_t run_as_task = (crew_run_t)(uintptr_t)demand("crew_run");
+    if (!start || !run_as_task) {
+        return;
+    }
+    enum status status = start();
+    if (status) {
+        log_warning("no tasks: %s", status_text(status));
+        return;
+    }
+    voyage->run = run_as_task;
+}
+
 static enum status run(const struct captain_command *command, struct voyage *voyage)
 {
     const char *name = command->values[0];
@@ -199,7 +254,8 @@ static enum status run(const struct captain_command *command, struct voyage *voy
     if (!voyage->first_ticks) {
         voyage->first_ticks = loaded - boot_info_get()->entry_tsc;
     }
-    status = entry(&(struct app_arguments){.count = command->count, .values = command->values});
+    struct app_arguments arguments = {.count = command->count, .values = command->values};
+    status = voyage->run ? voyage->run(entry, &arguments) : entry(&arguments);
     uint64_t ended = read_tsc();
     unsigned cells = (unsigned)(cell_namespace_initial()->cell_count - cells_before);
     console_print("captain: %s: %s (%u cell%s loaded in %lu ticks, ran %lu ticks)\n", name,
@@ -252,9 +308,10 @@ void captain_start(void)
     choose_log_level();
     start_acpi();
     start_processors();
+    struct voyage voyage = {0};
+    start_tasks(&voyage);
     load_what_is_asked_for();
     const char *list = boot_options_find("app");
-    struct voyage voyage = {0};
     run_all(list ? list : CAPTAIN_DEFAULT_APPLICATION, &voyage);
     print_summary(&voyage);
     end_voyage(voyage.succeeded == voyage.applications ? 0 : 1);

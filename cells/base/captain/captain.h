@@ -9,10 +9,13 @@
  *      load=all                            load every cell of the archive first, of each
  *                                          interface one
  *      log=error|warning|info|debug        which messages are printed, not only kept
+ *      scheduler=round_robin|priority      which task runs next (scheduler.h); default round_robin
+ *      tasks=off                           applications are called, one CPU, no interrupts
  *      end=off|reboot                      what happens at the end; default off
  *
  * Rules: the nano_core demands `captain_start` and calls it once. An application, or a cell, that
- * cannot be loaded is reported and left out. The machine is switched off at the end, with status 0
+ * cannot be loaded is reported and left out. Each application is a task of its own, joined before the
+ * next one begins; on a machine that cannot run tasks it is called instead. The machine is switched off at the end, with status 0
  * if every application ran and returned OK, else 1; or, with end=reboot, started again. A machine
  * without ACPI, or with bad tables, is a warning.
  */

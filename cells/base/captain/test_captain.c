@@ -12,6 +12,7 @@
 #include "cell_metadata.h"
 #include "cell_namespace.h"
 #include "console_recorder.h"
+#include "crew.h"
 #include "diag.h"
 #include "frame_allocator.h"
 #include "loader.h"
@@ -28,6 +29,11 @@ static const char *app_option;
 static const char *load_option;
 static const char *log_option;
 static const char *end_option;
+static const char *tasks_option;
+static const char *scheduler_option;
+static bool has_crew;
+static enum status crew_status;
+static char loaded[64]; /* the schedulers that were loaded */
 static struct cell_namespace namespace = {.name = "test", .cell_count = 20};
 static struct boot_info boot;
 static jmp_buf off;
@@ -37,11 +43,13 @@ static struct console_recorder said;
 
 const char *boot_options_find(const char *key)
 {
-    return strcmp(key, "app") == 0    ? app_option
-           : strcmp(key, "load") == 0 ? load_option
-           : strcmp(key, "log") == 0  ? log_option
-           : strcmp(key, "end") == 0  ? end_option
-                                      : NULL;
+    return strcmp(key, "app") == 0         ? app_option
+           : strcmp(key, "load") == 0      ? load_option
+           : strcmp(key, "log") == 0       ? log_option
+           : strcmp(key, "end") == 0       ? end_option
+           : strcmp(key, "tasks") == 0     ? tasks_option
+           : strcmp(key, "scheduler") == 0 ? scheduler_option
+                                           : NULL;
 }
 
 const struct boot_info *boot_info_get(void)
@@ -122,12 +130,32 @@ static enum status bad_main(const struct app_arguments *arguments)
     return ERR_IO;
 }
 
+enum status crew_start(void)
+{
+    strcat(called, crew_status == OK ? "crew." : "nobody.");
+    return crew_status;
+}
+
+enum status crew_run(app_main entry, const struct app_arguments *arguments)
+{
+    strcat(called, "task:");
+    return entry(arguments);
+}
+
 enum status loader_demand(struct cell_namespace *into, const char *symbol, uint64_t *out_address,
                           struct diag *diag)
 {
     app_main entry = strcmp(symbol, "good_main") == 0  ? good_main
                      : strcmp(symbol, "bad_main") == 0 ? bad_main
                                                        : NULL;
+    if (has_crew && strcmp(symbol, "crew_start") == 0) {
+        *out_address = (uintptr_t)crew_start;
+        return OK;
+    }
+    if (has_crew && strcmp(symbol, "crew_run") == 0) {
+        *out_address = (uintptr_t)crew_run;
+        return OK;
+    }
     if (!entry) {
         return diag_set(diag, DIAG_LINK_MISSING_SYMBOL, &(struct diag_site){.symbol = symbol});
     }
@@ -155,7 +183,10 @@ enum status loader_load(struct cell_namespace *into, const char *cell, struct ce
     (void)into;
     (void)out_cell;
     assert_string_not_equal(cell, "other");
-    return strcmp(cell, "broken") == 0
+    if (strncmp(cell, "scheduler_", 10) == 0) {
+        strcat(loaded, cell);
+    }
+    return strcmp(cell, "broken") == 0 || strcmp(cell, "scheduler_chance") == 0
                ? diag_set(diag, DIAG_ELF_MAGIC, &(struct diag_site){.cell = cell})
                : OK;
 }
@@ -167,6 +198,11 @@ static int clear(void **state)
     load_option = NULL;
     log_option = NULL;
     end_option = NULL;
+    tasks_option = NULL;
+    scheduler_option = NULL;
+    has_crew = false;
+    crew_status = OK;
+    loaded[0] = '\0';
     acpi = (struct acpi){0};
     acpi_power_status = OK;
     called[0] = '\0';
@@ -195,6 +231,62 @@ static void test_captain_runs_each_application_with_its_arguments(void **state)
     assert_said("captain: good: OK (1 cell loaded in ");
     assert_said("captain: 3 of 3 applications OK; 21 cells, 300 sections, 4000 relocations; "
                 "400 KiB of memory in use; ");
+}
+
+static void test_captain_applications_are_tasks_where_there_is_a_crew(void **state)
+{
+    (void)state;
+    has_crew = true;
+    app_option = "good; good a";
+    sail();
+    assert_string_equal(called, "crew.task:good.task:good,a.");
+    assert_string_equal(loaded, "");
+    assert_int_equal(exit_status, 0);
+}
+
+static void test_captain_without_crew_calls_applications(void **state)
+{
+    (void)state;
+    app_option = "good";
+    sail();
+    assert_said("captain: has no crew_start: C0205");
+    assert_string_equal(called, "good.");
+    assert_int_equal(exit_status, 0);
+}
+
+static void test_captain_crew_that_cannot_start_leaves_applications_to_be_called(void **state)
+{
+    (void)state;
+    has_crew = true;
+    crew_status = ERR_NO_DEVICE;
+    app_option = "good";
+    sail();
+    assert_string_equal(called, "nobody.good.");
+    assert_said("no tasks: device is not there");
+}
+
+static void test_captain_tasks_off_asks_for_no_crew(void **state)
+{
+    (void)state;
+    has_crew = true;
+    tasks_option = "off";
+    app_option = "good";
+    sail();
+    assert_string_equal(called, "good.");
+}
+
+static void test_captain_scheduler_option_loads_it_first_and_a_wrong_one_is_said(void **state)
+{
+    (void)state;
+    has_crew = true;
+    app_option = "good";
+    scheduler_option = "priority";
+    sail();
+    assert_string_equal(loaded, "scheduler_priority");
+    scheduler_option = "chance";
+    sail();
+    assert_said("captain: cannot use scheduler_chance: ");
+    assert_int_equal(exit_status, 0);
 }
 
 static void test_captain_default_application_is_hello(void **state)
@@ -359,6 +451,13 @@ int main(void)
     console_recorder_start(&said);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_captain_runs_each_application_with_its_arguments, clear),
+        cmocka_unit_test_setup(test_captain_applications_are_tasks_where_there_is_a_crew, clear),
+        cmocka_unit_test_setup(test_captain_without_crew_calls_applications, clear),
+        cmocka_unit_test_setup(test_captain_crew_that_cannot_start_leaves_applications_to_be_called,
+                               clear),
+        cmocka_unit_test_setup(test_captain_tasks_off_asks_for_no_crew, clear),
+        cmocka_unit_test_setup(test_captain_scheduler_option_loads_it_first_and_a_wrong_one_is_said,
+                               clear),
         cmocka_unit_test_setup(test_captain_default_application_is_hello, clear),
         cmocka_unit_test_setup(
             test_captain_failed_application_fails_the_system_but_the_next_one_runs, clear),

@@ -33,6 +33,7 @@ struct cpu {
     struct task *idle;
     struct task *previous; /* who was switched from */
     struct task *dead;     /* ended, by next_dead */
+    bool wants_switch;     /* another CPU has made ready what should run at once */
     uint64_t slice_end;    /* NO_SLICE: not armed */
     uint64_t alarm;        /* what the hardware's timer is set to */
     struct dispatcher_statistics statistics;
@@ -140,6 +141,7 @@ static inline void make_ready(struct cpu *cpu, struct task *task)
         if (is_here) {
             preemption_request();
         } else {
+            cpu->wants_switch = true;
             hardware->wake(cpu->index);
         }
     } else if (cpu->slice_end == NO_SLICE) {
@@ -251,8 +253,10 @@ static inline void demand_no_holds(void)
 
 /* Interrupts are off, the CPU is locked, and there is no permit. */
 static inline void block(struct cpu *cpu, struct task *task, struct task_wait *wait,
-                         uint64_t deadline)
+                         uint64_t deadline, const struct parking_reason *reason)
 {
+    wait->reason = reason;
+    wait->timer.link = NULL;
     task->state = TASK_BLOCKED;
     task->timed_out = false;
     task->wait = wait;
@@ -267,7 +271,9 @@ static inline void block(struct cpu *cpu, struct task *task, struct task_wait *w
 /* Its home is locked; it is BLOCKED. */
 static inline void unblock(struct cpu *cpu, struct task *task)
 {
-    timer_queue_remove(&cpu->deadlines, &task->wait->timer);
+    if (task->wait->timer.link) {
+        timer_queue_remove(&cpu->deadlines, &task->wait->timer);
+    }
     task->wait = NULL;
 }
 
@@ -284,8 +290,8 @@ static enum status park(uint64_t deadline, const struct parking_reason *reason)
         end(true);
         return OK;
     }
-    struct task_wait wait = {.reason = reason};
-    block(cpu, task, &wait, deadline);
+    struct task_wait wait; /* block() fills it as far as it is used */
+    block(cpu, task, &wait, deadline, reason);
     switch_away(cpu);
     enum status status = task->timed_out ? ERR_TIMEOUT : OK;
     enable_interrupts();
@@ -321,8 +327,8 @@ static enum status hand_over(struct task *task, uint64_t deadline,
         return park(deadline, reason);
     }
     unblock(cpu, task);
-    struct task_wait wait = {.reason = reason};
-    block(cpu, self, &wait, deadline);
+    struct task_wait wait; /* block() fills it as far as it is used */
+    block(cpu, self, &wait, deadline, reason);
     switch_to(cpu, task);
     enum status status = self->timed_out ? ERR_TIMEOUT : OK;
     enable_interrupts();
@@ -417,11 +423,12 @@ void dispatcher_wake_interrupt(void)
 {
     struct cpu *cpu = this_cpu();
     lock(cpu);
-    if (run_queue_count(cpu->queue)) {
-        preemption_request(); /* the scheduler puts the current task first if it should be */
-        if (cpu->slice_end == NO_SLICE) {
-            begin_slice(cpu);
-        }
+    if (cpu->wants_switch) {
+        cpu->wants_switch = false;
+        preemption_request();
+    }
+    if (run_queue_count(cpu->queue) && cpu->slice_end == NO_SLICE) {
+        begin_slice(cpu);
     }
     unlock(cpu);
 }

@@ -113,22 +113,19 @@ static struct stack *take_kept_stack(void)
 
 static enum status get_stack(size_t bytes, const char *name, struct stack **out)
 {
-    if (bytes && bytes != TASK_STACK_SIZE) {
-        return stack_create(bytes, name, out);
-    }
+    bytes = bytes ? bytes : TASK_STACK_SIZE;
     struct task *dead = dispatcher_take_dead(false);
-    if (dead && dead->stack &&
-        stack_top(dead->stack) - stack_bottom(dead->stack) == TASK_STACK_SIZE) {
+    if (dead && dead->stack && stack_top(dead->stack) - stack_bottom(dead->stack) == bytes) {
         *out = dead->stack;
         dead->stack = NULL;
         put(dead);
         return OK;
     }
     if (dead) {
-        bury(dead);
+        bury(dead); /* one comes, one goes: the dead do not pile up */
     }
-    *out = take_kept_stack();
-    return *out ? OK : stack_create(TASK_STACK_SIZE, "task", out);
+    *out = bytes == TASK_STACK_SIZE ? take_kept_stack() : NULL;
+    return *out ? OK : stack_create(bytes, name, out);
 }
 
 static struct task_record *create_record(const struct task_plan *plan, const void *argument,
@@ -141,10 +138,12 @@ static struct task_record *create_record(const struct task_plan *plan, const voi
     if (!record) {
         return NULL;
     }
-    memset(record, 0, sizeof(*record));
-    record->plan = plan;
-    record->argument = (char *)record + ALIGN_16(sizeof(*record));
-    record->result = (char *)record->argument + argument_size;
+    void *behind = (char *)record + ALIGN_16(sizeof(*record));
+    *record = (struct task_record){
+        .plan = plan,
+        .argument = behind,
+        .result = (char *)behind + argument_size,
+    };
     memcpy(record->argument, argument, plan->argument_size);
     memset(record->result, 0, plan->result_size);
     task_state_init(&record->task, options->name ? options->name : plan->name,

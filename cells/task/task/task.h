@@ -58,10 +58,10 @@ OWN_DECLARE(task_handle);
         *(result_t *)out_result = entry((argument_t *)argument);                                  \
     }                                                                                             \
     /* Errors of task_spawn(). */                                                                 \
-    UNUSED static enum status name##_spawn(const argument_t *argument,                            \
+    UNUSED static enum status name##_spawn(argument_t const *argument,                            \
                                            const struct task_options *options,                    \
                                            struct name##_task **out) OWN_ACQUIRES(**out);         \
-    static enum status name##_spawn(const argument_t *argument,                                   \
+    static enum status name##_spawn(argument_t const *argument,                                   \
                                     const struct task_options *options, struct name##_task **out) \
         OWN_UNCHECKED                                                                             \
     {                                                                                             \

@@ -440,6 +440,23 @@ static void test_many_tasks_leave_nothing(void **state)
     assert_int_equal(stacks_alive, stacks_before);
 }
 
+static void test_large_stacks_are_released_as_others_come(void **state)
+{
+    (void)state;
+    task_release_stacks();
+    long stacks_before = stacks_alive;
+    struct task_options large = {.stack_bytes = 2 * TASK_STACK_SIZE};
+    for (int i = 0; i < 20; i++) {
+        OWNED(adder_task, task);
+        assert_int_equal(adder_spawn(&(struct range){1, 1}, &large, SLOT(task)), OK);
+        uint64_t sum = 0;
+        assert_int_equal(adder_join(SLOT(task), &sum), OK);
+        assert_true(stacks_alive <= stacks_before + 2);
+    }
+    task_release_stacks();
+    assert_int_equal(stacks_alive, stacks_before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_spawn_refuses_bad_options),
         cmocka_unit_test(test_spawn_fails_at_every_request_and_loses_nothing),
         cmocka_unit_test(test_many_tasks_leave_nothing),
+        cmocka_unit_test(test_large_stacks_are_released_as_others_come),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

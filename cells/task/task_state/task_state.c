@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "task_state.h"
 
-#include "format.h"
-
 CELL(library, "1.0.0");
 
 static const char *const names[TASK_RUNSTATES] = {
@@ -37,5 +35,9 @@ void task_state_init(struct task *task, const char *name, unsigned priority, uin
     task->references = 1;
     task->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
     task->lock.name = "task";
-    format_into(task->name, sizeof(task->name), "%s", name);
+    size_t length = 0;
+    for (; length < TASK_NAME_SIZE - 1 && name[length]; length++) {
+        task->name[length] = name[length];
+    }
+    task->name[length] = '\0';
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "crew.h"
+
+#include "multitasking.h"
+#include "task.h"
+
+CELL(library, "1.0.0");
+
+struct duty {
+    app_main entry;
+    const struct app_arguments *arguments; /* the spawner's, who joins */
+};
+
+static enum status do_duty(struct duty *duty)
+{
+    return duty->entry(duty->arguments);
+}
+TASK_DEFINE(application, struct duty, enum status, do_duty);
+
+enum status crew_start(void)
+{
+    return multitasking_start("captain");
+}
+
+enum status crew_run(app_main entry, const struct app_arguments *arguments)
+{
+    struct task_options options = {.name = arguments->values[0], .stack_bytes = CREW_STACK_SIZE};
+    OWNED(application_task, task);
+    enum status status = application_spawn(&(struct duty){entry, arguments}, &options, SLOT(task));
+    if (status != OK) {
+        return status;
+    }
+    enum status result;
+    status = application_join(SLOT(task), &result);
+    return status == OK ? result : status;
+}

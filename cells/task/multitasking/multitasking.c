@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "multitasking.h"
+
+#include "apic_timer.h"
+#include "clock.h"
+#include "dispatcher.h"
+#include "interrupts.h"
+#include "ipi.h"
+#include "local_apic.h"
+#include "logger.h"
+#include "processors.h"
+#include "remote_call.h"
+
+CELL(library, "1.0.0");
+
+#define CPU_LIMIT_NS 5000000000ull /* in which a CPU that runs comes; virtual ones wait for real ones */
+
+static struct interrupt *timer_interrupt; /* owned, for good, these two */
+static struct interrupt *wake_interrupt;
+static uint32_t apic_ids[DISPATCHER_CPUS]; /* by index of the CPU */
+static uint64_t start_time;
+
+static uint64_t get_time(void)
+{
+    return clock_now_ns() - start_time;
+}
+
+static void set_timer(uint64_t deadline)
+{
+    uint64_t time = get_time();
+    apic_timer_set_ns(deadline > time ? deadline - time : 1);
+}
+
+static void wake(uint32_t cpu)
+{
+    enum status status = ipi_send(apic_ids[cpu], MULTITASKING_VECTOR_WAKE);
+    if (status != OK) {
+        log_error("CPU %u cannot be woken: %s", (unsigned)cpu, status_text(status));
+    }
+}
+
+static const struct dispatcher_hardware hardware = {get_time, set_timer, wake};
+
+static void on_timer(void *unused)
+{
+    (void)unused;
+    dispatcher_timer_interrupt();
+}
+
+static void on_wake(void *unused)
+{
+    (void)unused;
+    dispatcher_wake_interrupt();
+}
+
+static enum status register_interrupts(void)
+{
+    OWNED(interrupt, timer);
+    OWNED(interrupt, wake_up);
+    enum status status =
+        interrupt_register(MULTITASKING_VECTOR_TIMER, "timer", on_timer, NULL, SLOT(timer));
+    if (status != OK) {
+        return status;
+    }
+    status = interrupt_register(MULTITASKING_VECTOR_WAKE, "wake", on_wake, NULL, SLOT(wake_up));
+    if (status != OK) {
+        return status;
+    }
+    STORE(timer_interrupt, timer);
+    STORE(wake_interrupt, wake_up);
+    return OK;
+}
+
+/* Another CPU, when it has been started: it comes here for good, with interrupts disabled. */
+static void run_cpu(void)
+{
+    apic_ids[CPU_LOCAL(index)] = CPU_LOCAL(apic_id);
+    enum status status = apic_timer_init_cpu(MULTITASKING_VECTOR_TIMER);
+    if (status != OK) {
+        log_error("CPU %u has no timer: %s", (unsigned)CPU_LOCAL(index), status_text(status));
+        for (;;) {
+            enable_interrupts_and_halt(); /* remote calls are still answered */
+        }
+    }
+    dispatcher_run_cpu();
+}
+
+/* Hands the other CPUs over to the dispatcher; those that do not come are left out. */
+static void start_other_cpus(void)
+{
+    uint32_t others = remote_call_cpus() & ~1u;
+    uint32_t wanted = 1;
+    for (uint32_t cpu = 1; cpu < 32; cpu++) {
+        if (others >> cpu & 1) {
+            enum status status = dispatcher_add_cpu(cpu);
+            if (status != OK) {
+                log_error("CPU %u gets no tasks: %s", (unsigned)cpu, status_text(status));
+                return; /* then none of them does: they stay where they are */
+            }
+            wanted++;
+        }
+    }
+    processors_set_loop(run_cpu);
+    uint64_t limit = get_time() + CPU_LIMIT_NS;
+    while (dispatcher_cpu_count() < wanted && get_time() < limit) {
+        cpu_relax();
+    }
+}
+
+enum status multitasking_start(const char *name)
+{
+    if (timer_interrupt) {
+        return ERR_STATE;
+    }
+    disable_interrupts();
+    enum status status = register_interrupts();
+    if (status != OK) {
+        return status;
+    }
+    apic_ids[0] = CPU_LOCAL(apic_id);
+    start_time = clock_now_ns();
+    status = apic_timer_init_cpu(MULTITASKING_VECTOR_TIMER);
+    status = status == OK ? dispatcher_start(&hardware, name) : status;
+    if (status != OK) {
+        interrupt_drop(&wake_interrupt);
+        interrupt_drop(&timer_interrupt);
+        return status;
+    }
+    enable_interrupts();
+    start_other_cpus();
+    log_info("tasks run on %u CPU%s, policy: %s", (unsigned)dispatcher_cpu_count(),
+             dispatcher_cpu_count() == 1 ? "" : "s", run_queue_policy());
+    return OK;
+}
