@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define SIMULATED_FRAMES      6144u
-#define SIMULATED_DESCRIPTORS 16384u
+#define SIMULATED_DESCRIPTORS 4096u
 #include "simulated_machine.h"
 
 static int start(void **state)
@@ -449,7 +449,7 @@ static void test_random_operations_match_the_model(void **state)
     (void)state;
     struct holdings before = measure();
     const char *wanted = getenv("THEORIS_TEST_STEPS");
-    unsigned long steps = wanted ? strtoul(wanted, NULL, 10) : 1000000;
+    unsigned long steps = wanted ? strtoul(wanted, NULL, 10) : 400000;
     srand(13);
     for (unsigned long step = 0; step < steps; step++) {
         model_step();
