@@ -118,6 +118,9 @@ static void add_flags(const struct build *build, struct words_list *arguments)
         words_add(arguments, "%s", flags[i]);
     }
     words_add(arguments, request->debug_profile ? "-Og" : "-O2");
+    if (request->debug_profile) {
+        words_add(arguments, "-DPROFILE_DEBUG");
+    }
     words_add(arguments, "-ffile-prefix-map=%s/=", build->here);
     words_add(arguments, "-ffile-prefix-map=%s=.", build->here);
     words_add(arguments, "-fdiagnostics-color=%s", request->colour ? "always" : "never");

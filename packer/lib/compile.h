@@ -18,7 +18,7 @@ struct compile_request {
     const char *name;
     const char *summary;
     const char *interface;       /* or NULL */
-    bool debug_profile;          /* -Og instead of -O2 */
+    bool debug_profile;          /* -Og instead of -O2, and PROFILE_DEBUG is defined */
     bool colour;                 /* in the compiler's messages */
     const char *output;          /* the cell */
     const char *debug;           /* the side file, or NULL */
