@@ -24,6 +24,7 @@
  */
 #include "mutex.h"
 
+#include "lock_order.h"
 #include "logger.h"
 #include "wait_queue.h"
 
@@ -38,6 +39,14 @@ struct claim {
     unsigned base;     /* priority of the task, by itself */
     unsigned priority; /* the same with what is lent to it */
 };
+
+static const char *mutex_name(const void *mutex)
+{
+    return ((const struct mutex *)mutex)->name;
+}
+
+static const struct lock_type mutex_type = {
+    .what = "mutex", .drop = (own_drop_t)mutex_drop, .name = mutex_name, .parks = true};
 
 static struct spinlock waiting_lock = {.name = "waiters of mutexes"};
 static struct wait_queue waiting; /* with waiting_lock */
@@ -301,6 +310,7 @@ static inline bool take(struct mutex *mutex, struct mutex **guard)
 
 void mutex_lock(struct mutex *mutex, struct mutex **guard) OWN_UNCHECKED
 {
+    lock_order_acquire(&mutex_type, mutex, guard, __builtin_return_address(0));
     if (UNLIKELY(!take(mutex, guard))) {
         OWN_DEMAND_(lock_contended(mutex, PARK_FOREVER) == OK);
         mutex->guard = guard;
@@ -318,6 +328,7 @@ bool mutex_try_lock(struct mutex *mutex, struct mutex **guard)
 
 enum status mutex_lock_until(struct mutex *mutex, struct mutex **guard, uint64_t deadline)
 {
+    lock_order_acquire(&mutex_type, mutex, guard, __builtin_return_address(0));
     if (LIKELY(take(mutex, guard))) {
         return OK;
     }

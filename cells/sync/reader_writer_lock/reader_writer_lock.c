@@ -21,6 +21,7 @@
  * waits again. Each drop of a guard admits, also of one that only waited: it may have stood in the way.
  */
 #include "reader_writer_lock.h"
+#include "lock_order.h"
 
 CELL(library, "1.0.0");
 
@@ -82,6 +83,26 @@ static struct reader_writer_lock *lock_of_writer(struct write_side *side)
 {
     return CONTAINER_OF(side, struct reader_writer_lock, write);
 }
+
+/* Both sides are of one kind: one lock. */
+static const char *read_side_name(const void *side)
+{
+    return lock_of_reader((struct read_side *)(uintptr_t)side)->lock.name;
+}
+
+static const char *write_side_name(const void *side)
+{
+    return lock_of_writer((struct write_side *)(uintptr_t)side)->lock.name;
+}
+
+static const struct lock_type read_side_type = {.what = "reader_writer_lock",
+                                                .drop = (own_drop_t)read_side_drop,
+                                                .name = read_side_name,
+                                                .parks = true};
+static const struct lock_type write_side_type = {.what = "reader_writer_lock",
+                                                 .drop = (own_drop_t)write_side_drop,
+                                                 .name = write_side_name,
+                                                 .parks = true};
 
 /* ---- in and out; with the spinlock ---- */
 
@@ -183,6 +204,9 @@ void read_side_drop(struct read_side **guard)
 enum status read_side_lock_until(struct read_side *side, struct read_side **guard,
                                  uint64_t deadline)
 {
+    if (deadline) {
+        lock_order_acquire(&read_side_type, side, guard, __builtin_return_address(0));
+    }
     FILL(guard, side);
     enum status status =
         enter_or_wait(lock_of_reader(side), &(struct request){.reader = guard}, deadline);
@@ -210,6 +234,9 @@ void write_side_drop(struct write_side **guard)
 enum status write_side_lock_until(struct write_side *side, struct write_side **guard,
                                   uint64_t deadline)
 {
+    if (deadline) {
+        lock_order_acquire(&write_side_type, side, guard, __builtin_return_address(0));
+    }
     FILL(guard, side);
     enum status status =
         enter_or_wait(lock_of_writer(side), &(struct request){.writer = guard}, deadline);

@@ -13,8 +13,26 @@
  * virtual CPUs outnumber real ones, a ticket holder that is not running would stop all behind it.
  */
 #include "spinlock.h"
+#include "lock_order.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
+
+static const char *spinlock_name(const void *lock)
+{
+    return ((const struct spinlock *)lock)->name;
+}
+
+static const char *irq_spinlock_name(const void *lock)
+{
+    return ((const struct irq_spinlock *)lock)->name;
+}
+
+static const struct lock_type spinlock_type = {
+    .what = "spinlock", .drop = (own_drop_t)spinlock_drop, .name = spinlock_name};
+static const struct lock_type irq_spinlock_type = {.what = "irq_spinlock",
+                                                   .drop = (own_drop_t)irq_spinlock_drop,
+                                                   .name = irq_spinlock_name,
+                                                   .masks = true};
 
 static inline bool take(struct spinlock *lock, struct spinlock **guard)
 {
@@ -34,6 +52,7 @@ static NOINLINE void wait_and_take(struct spinlock *lock, struct spinlock **guar
 
 void spinlock_lock(struct spinlock *lock, struct spinlock **guard) OWN_UNCHECKED
 {
+    lock_order_acquire(&spinlock_type, lock, guard, __builtin_return_address(0));
     preemption_hold();
     FILL(guard, lock);
     if (UNLIKELY(!take(lock, guard))) {
@@ -79,6 +98,7 @@ static inline bool irq_take(struct irq_spinlock *lock, struct irq_spinlock **gua
 /* Interrupts stay off while it waits: a handler that came now would make all others wait longer. */
 void irq_spinlock_lock(struct irq_spinlock *lock, struct irq_spinlock **guard) OWN_UNCHECKED
 {
+    lock_order_acquire(&irq_spinlock_type, lock, guard, __builtin_return_address(0));
     bool enable = interrupts_enabled();
     disable_interrupts();
     FILL(guard, lock);

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Kinds are the nodes of a graph, `before[a]` has a bit for each kind that was taken while a was held.
+ * A new order a, b is an error if there is a way from b to a. It is noted all the same, so an error is
+ * reported once.
+ *
+ * Everything is written by single atomic stores into tables that only grow: checking must work between
+ * any two instructions of anybody. Two CPUs that see the two contradicting orders for the first time in
+ * the same moment both find the other's, or one of them does.
+ */
+#include "lock_order.h"
+
+#include "logger.h"
+
+CELL(library, "1.0.0");
+
+#define TYPES_MAX 8u
+#define SLOTS_MAX 256u /* of a chain; more is taken for a broken one */
+#define NAME_SIZE 24u
+#define SEEN_MAX  512u /* a power of two */
+#define WORDS     (LOCK_ORDER_KINDS / 64)
+#define NO_KIND   LOCK_ORDER_KINDS
+
+/* What is known of a kind. */
+enum {
+    MASKS = 1,
+    PARKS = 2,
+    IN_HANDLER = 4, /* was taken in a handler of interrupts */
+    REPORTED = 8,   /* the context in which it is taken */
+};
+
+struct kind {
+    uint64_t hash; /* of type and name; 0: not yet a kind */
+    char name[NAME_SIZE];
+    const char *what;
+    uint32_t flags;
+    uint64_t before[WORDS];
+};
+
+struct seen {
+    uint32_t order; /* from << 16 | to, both + 1; 0: free */
+    const void *where;
+};
+
+static const struct lock_type *types[TYPES_MAX];
+static struct kind kinds[LOCK_ORDER_KINDS];
+static struct seen seen[SEEN_MAX];
+static uint32_t findings;
+static uint32_t lost;
+
+/* ---- tables ---- */
+
+static void remember_type(const struct lock_type *type)
+{
+    for (unsigned i = 0; i < TYPES_MAX; i++) {
+        const struct lock_type *nobody = NULL;
+        if (__atomic_load_n(&types[i], __ATOMIC_RELAXED) == type ||
+            __atomic_compare_exchange_n(&types[i], &nobody, type, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED) ||
+            nobody == type) {
+            return;
+        }
+    }
+}
+
+static const struct lock_type *type_of(const struct own_slot *slot)
+{
+    own_drop_t drop = (own_drop_t)(slot->tag ^ (uintptr_t)slot);
+    for (unsigned i = 0; i < TYPES_MAX && types[i]; i++) {
+        if (types[i]->drop == drop) {
+            return types[i];
+        }
+    }
+    return NULL;
+}
+
+/* FNV-1a; never 0. */
+static uint64_t hash_of(const char *what, const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325ull;
+    for (const char *text = what; *text; text++) {
+        hash = (hash ^ (uint8_t)*text) * 0x100000001b3ull;
+    }
+    for (const char *text = name; *text; text++) {
+        hash = (hash ^ (uint8_t)*text) * 0x100000001b3ull;
+    }
+    return hash | 1;
+}
+
+static void name_kind(struct kind *kind, const struct lock_type *type, const char *name)
+{
+    for (unsigned i = 0; i < NAME_SIZE - 1 && name[i]; i++) {
+        kind->name[i] = name[i];
+    }
+    kind->what = type->what;
+    __atomic_or_fetch(&kind->flags, (type->masks ? MASKS : 0) | (type->parks ? PARKS : 0),
+                      __ATOMIC_RELAXED);
+}
+
+/* The number of the kind, a new one if need be; NO_KIND: it has no name, or there are too many. */
+static unsigned kind_of(const struct lock_type *type, const void *lock)
+{
+    const char *name = type->name(lock);
+    if (!name) {
+        return NO_KIND;
+    }
+    uint64_t hash = hash_of(type->what, name);
+    for (unsigned i = 0; i < LOCK_ORDER_KINDS; i++) {
+        uint64_t other = __atomic_load_n(&kinds[i].hash, __ATOMIC_RELAXED);
+        if (!other && __atomic_compare_exchange_n(&kinds[i].hash, &other, hash, false,
+                                                  __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+            name_kind(&kinds[i], type, name);
+            return i;
+        }
+        if (other == hash) {
+            return i;
+        }
+    }
+    __atomic_add_fetch(&lost, 1, __ATOMIC_RELAXED);
+    return NO_KIND;
+}
+
+static bool is_before(unsigned first, unsigned second)
+{
+    return __atomic_load_n(&kinds[first].before[second / 64], __ATOMIC_RELAXED) >> second % 64 & 1;
+}
+
+/* The entry of an order, or the free one where it belongs; NULL: the table is full. */
+static struct seen *find_seen(unsigned first, unsigned second)
+{
+    uint32_t order = (first + 1) << 16 | (second + 1);
+    uint32_t start = order * 0x9e3779b1u >> 16;
+    for (uint32_t i = 0; i < SEEN_MAX; i++) {
+        struct seen *entry = &seen[(start + i) % SEEN_MAX];
+        uint32_t nobody = 0;
+        if (__atomic_compare_exchange_n(&entry->order, &nobody, order, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED) ||
+            nobody == order) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* ---- findings ---- */
+
+static void count_finding(void)
+{
+    __atomic_add_fetch(&findings, 1, __ATOMIC_RELAXED);
+}
+
+static void report_order(unsigned first, unsigned second)
+{
+    const struct seen *entry = find_seen(first, second);
+    log_error("lock order: %s %s was taken at %p while %s %s was held", kinds[second].what,
+              kinds[second].name, entry ? entry->where : NULL, kinds[first].what,
+              kinds[first].name);
+}
+
+/* Breadth first, so the way is a shortest one; from[i]: by which kind i was come to. */
+static bool find_way(unsigned start, unsigned end, uint8_t from[LOCK_ORDER_KINDS])
+{
+    uint8_t queue[LOCK_ORDER_KINDS];
+    unsigned first = 0;
+    unsigned last = 0;
+    bool reached[LOCK_ORDER_KINDS] = {false};
+    queue[last++] = (uint8_t)start;
+    reached[start] = true;
+    while (first < last) {
+        unsigned here = queue[first++];
+        if (here == end) {
+            return true;
+        }
+        for (unsigned next = 0; next < LOCK_ORDER_KINDS; next++) {
+            if (!reached[next] && is_before(here, next)) {
+                reached[next] = true;
+                from[next] = (uint8_t)here;
+                queue[last++] = (uint8_t)next;
+            }
+        }
+    }
+    return false;
+}
+
+/* `second` is taken while `first` is held, for the first time. */
+static void note_order(unsigned first, unsigned second, const void *where)
+{
+    struct seen *entry = find_seen(first, second);
+    if (entry) {
+        entry->where = where;
+    }
+    uint8_t from[LOCK_ORDER_KINDS];
+    bool contradicts = find_way(second, first, from);
+    __atomic_or_fetch(&kinds[first].before[second / 64], (uint64_t)1 << second % 64,
+                      __ATOMIC_RELAXED);
+    if (contradicts) {
+        count_finding();
+        log_error("lock order: %s %s and %s %s are taken in both orders:", kinds[first].what,
+                  kinds[first].name, kinds[second].what, kinds[second].name);
+        report_order(first, second);
+        for (unsigned at = first; at != second; at = from[at]) {
+            report_order(from[at], at);
+        }
+    }
+}
+
+static void check_same_kind(unsigned kind, const void *held, const void *lock, const void *where)
+{
+    if ((uintptr_t)held < (uintptr_t)lock || is_before(kind, kind)) {
+        return;
+    }
+    __atomic_or_fetch(&kinds[kind].before[kind / 64], (uint64_t)1 << kind % 64, __ATOMIC_RELAXED);
+    count_finding();
+    log_error("lock order: %s %s is taken at %p while another at a higher address, or the same, is "
+              "held",
+              kinds[kind].what, kinds[kind].name, where);
+}
+
+/* `held` keeps interrupts off and handlers take it; `wanted` does not: its holder may be interrupted. */
+static void check_masks(unsigned held, unsigned wanted, const void *where)
+{
+    uint32_t flags = __atomic_load_n(&kinds[held].flags, __ATOMIC_RELAXED);
+    if (!(flags & IN_HANDLER) || (kinds[wanted].flags & MASKS)) {
+        return;
+    }
+    if (__atomic_fetch_or(&kinds[wanted].flags, REPORTED, __ATOMIC_RELAXED) & REPORTED) {
+        return;
+    }
+    count_finding();
+    log_error("lock order: %s %s is taken at %p while %s %s is held, for which handlers of "
+              "interrupts wait",
+              kinds[wanted].what, kinds[wanted].name, where, kinds[held].what, kinds[held].name);
+}
+
+static void check_context(unsigned kind, const void *where)
+{
+    bool in_handler = CPU_LOCAL(interrupt_depth) != 0;
+    uint32_t flags = kinds[kind].flags;
+    if (in_handler && !(flags & IN_HANDLER)) {
+        __atomic_or_fetch(&kinds[kind].flags, IN_HANDLER, __ATOMIC_RELAXED);
+    }
+    const char *wrong = NULL;
+    if (in_handler && !(flags & MASKS)) {
+        wrong = "in a handler of interrupts";
+    } else if ((flags & PARKS) && (CPU_LOCAL(hold) & ~HOLD_UNWANTED)) {
+        wrong = "while preemption is held";
+    }
+    if (wrong && !(__atomic_fetch_or(&kinds[kind].flags, REPORTED, __ATOMIC_RELAXED) & REPORTED)) {
+        count_finding();
+        log_error("lock order: %s %s is taken at %p %s", kinds[kind].what, kinds[kind].name, where,
+                  wrong);
+    }
+}
+
+/* ---- exported ---- */
+
+void lock_order_check(const struct lock_type *type, const void *lock, const void *guard,
+                      const void *where)
+{
+    remember_type(type);
+    unsigned wanted = kind_of(type, lock);
+    if (wanted == NO_KIND) {
+        return;
+    }
+    check_context(wanted, where);
+    const struct own_slot *slot = OWN_TOP;
+    for (unsigned count = 0; slot && count < SLOTS_MAX; slot = slot->below, count++) {
+        const struct lock_type *held_type = slot->handle ? type_of(slot) : NULL;
+        if (!held_type || (const void *)&slot->handle == guard) {
+            continue;
+        }
+        unsigned held = kind_of(held_type, slot->handle);
+        if (held == NO_KIND) {
+            continue;
+        }
+        if (held == wanted) {
+            check_same_kind(wanted, slot->handle, lock, where);
+        } else if (!is_before(held, wanted)) {
+            note_order(held, wanted, where);
+        }
+        check_masks(held, wanted, where);
+    }
+}
+
+struct lock_order_statistics lock_order_statistics(void)
+{
+    struct lock_order_statistics statistics = {.findings = findings, .lost = lost};
+    for (unsigned i = 0; i < LOCK_ORDER_KINDS; i++) {
+        statistics.kinds += kinds[i].hash != 0;
+        for (unsigned word = 0; word < WORDS; word++) {
+            statistics.orders += (unsigned)__builtin_popcountll(kinds[i].before[word]);
+        }
+    }
+    return statistics;
+}
+
+void lock_order_reset(void)
+{
+    for (unsigned i = 0; i < LOCK_ORDER_KINDS; i++) {
+        kinds[i] = (struct kind){.hash = 0};
+    }
+    for (unsigned i = 0; i < SEEN_MAX; i++) {
+        seen[i] = (struct seen){.order = 0};
+    }
+    findings = 0;
+    lost = 0;
+}
