@@ -82,10 +82,10 @@ struct x86_cpuid {
 };
 
 #if __STDC_HOSTED__
-/* Tests define these, and with them a CPU. */
-uint64_t read_msr(uint32_t msr);
-void write_msr(uint32_t msr, uint64_t value);
-struct x86_cpuid cpuid(uint32_t leaf, uint32_t subleaf);
+/* Tests that come there define these, and with them a CPU. */
+__attribute__((weak)) uint64_t read_msr(uint32_t msr);
+__attribute__((weak)) void write_msr(uint32_t msr, uint64_t value);
+__attribute__((weak)) struct x86_cpuid cpuid(uint32_t leaf, uint32_t subleaf);
 
 /* A test that makes its own time defines this one; others get the host's counter. */
 __attribute__((weak)) uint64_t simulated_tsc(void);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Kinds are the nodes of a graph, `before[a]` has a bit for each kind that was taken while a was held.
- * A new order a, b is an error if there is a way from b to a. It is noted all the same, so an error is
- * reported once.
+ * A new order a, b is an error if there is a way from b to a. It is noted first, so that an error is
+ * reported once, and of two CPUs that make one together at least one sees it.
  *
  * Everything is written by single atomic stores into tables that only grow: checking must work between
- * any two instructions of anybody. Two CPUs that see the two contradicting orders for the first time in
- * the same moment both find the other's, or one of them does.
+ * any two instructions of anybody.
  */
 #include "lock_order.h"
 
@@ -45,6 +44,7 @@ struct seen {
 static const struct lock_type *types[TYPES_MAX];
 static struct kind kinds[LOCK_ORDER_KINDS];
 static struct seen seen[SEEN_MAX];
+static uint32_t orders;
 static uint32_t findings;
 static uint32_t lost;
 
@@ -125,6 +125,17 @@ static bool is_before(unsigned first, unsigned second)
     return __atomic_load_n(&kinds[first].before[second / 64], __ATOMIC_RELAXED) >> second % 64 & 1;
 }
 
+/* True: it was not known. */
+static bool set_before(unsigned first, unsigned second)
+{
+    uint64_t bit = (uint64_t)1 << second % 64;
+    if (__atomic_fetch_or(&kinds[first].before[second / 64], bit, __ATOMIC_RELAXED) & bit) {
+        return false;
+    }
+    __atomic_add_fetch(&orders, 1, __ATOMIC_RELAXED);
+    return true;
+}
+
 /* The entry of an order, or the free one where it belongs; NULL: the table is full. */
 static struct seen *find_seen(unsigned first, unsigned second)
 {
@@ -190,10 +201,7 @@ static void note_order(unsigned first, unsigned second, const void *where)
         entry->where = where;
     }
     uint8_t from[LOCK_ORDER_KINDS];
-    bool contradicts = find_way(second, first, from);
-    __atomic_or_fetch(&kinds[first].before[second / 64], (uint64_t)1 << second % 64,
-                      __ATOMIC_RELAXED);
-    if (contradicts) {
+    if (set_before(first, second) && find_way(second, first, from)) {
         count_finding();
         log_error("lock order: %s %s and %s %s are taken in both orders:", kinds[first].what,
                   kinds[first].name, kinds[second].what, kinds[second].name);
@@ -206,10 +214,9 @@ static void note_order(unsigned first, unsigned second, const void *where)
 
 static void check_same_kind(unsigned kind, const void *held, const void *lock, const void *where)
 {
-    if ((uintptr_t)held < (uintptr_t)lock || is_before(kind, kind)) {
+    if ((uintptr_t)held < (uintptr_t)lock || is_before(kind, kind) || !set_before(kind, kind)) {
         return;
     }
-    __atomic_or_fetch(&kinds[kind].before[kind / 64], (uint64_t)1 << kind % 64, __ATOMIC_RELAXED);
     count_finding();
     log_error("lock order: %s %s is taken at %p while another at a higher address, or the same, is "
               "held",
@@ -284,12 +291,10 @@ void lock_order_check(const struct lock_type *type, const void *lock, const void
 
 struct lock_order_statistics lock_order_statistics(void)
 {
-    struct lock_order_statistics statistics = {.findings = findings, .lost = lost};
+    struct lock_order_statistics statistics = {
+        .orders = orders, .findings = findings, .lost = lost};
     for (unsigned i = 0; i < LOCK_ORDER_KINDS; i++) {
         statistics.kinds += kinds[i].hash != 0;
-        for (unsigned word = 0; word < WORDS; word++) {
-            statistics.orders += (unsigned)__builtin_popcountll(kinds[i].before[word]);
-        }
     }
     return statistics;
 }
@@ -302,6 +307,7 @@ void lock_order_reset(void)
     for (unsigned i = 0; i < SEEN_MAX; i++) {
         seen[i] = (struct seen){.order = 0};
     }
+    orders = 0;
     findings = 0;
     lost = 0;
 }
