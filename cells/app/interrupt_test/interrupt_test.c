@@ -2,8 +2,8 @@
 /*
  * interrupt_test - interrupts itself in every way, and looks whether everything is as before.
  *
- * Interrupts come from the instruction `int` here, so this needs no interrupt controller; exceptions
- * are real, but for those that only hardware can raise.
+ * Interrupts come from the instruction `int` here, so this needs no interrupt controller;
+ * exceptions are real, but for those that only hardware can raise.
  */
 #include "application.h"
 #include "console.h"

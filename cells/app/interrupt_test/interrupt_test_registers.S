@@ -2,8 +2,8 @@
 /*
  * uint64_t interrupt_test_registers(void)
  *
- * Fills all registers but RSP, causes an interrupt of INTERRUPT_SOFTWARE and an exception (#BP), and
- * returns how many of the registers are different then.
+ * Fills all registers but RSP, causes an interrupt of INTERRUPT_SOFTWARE and an exception (#BP),
+ * and returns how many of the registers are different then.
  */
 
 	.macro keep register

@@ -8,7 +8,8 @@
  *      stack       the last CPU uses up its stack
  *      interrupts  the last CPU does so with interrupts disabled, while others wait for it
  *
- * All but the first end the system. The other CPUs must be idle (processors.h), so there are no tasks.
+ * All but the first end the system. The other CPUs must be idle (processors.h), so there are no
+ * tasks.
  */
 #include "acpi.h"
 #include "acpi_tables.h"
@@ -193,7 +194,9 @@ static void count_call(void *argument)
     __atomic_fetch_add(&call->runs, 1, __ATOMIC_RELAXED);
 }
 
-/* Calls another one, or all, with interrupts enabled or not; each must have run when that is over. */
+/*
+ * Calls another one, or all, with interrupts enabled or not; each must have run when that is over.
+ */
 static void call_others(void *argument)
 {
     struct storm *storm = argument;

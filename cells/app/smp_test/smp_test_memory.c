@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One CPU changes what some pages are mapped to, and the others look at them all the time. It says in
- * `world.phase` what holds: whoever sees the same phase before and after an access was in it during
- * the access, and must have found what the phase says. Two sets of frames take turns behind the same pages,
- * each with its phase's number in every page, so a stale translation shows an old number, or shows
- * something where nothing is mapped, or lets a write through.
+ * One CPU changes what some pages are mapped to, and the others look at them all the time. It says
+ * in `world.phase` what holds: whoever sees the same phase before and after an access was in it
+ * during the access, and must have found what the phase says. Two sets of frames take turns behind
+ * the same pages, each with its phase's number in every page, so a stale translation shows an old
+ * number, or shows something where nothing is mapped, or lets a write through.
  */
 #include "clock.h"
 #include "console.h"
@@ -130,8 +130,7 @@ static void mark(struct mapped_pages *pages, uint64_t number) OWN_BORROWS(*pages
     }
 }
 
-/* Maps, protects and unmaps: each is a phase. The pages come back by `*pages`, the frames go into the
- * field *frames, in place of those that were mapped. */
+/* Maps, protects and unmaps: each is a phase. Pages and frames come back to where they came from. */
 static enum status take_turn(struct world *world, struct pages **pages, struct frames **frames,
                              uint64_t number, uint64_t *random) OWN_UNCHECKED
 {

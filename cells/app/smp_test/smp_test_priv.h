@@ -9,7 +9,10 @@
 /* Prints what was tested, and whether it is right. */
 bool smp_test_expect(const char *what, bool is_as_expected);
 
-/* Runs function(argument) on all CPUs but this one; smp_test_finish() waits until all have returned. */
+/*
+ * Runs function(argument) on all CPUs but this one; smp_test_finish() waits until all have
+ * returned.
+ */
 bool smp_test_start(void (*function)(void *argument), void *argument);
 bool smp_test_finish(void);
 

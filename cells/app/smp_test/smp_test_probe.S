@@ -3,8 +3,8 @@
  * bool smp_test_read(uint64_t address, uint64_t *out_value)
  * bool smp_test_write(uint64_t address)
  *
- * One access that may fail: false where a page fault comes of it, if whoever handles that goes on at the
- * address that smp_test_probes names for it.
+ * One access that may fail: false where a page fault comes of it, if whoever handles that goes on
+ * at the address that smp_test_probes names for it.
  */
 
 	.section .text.smp_test_probe, "ax", @progbits

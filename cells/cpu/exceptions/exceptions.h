@@ -2,16 +2,17 @@
 /*
  * exceptions.h - what the CPU does when an instruction cannot be executed, and the tables for that.
  *
- * Why: whoever knows what to do about an exception registers a handler, which sees all registers and
- * may change them. An exception that nobody takes says what happened, where, and in which cell and
- * section, and then ends the system in an orderly way, instead of resetting the machine silently.
+ * Why: whoever knows what to do about an exception registers a handler, which sees all registers
+ * and may change them. An exception that nobody takes says what happened, where, and in which cell
+ * and section, and then ends the system in an orderly way, instead of resetting the machine
+ * silently.
  *
- * Rules: exceptions_init() first, with interrupts disabled. There is one interrupt table for all CPUs;
- * each CPU has descriptors and stacks of its own. Double faults, non-maskable interrupts and machine
- * checks run on stacks of their own, all else on the stack that was in use, with interrupts
+ * Rules: exceptions_init() first, with interrupts disabled. There is one interrupt table for all
+ * CPUs; each CPU has descriptors and stacks of its own. Double faults, non-maskable interrupts and
+ * machine checks run on stacks of their own, all else on the stack that was in use, with interrupts
  * disabled. What owns slots in a handler nests on the chain of what was interrupted, and ends with
- * the handler. One CPU reports at a time; an exception during its report is said in one line, a third
- * one halts.
+ * the handler. One CPU reports at a time; an exception during its report is said in one line, a
+ * third one halts.
  */
 #pragma once
 
@@ -60,18 +61,18 @@ struct OWN_CAPABILITY("exception handler") exception_handler;
 OWN_DECLARE(exception_handler);
 
 /*
- * True: the exception is dealt with; the CPU goes on with the registers of the frame as they are now.
- * False: it is not this handler's; the frame is unchanged. A handler must return, and does not drop
- * itself. One of NMI must not cause an exception: its return would let the next NMI in, on the
+ * True: the exception is dealt with; the CPU goes on with the registers of the frame as they are
+ * now. False: it is not this handler's; the frame is unchanged. A handler must return, and does not
+ * drop itself. One of NMI must not cause an exception: its return would let the next NMI in, on the
  * same stack.
  */
 typedef bool (*exception_function_t)(struct exception_frame *frame, void *context);
 
 /*
- * Registers a handler of `vector`; `name`, for reports, is borrowed. Handlers are asked in turn, the
- * newest first. ERR_OUT_OF_BOUNDS for a vector beyond EXCEPTION_COUNT, ERR_LIMIT when the vector has
- * EXCEPTION_HANDLER_LIMIT. Any context but an exception. A fault between its first and last
- * instruction may lose one place of these, nothing else.
+ * Registers a handler of `vector`; `name`, for reports, is borrowed. Handlers are asked in turn,
+ * the newest first. ERR_OUT_OF_BOUNDS for a vector beyond EXCEPTION_COUNT, ERR_LIMIT when the
+ * vector has EXCEPTION_HANDLER_LIMIT. Any context but an exception. A fault between its first and
+ * last instruction may lose one place of these, nothing else.
  */
 CELL_API enum status exception_handler_register(unsigned vector, const char *name,
                                                 exception_function_t function, void *context,
@@ -138,13 +139,13 @@ CELL_API size_t exceptions_describe(const struct exception_frame *frame, uint64_
                                     size_t size);
 
 /*
- * "heap:.text.heap_free+0x1c"; before the static cells are adopted "heap, text+0x1c"; in a stack or its
- * guard pages "stack `boot`"; "no cell" for any other address. As snprintf.
+ * "heap:.text.heap_free+0x1c"; before the static cells are adopted "heap, text+0x1c"; in a stack or
+ * its guard pages "stack `boot`"; "no cell" for any other address. As snprintf.
  */
 CELL_API size_t exceptions_locate(uint64_t address, char *buffer, size_t size);
 
 /*
- * Reports the exception in `frame` and ends the system, as if no handler had taken it: for a handler
- * that has found out that nothing can be done.
+ * Reports the exception in `frame` and ends the system, as if no handler had taken it: for a
+ * handler that has found out that nothing can be done.
  */
 CELL_API NORETURN void exceptions_give_up(const struct exception_frame *frame);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Handlers are places in a table, so that registering needs no memory and an exception that strikes
- * in the middle of it finds each place either live or not. A place goes through these states, told by
- * its `stamp`:
+ * in the middle of it finds each place either live or not. A place goes through these states, told
+ * by its `stamp`:
  *
  *      PLACE_FREE     nobody's
  *      PLACE_TAKEN    being filled, or being given up: not called any more
@@ -63,7 +63,9 @@ OWN_UNCHECKED enum status exception_handler_register(unsigned vector, const char
     return OK;
 }
 
-/* The handle is empty before the place is free: a drop that is begun again never meets a successor. */
+/*
+ * The handle is empty before the place is free: a drop that is begun again never meets a successor.
+ */
 void exception_handler_drop(struct exception_handler **handle)
 {
     struct exception_handler *place = *handle;

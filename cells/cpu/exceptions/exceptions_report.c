@@ -3,9 +3,9 @@
  * Everything that is printed comes from the frame and the control registers; nothing is allocated
  * and no lock is taken.
  *
- * `reporter` says which CPU reports. Another one that has something to report waits for the first to
- * end the system; should that take too long, it reports as well. `depth` is the reporter's: whatever
- * breaks the report itself must not start it again.
+ * `reporter` says which CPU reports. Another one that has something to report waits for the first
+ * to end the system; should that take too long, it reports as well. `depth` is the reporter's:
+ * whatever breaks the report itself must not start it again.
  */
 #include "exceptions_priv.h"
 #include "address_map.h"
@@ -154,7 +154,9 @@ size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, ch
     return text.length;
 }
 
-/* Until the static cells are adopted, the image's table is all that is known of them: no sections. */
+/*
+ * Until the static cells are adopted, the image's table is all that is known of them: no sections.
+ */
 static size_t locate_in_image(uint64_t address, char *buffer, size_t size)
 {
     static const char *const regions[REGION_COUNT] = {"text", "rodata", "data"};
@@ -263,7 +265,9 @@ void exceptions_set_stop_others(void (*stop)(void))
     stop_others = stop;
 }
 
-/* Stopping the other CPUs may be what breaks: the first report comes after that, or in spite of it. */
+/*
+ * Stopping the other CPUs may be what breaks: the first report comes after that, or in spite of it.
+ */
 void exceptions_give_up(const struct exception_frame *frame)
 {
     static const struct exception_frame *unreported;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each vector has a place with its handler. There is always a function, so that dispatch calls what it
- * finds by one load; which one says what the place is:
+ * Each vector has a place with its handler. There is always a function, so that dispatch calls what
+ * it finds by one load; which one says what the place is:
  *
  *      call_nobody      free
  *      call_nobody_yet  being filled, or given up
@@ -157,7 +157,9 @@ OWN_UNCHECKED enum status interrupt_register_any(const char *name, interrupt_fun
     return ERR_LIMIT;
 }
 
-/* The handle is empty before the place is free: a drop that is begun again never meets a successor. */
+/*
+ * The handle is empty before the place is free: a drop that is begun again never meets a successor.
+ */
 void interrupt_drop(struct interrupt **handle)
 {
     struct interrupt *place = *handle;

@@ -2,8 +2,9 @@
 /*
  * interrupts.h - who is called when a device, or another CPU, interrupts.
  *
- * Why: drivers come and go, and with them their handlers; and every instruction between an interrupt
- * and its handler is paid thousands of times a second. So a handler is owned, and found by one load.
+ * Why: drivers come and go, and with them their handlers; and every instruction between an
+ * interrupt and its handler is paid thousands of times a second. So a handler is owned, and found
+ * by one load.
  *
  * Rules: interrupts_init() once, before interrupts are enabled. A vector has one handler, for all
  * CPUs. Handlers run with interrupts disabled and preemption held, on the stack of what was
@@ -24,8 +25,8 @@
 
 /*
  * interrupt_register_any() picks among these: those below are left to the legacy controllers, which
- * may send some even when they are masked; those above are for who needs a certain one. A vector with a
- * higher number has priority in the local APIC, by groups of 16.
+ * may send some even when they are masked; those above are for who needs a certain one. A vector
+ * with a higher number has priority in the local APIC, by groups of 16.
  */
 #define INTERRUPT_ANY_FIRST 48u
 #define INTERRUPT_ANY_LAST  238u
@@ -41,9 +42,10 @@ typedef void (*interrupt_function_t)(void *context);
 CELL_API void interrupts_init(void);
 
 /*
- * Registers the handler of `vector`; `name`, for people, is borrowed. ERR_OUT_OF_BOUNDS for one that
- * is no interrupt's or the spurious one, ERR_BUSY when it has a handler, ERR_STATE before interrupts_init(). Any context but an interrupt.
- * A fault between its first and last instruction may lose the vector, nothing else.
+ * Registers the handler of `vector`; `name`, for people, is borrowed. ERR_OUT_OF_BOUNDS for one
+ * that is no interrupt's or the spurious one, ERR_BUSY when it has a handler, ERR_STATE before
+ * interrupts_init(). Any context but an interrupt. A fault between its first and last instruction
+ * may lose the vector, nothing else.
  */
 CELL_API enum status interrupt_register(unsigned vector, const char *name,
                                         interrupt_function_t function, void *context,

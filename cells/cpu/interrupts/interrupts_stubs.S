@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One stub for each vector: its number goes where C expects its first argument, and the common part
- * saves what C may change. All else is kept by C itself, so it is the unwinder's business to find it
- * in the frames of C: the CFI here says where the saved registers are, and that the others are
+ * saves what C may change. All else is kept by C itself, so it is the unwinder's business to find
+ * it in the frames of C: the CFI here says where the saved registers are, and that the others are
  * unchanged.
  *
  * There is one ring, so %gs is always the kernel's. CFA here is the address behind what the CPU
- * pushed. The CPU aligned its stack to 16: with its 5 words and the 9 registers it is aligned again.
+ * pushed. The CPU aligned its stack to 16: with its 5 words and the 9 registers it is aligned
+ * again.
  */
 
 /* cpu_local.h, as far as it is needed here; interrupts.c compares. */

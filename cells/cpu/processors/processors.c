@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a CPU does when it has arrived. A CPU is idle when `function` is NULL; it alone sets it back.
+ * What a CPU does when it has arrived. A CPU is idle when `function` is NULL; it alone sets it
+ * back.
  *
  * It looks for something to do with interrupts disabled and halts by `sti; hlt`, between which no
  * interrupt comes: so what is left before an interrupt is sent is seen.

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the CPU that booted does to start another one (SDM, "MP Initialization Protocol"): an INIT, which
- * makes it wait; 10 ms later a startup interrupt with the number of a page below 1 MiB, and, if it
- * does not come, another one. All get the INIT at the same time, so the 10 ms pass once; then they come
- * one by one, so that there is one trampoline.
+ * What the CPU that booted does to start another one (SDM, "MP Initialization Protocol"): an INIT,
+ * which makes it wait; 10 ms later a startup interrupt with the number of a page below 1 MiB, and,
+ * if it does not come, another one. All get the INIT at the same time, so the 10 ms pass once; then
+ * they come one by one, so that there is one trampoline.
  *
- * Five frames below 1 MiB are taken for that time: the code, and four page tables. The root
- * is a copy of the kernel's upper half, so that the CPU can jump to kernel memory, and maps one page at its
- * physical address: the trampoline. The kernel's own tables never map low memory. A root of its own
- * is needed anyway, because CR3 has 32 bits in 16-bit mode, and the kernel's root may lie above.
+ * Five frames below 1 MiB are taken for that time: the code, and four page tables. The root is a
+ * copy of the kernel's upper half, so that the CPU can jump to kernel memory, and maps one page at
+ * its physical address: the trampoline. The kernel's own tables never map low memory. A root of its
+ * own is needed anyway, because CR3 has 32 bits in 16-bit mode, and the kernel's root may lie
+ * above.
  */
 #include "processors_priv.h"
 #include "acpi.h"

@@ -2,11 +2,12 @@
 /*
  * The way of a CPU from the startup interrupt to C.
  *
- * What lies between processors_trampoline and its end is copied to a page below 1 MiB, and data there
- * is filled in. The CPU starts at the beginning of the page, in 16-bit mode, with CS:IP = page:0. All
- * addresses within the copy are offsets in it, and what must be absolute is in the data, so nothing has to be
- * relocated. It goes from 16 bits to 64 at once: with PAE, CR3 and EFER.LME set, setting PE and PG
- * together activates long mode (SDM, "Initializing IA-32e Mode", without the stop in protected mode).
+ * What lies between processors_trampoline and its end is copied to a page below 1 MiB, and data
+ * there is filled in. The CPU starts at the beginning of the page, in 16-bit mode, with CS:IP =
+ * page:0. All addresses within the copy are offsets in it, and what must be absolute is in the
+ * data, so nothing has to be relocated. It goes from 16 bits to 64 at once: with PAE, CR3 and
+ * EFER.LME set, setting PE and PG together activates long mode (SDM, "Initializing IA-32e Mode",
+ * without the stop in protected mode).
  *
  * The page tables of this time map the page at its physical address, and kernel memory; so the CPU
  * can jump to processors_arrive, and load the kernel's own page tables there.

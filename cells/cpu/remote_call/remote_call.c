@@ -2,20 +2,21 @@
 /*
  * For each pair of CPUs there is one call, written by the caller and answered by the callee:
  *
- *      FREE -> WAITING   the caller has filled it             (release; pairs with the callee's exchange)
- *      WAITING -> RUNNING  the callee has begun               (compare-and-exchange)
- *      WAITING -> FREE   the caller has given up              (compare-and-exchange)
- *      RUNNING -> DONE   the callee has run it                (release; pairs with the caller's load)
- *      DONE -> FREE      the caller has seen that
+ *      FREE -> WAITING      the caller has filled it  (release; pairs with the callee's exchange)
+ *      WAITING -> RUNNING   the callee has begun      (compare-and-exchange)
+ *      WAITING -> FREE      the caller has given up   (compare-and-exchange)
+ *      RUNNING -> DONE      the callee has run it     (release; pairs with the caller's load)
+ *      DONE -> FREE         the caller has seen that
  *
- * Both compare-and-exchanges are about one word, so a call is either run or given up. One call a pair
- * suffices: the caller has interrupts disabled until it has ended, and a function calls nobody.
+ * Both compare-and-exchanges are about one word, so a call is either run or given up. One call a
+ * pair suffices: the caller has interrupts disabled until it has ended, and a function calls
+ * nobody.
  *
  * `pending` tells a callee whose calls to look at. Who finds it 0 when setting his bit sends the
  * interrupt; otherwise one is on its way, and its handler will find both bits.
  *
- * Two CPUs that call one another wait with interrupts disabled, so each looks into its own `pending`
- * while it waits.
+ * Two CPUs that call one another wait with interrupts disabled, so each looks into its own
+ * `pending` while it waits.
  */
 #include "remote_call.h"
 #include "clock.h"
@@ -189,16 +190,25 @@ static uint32_t give_up(uint32_t mask)
     return given_up;
 }
 
-/* For those that were posted to. A function that has begun is waited for without a limit. */
+/*
+ * For those that were posted to. A function that has begun is waited for without a limit. In the
+ * middle of the time all are sent to once more: who was to send before this CPU may have given up.
+ */
 static enum status wait_for(uint32_t mask, uint32_t unsent)
 {
     enum status status = OK;
+    bool is_repeated = false;
     uint64_t start = clock_now_ns();
     while (mask) {
         unsent = ring(unsent);
         remote_call_serve();
         mask = collect(mask);
-        if (mask && clock_now_ns() - start > REMOTE_CALL_LIMIT_NS) {
+        uint64_t waited = mask ? clock_now_ns() - start : 0;
+        if (UNLIKELY(waited > REMOTE_CALL_LIMIT_NS / 2 && !is_repeated)) {
+            unsent = mask;
+            is_repeated = true;
+        }
+        if (UNLIKELY(waited > REMOTE_CALL_LIMIT_NS)) {
             uint32_t given_up = give_up(mask);
             mask &= ~given_up;
             unsent &= ~given_up;
@@ -278,7 +288,9 @@ static enum status wait_until_stopped(uint32_t unsent)
     return OK;
 }
 
-/* Unchecked: the handle begins here. It is filled before anybody stops, so its drop lets all go on. */
+/*
+ * Unchecked: the handle begins here. It is filled before anybody stops, so its drop lets all go on.
+ */
 OWN_UNCHECKED enum status remote_stop_begin(struct remote_stop **out)
 {
     OWNED(remote_stop, stop);

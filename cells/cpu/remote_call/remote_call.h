@@ -2,20 +2,20 @@
 /*
  * remote_call.h - functions that one CPU lets others run.
  *
- * Why: what belongs to one CPU (its TLB, its registers, its run queue) can be changed only by that CPU,
- * and some work wants all others to stand still. One CPU asks the others by an interrupt, and knows
- * when they have done it.
+ * Why: what belongs to one CPU (its TLB, its registers, its run queue) can be changed only by that
+ * CPU, and some work wants all others to stand still. One CPU asks the others by an interrupt, and
+ * knows when they have done it.
  *
- * Rules: remote_call_init() once, after local_apic_init_cpu() and clock_init(); then remote_call_enter()
- * on each CPU, the one that booted included, before it enables interrupts. Calls may be made in any
- * context but an NMI, with interrupts enabled or not, also by two CPUs of one another at the same time:
- * who waits serves the calls that come to it meanwhile. A function runs with interrupts disabled, in
- * any place where its CPU could be interrupted or waits as above; so it is short, takes no spinlock
- * (an irq_spinlock it may), and calls nobody. A call ends when all have run the function, or by
- * ERR_TIMEOUT after REMOTE_CALL_LIMIT_NS: then those that have not begun never will, so what `argument`
- * points to is the caller's again. Who spins with interrupts disabled for longer than a few
- * instructions calls remote_call_serve() in its loop. A lock that is waited for with interrupts
- * disabled (irq_spinlock) must not be held during a call.
+ * Rules: remote_call_init() once, after local_apic_init_cpu() and clock_init(); then
+ * remote_call_enter() on each CPU, the one that booted included, before it enables interrupts.
+ * Calls may be made in any context but an NMI, with interrupts enabled or not, also by two CPUs of
+ * one another at the same time: who waits serves the calls that come to it meanwhile. A function
+ * runs with interrupts disabled, in any place where its CPU could be interrupted or waits as above;
+ * so it is short, takes no spinlock (an irq_spinlock it may), and calls nobody. A call ends when
+ * all have run the function, or by ERR_TIMEOUT after REMOTE_CALL_LIMIT_NS: then those that have not
+ * begun never will, so what `argument` points to is the caller's again. Who spins with interrupts
+ * disabled for longer than a few instructions calls remote_call_serve() in its loop. A lock that is
+ * waited for with interrupts disabled (irq_spinlock) must not be held during a call.
  */
 #pragma once
 
@@ -40,8 +40,8 @@ CELL_API void remote_call_enter(void);
 CELL_API uint32_t remote_call_cpus(void);
 
 /*
- * Runs function(argument) on CPU `cpu`, which may be this one. ERR_NO_DEVICE when it does not take part,
- * ERR_TIMEOUT: it was not run and will not be.
+ * Runs function(argument) on CPU `cpu`, which may be this one. ERR_NO_DEVICE when it does not take
+ * part, ERR_TIMEOUT: it was not run and will not be.
  */
 CELL_API MUST_CHECK enum status remote_call(unsigned cpu, remote_function_t function,
                                             void *argument);
@@ -53,8 +53,8 @@ CELL_API MUST_CHECK enum status remote_call_others(remote_function_t function, v
 CELL_API void remote_call_serve(void);
 
 /*
- * Lets CPU `cpu` reschedule as soon as nothing holds preemption there (preemption.h), and wakes it if
- * it is halted. Does not wait. Nothing for one that does not take part.
+ * Lets CPU `cpu` reschedule as soon as nothing holds preemption there (preemption.h), and wakes it
+ * if it is halted. Does not wait. Nothing for one that does not take part.
  */
 CELL_API void remote_call_switch(unsigned cpu);
 
@@ -66,9 +66,9 @@ OWN_DECLARE(remote_stop); /* lets them go on; each executes a serializing instru
 
 /*
  * Stops them, and disables interrupts on this CPU until the stop is dropped, on this CPU. They may
- * stand anywhere where they could be interrupted or waited for a call: who holds this takes no lock.
- * Two that want this at once get it one after the other. ERR_TIMEOUT: one did not stop, all go on.
- * ERR_STATE: this CPU holds it already.
+ * stand anywhere where they could be interrupted or waited for a call: who holds this takes no
+ * lock. Two that want this at once get it one after the other. ERR_TIMEOUT: one did not stop, all
+ * go on. ERR_STATE: this CPU holds it already.
  */
 CELL_API enum status remote_stop_begin(struct remote_stop **out) OWN_ACQUIRES(**out);
 

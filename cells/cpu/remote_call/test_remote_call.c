@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads play CPUs. Interrupts do not arrive: a CPU that is to answer looks for calls in a loop. Time is
- * counted by looks at the clock, so limits pass at once where a test wants that.
+ * Threads play CPUs. Interrupts do not arrive: a CPU that is to answer looks for calls in a loop.
+ * Time is counted by looks at the clock, so limits pass at once where a test wants that.
  */
 #include "remote_call.h"
 

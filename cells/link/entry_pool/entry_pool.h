@@ -9,8 +9,8 @@
  *
  * Rules: used by the loader, which serialises. Addresses are multiples of ENTRY_SIZE; counts are
  * entries. A free entry holds int3 instructions, so a stale pointer to one traps instead of running
- * something else. Pages are executable and never writable: entries are written through text_write.h,
- * each at once, while others of the page are in use.
+ * something else. Pages are executable and never writable: entries are written through
+ * text_write.h, each at once, while others of the page are in use.
  */
 #pragma once
 

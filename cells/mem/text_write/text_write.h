@@ -2,9 +2,10 @@
 /*
  * text_write.h - stores into text while it is being executed.
  *
- * Why: a page that is made writable cannot be executed meanwhile, but other CPUs, interrupt handlers and
- * even whoever changes its mapping may be on their way through it. So the mapping stays, and this CPU
- * alone ignores that it is read-only, for the stores themselves (SDM, "CR0.WP").
+ * Why: a page that is made writable cannot be executed meanwhile, but other CPUs, interrupt
+ * handlers and even whoever changes its mapping may be on their way through it. So the mapping
+ * stays, and this CPU alone ignores that it is read-only, for the stores themselves (SDM,
+ * "CR0.WP").
  *
  * Rules: address and size are multiples of 8, and each 8 bytes change at once, for other CPUs too.
  * Whether they go on with the old or the new ones is known only after each has executed a
