@@ -308,8 +308,8 @@ static bool find_cfa(struct unwind_cursor *cursor, const struct cfi_table *table
 
 /*
  * What was interrupted may be on any stack, at any depth; a caller is above. Where the return address
- * is in a register the stack may be the caller's already. Such steps are counted, for they could
- * go in a circle.
+ * is in a register, or a rule gives rsp, that cannot be demanded. Such steps are counted, for they
+ * could go in a circle.
  */
 static enum unwind_reason check_rules_frame(struct unwind_cursor *cursor, const struct cfi_fde *fde,
                                             const struct cfi_rules *rules, uint64_t cfa)
@@ -317,7 +317,8 @@ static enum unwind_reason check_rules_frame(struct unwind_cursor *cursor, const 
     if (fde->is_signal) {
         return UNWIND_REASON_NONE;
     }
-    if (rules->kind[CFI_RIP] == CFI_REGISTER && cfa == cursor->registers[CFI_RSP]) {
+    if (rules->kind[CFI_RSP] != CFI_UNSPECIFIED ||
+        (rules->kind[CFI_RIP] == CFI_REGISTER && cfa == cursor->registers[CFI_RSP])) {
         return cursor->stacks++ < UNWIND_STACKS_MAX ? UNWIND_REASON_NONE : UNWIND_REASON_STACKS;
     }
     return check_frame(cursor, cfa, WORD);

@@ -27,7 +27,7 @@
 
 enum unwind_found {
     UNWIND_FOUND_NOTHING, /* no code, or code without an entry */
-    UNWIND_FOUND_ENTRY,   /* *out is filled */
+    UNWIND_FOUND_ENTRY,   /* *out is filled; the byte there is code, which can be read */
     UNWIND_FOUND_LEAF,    /* code that never touches the stack: the return address is at [rsp] */
 };
 
