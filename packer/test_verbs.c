@@ -357,6 +357,124 @@ static void test_spill_names_variables(void **state)
     assert_true(prints("err", "application keeper has 4 bytes"));
 }
 
+static void test_unwind_lists_rows(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("unwind", "middle", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.unwind/1");
+    const json_t *cell = item(root, "cells", 0);
+    const json_t *function = item(cell, "functions", 0);
+    const json_t *first = item(function, "rows", 0);
+    const json_t *second = item(function, "rows", 1);
+    assert_int_equal(number_in(cell, "function_count"), 1);
+    assert_string_equal(string_in(function, "function"), "middle_run");
+    assert_string_equal(string_in(function, "section"), ".text.middle_run");
+    assert_int_equal(number_in(first, "offset"), 0);
+    assert_string_equal(string_in(first, "cfa"), "rsp+8");
+    assert_string_equal(string_in(json_object_get(first, "registers"), "rip"), "c-8");
+    assert_string_equal(string_in(second, "cfa"), "rsp+16"); /* it aligns the stack for its call */
+    json_decref(root);
+    assert_int_equal(RUN("unwind"), EXIT_DONE);
+    assert_true(prints("out", "middle:middle_run"));
+    assert_true(prints("out", "3 functions,"));
+    assert_int_equal(RUN("unwind", "absent"), EXIT_FAILED);
+    assert_true(prints("err", "error[C0451]"));
+}
+
+#define ASSEMBLY(name, body)                                                             \
+    ".text\n.globl " name "\n.type " name ",@function\n" name ":\n.cfi_startproc\n" body \
+    "\n.cfi_endproc\n.size " name ",.-" name "\n.section .note.GNU-stack\n"
+#define DOWN(n) "\n.cfi_adjust_cfa_offset " #n "\n"
+
+/* Every form that moves the stack pointer, among instructions of all lengths. */
+#define MANY_INSTRUCTIONS                                                                                                                                           \
+    "pushq %rbx" DOWN(8) "pushq %r12" DOWN(8) "pushq $5" DOWN(8) "pushq $500" DOWN(                                                                                 \
+        8) "pushq "                                                                                                                                                 \
+           "8(%"                                                                                                                                                    \
+           "rdi)" DOWN(8) "pushq 0x1000(%rdi,%rsi,4)" DOWN(                                                                                                         \
+               8) "pushfq" DOWN(8) "sub"                                                                                                                            \
+                                   "q "                                                                                                                             \
+                                   "$40"                                                                                                                            \
+                                   ", "                                                                                                                             \
+                                   "%rs"                                                                                                                            \
+                                   "p" DOWN(40) "subq $4000, %rsp" DOWN(                                                                                            \
+                                       4000) "movabsq $0x123456789abcdef0, %rax\nmovl $1, "                                                                         \
+                                             "%ecx\nmovw $1, %cx\nmovb $1, %cl\n"                                                                                   \
+                                             "movq %rax, (%rsp)\nmovq %rax, 0x100(%rsp)\nmovq "                                                                     \
+                                             "symbol(%rip), %rax\nmovl symbol, %eax\n"                                                                              \
+                                             "testb $1, 3(%rdi)\ntestq $100000, %rax\nnegq "                                                                        \
+                                             "%rax\nnotl (%rdi)\nmulq %rcx\ntestw $7, %ax\n"                                                                        \
+                                             "imulq $3, %rax, %rcx\nimulq $300, (%rdi), "                                                                           \
+                                             "%rcx\nimulq %rax, %rcx\ncqto\nidivq %rcx\n"                                                                           \
+                                             "shlq $3, %rax\nshlq %rax\nshrq %cl, %rax\nshldq "                                                                     \
+                                             "$3, %rax, %rcx\nbtq $3, %rax\nbtl %eax, %ecx\n"                                                                       \
+                                             "cmovneq %rax, %rcx\nsetne %al\nmovzbl %al, "                                                                          \
+                                             "%eax\nmovslq %eax, %rcx\nbswapq %rax\n"                                                                               \
+                                             "lock cmpxchgq %rax, (%rdi)\nxaddq %rax, "                                                                             \
+                                             "(%rdi)\nxchgq %rax, %rcx\nrep stosq\nrep movsb\n"                                                                     \
+                                             "leaq 8(%rsp), %rax\nleaq (,%rax,8), %rcx\nmovq "                                                                      \
+                                             "%gs:8, %rax\nmovq %cr3, %rax\nrdmsr\nrdtsc\n"                                                                         \
+                                             "cmpq $8, %rsp\ntestq %rsp, %rsp\nmovq %rsp, "                                                                         \
+                                             "%rax\nmovb $1, 0x7f(%rdi,%rax,8)\nbsfq %rax, %rcx\n"                                                                  \
+                                             "jne 1f\njmp 1f\nnopl (%rax)\n1: call symbol\ncall "                                                                   \
+                                             "*%rax\ncall *8(%rax)\ncpuid\nmfence\npause\n"                                                                         \
+                                             "inb $4, %al\noutl %eax, %dx\nlgdt (%rdi)\ninvlpg "                                                                    \
+                                             "(%rdi)\nsti\ncld\nfxsave (%rdi)\ncrc32b %al, %ecx\n"                                                                  \
+                                             "addq $4000, %rsp" DOWN(-4000) "addq $40, %rsp" DOWN(-40) "popfq" DOWN(-8) "popq 8(%rdi)" DOWN(-8) "popq (%rdi)" DOWN( \
+                                                 -8) "popq %rcx" DOWN(-8) "popq %rcx" DOWN(-8) "p"                                                                  \
+                                                                                               "o"                                                                  \
+                                                                                               "p"                                                                  \
+                                                                                               "q"                                                                  \
+                                                                                               " "                                                                  \
+                                                                                               "%"                                                                  \
+                                                                                               "r"                                                                  \
+                                                                                               "1"                                                                  \
+                                                                                               "2" DOWN(-8) "popq %rbx" DOWN(-8)
+
+/* What `check` says of a cell with this function. */
+static int check_assembly(const char *name, const char *assembly)
+{
+    char file[64];
+    test_compile_good(
+        &(struct test_cell){.name = name, .source = TEST_CELL_HEAD, .assembly = assembly});
+    snprintf(file, sizeof(file), "%s.cell", name);
+    return RUN("check", scratch_path(file));
+}
+
+static void test_check_unwind_compares_rows_with_instructions(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        check_assembly("said", ".weak symbol\n" ASSEMBLY("said_run", MANY_INSTRUCTIONS "ret")),
+        EXIT_DONE);
+    /* The same with one push more that nobody says: it is found, so all before was understood. */
+    assert_int_equal(
+        check_assembly("stray", ".weak symbol\n" ASSEMBLY("stray_run", MANY_INSTRUCTIONS
+                                                          "pushq %rax\npopq %rax\nret")),
+        EXIT_FAILED);
+    assert_true(
+        prints("out", "error[C0509]: an instruction takes 8 bytes of stack, the table says 0"));
+    assert_int_equal(check_assembly("early", ASSEMBLY("early_run", "nop" DOWN(8) "ret")),
+                     EXIT_FAILED);
+    assert_true(prints("out", "takes 0 bytes of stack, the table says 8"));
+    assert_true(prints("out", "early:.text+0x0"));
+}
+
+static void test_check_unwind_reads_every_entry(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        check_assembly("strange", ASSEMBLY("strange_run", "nop\n.cfi_escape 0x3f\nret")),
+        EXIT_FAILED);
+    assert_true(prints("out", "error[C0508]: unknown operation"));
+    assert_int_equal(RUN("unwind", scratch_path("strange.cell")), EXIT_FAILED);
+    assert_true(prints("err", "error[C0508]"));
+    assert_int_equal(
+        check_assembly("aligned", ASSEMBLY("aligned_run", "nop\n.cfi_def_cfa r10, 0\nret")),
+        EXIT_FAILED);
+    assert_true(prints("out", "error[C0510]"));
+}
+
 static void test_check_reports_findings(void **state)
 {
     (void)state;
@@ -435,7 +553,7 @@ static void test_check_ownership_without_clang_is_not_checked(void **state)
 static void test_verbs_refuse_broken_input(void **state)
 {
     (void)state;
-    static const char *const verbs[] = {"ls", "tree", "graph", "size", "spill"};
+    static const char *const verbs[] = {"ls", "tree", "graph", "size", "spill", "unwind"};
     struct bytes good = scratch_read("cells.a");
     scratch_write("cut.a", good.data, good.size - 100);
     scratch_write("text.o", "no object", 9);
@@ -468,7 +586,7 @@ static void test_names_with_control_characters_are_escaped(void **state)
     assert_true(replaced > 0);
     scratch_write("hostile.o", object.data, object.size);
     bytes_fini(&object);
-    static const char *const verbs[] = {"ls", "info", "tree", "size", "spill", "check"};
+    static const char *const verbs[] = {"ls", "info", "tree", "size", "spill", "unwind", "check"};
     size_t escaped = 0;
     for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
         if (strcmp(verbs[i], "tree") == 0) {
@@ -500,6 +618,9 @@ int main(void)
         cmocka_unit_test(test_graph_page_is_one_file),
         cmocka_unit_test(test_size_compares_and_keeps_budget),
         cmocka_unit_test(test_spill_names_variables),
+        cmocka_unit_test(test_unwind_lists_rows),
+        cmocka_unit_test(test_check_unwind_compares_rows_with_instructions),
+        cmocka_unit_test(test_check_unwind_reads_every_entry),
         cmocka_unit_test(test_check_reports_findings),
         cmocka_unit_test(test_check_ownership_takes_findings_of_clang),
         cmocka_unit_test(test_check_ownership_without_clang_is_not_checked),

@@ -436,6 +436,29 @@ EXPLAIN(PROBLEM_CHECK_UNWIND,
         "Assembly without .cfi_startproc and .cfi_endproc.",
         "Add these directives, and .cfi_* where the stack pointer moves.",
         ".cfi_startproc\\n  push %rbx\\n  .cfi_adjust_cfa_offset 8");
+EXPLAIN(
+    PROBLEM_CHECK_ROWS,
+    "The table of unwind entries (.eh_frame) holds one that the kernel's unwinder cannot read, "
+    "so a fault in that function could not be traced back.",
+    "A .cfi_escape with wrong bytes, a .cfi_restore_state without its .cfi_remember_state, or an "
+    "object of another compiler.",
+    "Look at the entry with readelf --debug-dump=frames, and mend the directives.",
+    "cellpack unwind heap");
+EXPLAIN(
+    PROBLEM_CHECK_STACK,
+    "An instruction moves the stack pointer, and the unwind table goes on as if it had not, or "
+    "the other way round. Between it and the next row every fault would be traced to a wrong "
+    "caller, and recovery would release the wrong things.",
+    "A push or pop in inline assembly, which the compiler does not know of; or a .cfi_* directive "
+    "that is missing in an assembly file.",
+    "Use registers instead of the stack, or a builtin (__builtin_ia32_readeflags_u64); in an "
+    "assembly file add .cfi_adjust_cfa_offset.",
+    "pushq %rbx\n.cfi_adjust_cfa_offset 8");
+EXPLAIN(PROBLEM_CHECK_REALIGNED,
+        "The function aligns its stack to more than 16 bytes. GCC's unwind table is wrong in the "
+        "epilogue of such a function: it looks for registers by rbp when rbp has been restored.",
+        "A local variable with an alignment of more than 16.",
+        "Make the variable static, or allocate it.", "cellpack unwind heap");
 EXPLAIN(PROBLEM_CHECK_STATE,
         "One loaded copy of an application runs any number of times at once. Static variables "
         "would be shared by all runs, and would keep values from one run to the next.",

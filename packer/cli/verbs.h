@@ -24,6 +24,7 @@
     X(graph)          \
     X(size)           \
     X(spill)          \
+    X(unwind)         \
     X(explain)        \
     X(completion)     \
     X(help)           \

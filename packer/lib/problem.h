@@ -50,7 +50,10 @@
     X(CHECK_STATE, 504, ERR_PERMISSION, "an application has mutable statics")                      \
     X(CHECK_APPLICATION, 505, ERR_PERMISSION, "a cell needs an application")                       \
     X(CHECK_OWNERSHIP, 506, ERR_STATE, "an owned handle is not used as its contract says")         \
-    X(CHECK_LOCKS, 507, ERR_STATE, "a lock is not used as its contract says")
+    X(CHECK_LOCKS, 507, ERR_STATE, "a lock is not used as its contract says")                      \
+    X(CHECK_ROWS, 508, ERR_BAD_FORMAT, "an unwind entry cannot be evaluated")                      \
+    X(CHECK_STACK, 509, ERR_MISMATCH, "the unwind table does not follow the stack pointer")        \
+    X(CHECK_REALIGNED, 510, ERR_UNSUPPORTED, "a function realigns its stack")
 
 enum problem_code {
     PROBLEM_NONE = 0,

@@ -5,6 +5,7 @@
 #include "model/model_graph.h"
 #include "relocation.h"
 #include "unwind_index.h"
+#include "unwind_table.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -215,6 +216,86 @@ static void check_unwind(const struct checking *checking, const struct model_cel
             check_unwind_function(checking, cell, header, i);
         }
     }
+}
+
+/* The CFA of functions that realign their stack hangs on a register that GCC picks for it. */
+static bool is_realigned(const struct cfi_rules *rules)
+{
+    return rules->cfa_register == CFI_R10 || rules->cfa_register == CFI_R13;
+}
+
+static enum status check_rows(const struct cfi_fde *fde, bool *out_realigned,
+                              struct cfi_fault *fault)
+{
+    struct cfi_machine machine;
+    *out_realigned = false;
+    enum status status = cfi_begin(&machine, fde, fault);
+    while (status == OK && (status = cfi_next_row(&machine, fault)) == OK) {
+        *out_realigned = *out_realigned || is_realigned(&machine.rules);
+    }
+    return status == ERR_NOT_FOUND ? OK : status;
+}
+
+static char *place_of_code(const struct model_cell *cell, const struct unwind_table *table,
+                           uint64_t address)
+{
+    uint32_t section;
+    uint64_t offset;
+    bool is_ours = unwind_table_place(table, address, 0, &section, &offset);
+    return is_ours ? place("%s:%s+0x%" PRIx64, cell->name,
+                           elf_object_section_name(&cell->object, section), offset)
+                   : place("%s", cell->name);
+}
+
+static void check_entry(const struct checking *checking, const struct model_cell *cell,
+                        const struct unwind_table *table, const struct cfi_fde *fde)
+{
+    struct cfi_fault fault;
+    struct unwind_stray stray;
+    bool is_realigned;
+    if (check_rows(fde, &is_realigned, &fault) != OK) {
+        add(checking, RULE_UNWIND, PROBLEM_CHECK_ROWS, cell->name,
+            place("%s:.eh_frame+0x%" PRIx64, cell->name, fault.offset), "%s",
+            cfi_fault_text(fault.code));
+        return;
+    }
+    if (is_realigned) {
+        add(checking, RULE_UNWIND, PROBLEM_CHECK_REALIGNED, cell->name,
+            place_of_code(cell, table, fde->start), "this function realigns its stack");
+    }
+    if (unwind_table_strays(table, fde, &stray)) {
+        add(checking, RULE_UNWIND, PROBLEM_CHECK_STACK, cell->name,
+            place_of_code(cell, table, stray.address),
+            "an instruction takes %" PRId64 " bytes of stack, the table says %" PRId64, stray.moved,
+            stray.told);
+    }
+}
+
+/* Every entry, and every instruction that it describes. False for lack of memory. */
+static bool check_entries(const struct checking *checking, const struct model_cell *cell)
+{
+    struct problem problem = {0};
+    struct unwind_table table;
+    struct cfi_fde fde;
+    struct cfi_fault fault;
+    enum status status = unwind_table_open(&cell->object, &table, &problem);
+    if (status != OK) {
+        add(checking, RULE_UNWIND, problem.code, cell->name, place("%s", cell->name), "%s",
+            problem.because[0][0] ? problem.because[0] : problem.what);
+        problem_fini(&problem);
+        return status != ERR_NO_MEMORY;
+    }
+    for (uint64_t at = 0; (status = cfi_next(&table.frame, &at, &fde, &fault)) != ERR_NOT_FOUND;) {
+        if (status == OK) {
+            check_entry(checking, cell, &table, &fde);
+        } else {
+            add(checking, RULE_UNWIND, PROBLEM_CHECK_ROWS, cell->name,
+                place("%s:.eh_frame+0x%" PRIx64, cell->name, fault.offset), "%s",
+                cfi_fault_text(fault.code));
+        }
+    }
+    unwind_table_fini(&table);
+    return true;
 }
 
 static void check_stateless(const struct checking *checking, const struct model_cell *cell)
@@ -464,12 +545,14 @@ static bool check_cell(const struct checking *checking, const struct hidden_symb
     check_note(checking, cell);
     check_prefix(checking, cell);
     check_relocations(checking, cell);
+    bool good = true;
     if (cell->has_note) {
         check_unwind(checking, cell);
+        good = check_entries(checking, cell);
         check_stateless(checking, cell);
         check_application(checking, cell);
     }
-    return check_imports(checking, hidden, cell);
+    return good && check_imports(checking, hidden, cell);
 }
 
 enum status rules_check(const struct model *model, const bool *chosen,

@@ -21,7 +21,7 @@
     X(IMPORTS, "imports", "every imported symbol is exported by a cell")                           \
     X(RELOCATIONS, "relocations", "the kernel's linker supports every relocation")                 \
     X(ACYCLIC, "acyclic", "cells do not need each other in a circle")                              \
-    X(UNWIND, "unwind", "every function has an entry in .cell.unwind")                             \
+    X(UNWIND, "unwind", "every function can be unwound, at each of its instructions")              \
     X(STATELESS, "stateless", "applications have no mutable statics")                              \
     X(APPLICATION, "application", "nobody needs an application")                                   \
     X(OWNERSHIP, "ownership", "handles and locks are used as their contracts say")

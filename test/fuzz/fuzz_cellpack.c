@@ -48,6 +48,7 @@ static const char *const verbs[][MAX_WORDS] = {
     {"graph", "--cells", "@", "--format", "json"},
     {"size", "@"},
     {"spill", "@"},
+    {"unwind", "@"},
     {"pack", "-o", "@out", "@"},
     {"link", "-o", "@out", "--entry", "hello_main", "@"},
 };
