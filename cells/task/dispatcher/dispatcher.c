@@ -46,6 +46,7 @@ static uint64_t idle_mask;                /* CPUs that halt; atomically */
 static size_t capacity = FIRST_CAPACITY;  /* of every run queue */
 static struct spinlock growth;            /* of the above */
 static void (*undertaker)(void);
+static void (*release)(struct task *task);
 
 /* ---- locks; interrupts are off ---- */
 
@@ -376,6 +377,18 @@ static const char *name(const struct task *task)
     return task->name;
 }
 
+static void get(struct task *task)
+{
+    __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);
+}
+
+static void put(struct task *task)
+{
+    if (__atomic_sub_fetch(&task->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        release(task);
+    }
+}
+
 static const struct parking_operations operations = {
     .park = park,
     .unpark = unpark,
@@ -385,6 +398,8 @@ static const struct parking_operations operations = {
     .lend = lend,
     .reason = find_reason,
     .name = name,
+    .get = get,
+    .put = put,
 };
 
 /* ---- interrupts ---- */
@@ -713,9 +728,10 @@ struct task *dispatcher_take_dead(bool of_any_cpu)
     return task;
 }
 
-void dispatcher_set_undertaker(void (*function)(void))
+void dispatcher_set_undertaker(void (*bury)(void), void (*release_record)(struct task *task))
 {
-    undertaker = function;
+    release = release_record;
+    undertaker = bury;
 }
 
 struct dispatcher_statistics dispatcher_statistics(uint32_t index)

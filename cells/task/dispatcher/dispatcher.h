@@ -71,8 +71,10 @@ CELL_API NORETURN void dispatcher_end(void);
  * none. The caller releases its stack and its own reference. */
 CELL_API struct task *dispatcher_take_dead(bool of_any_cpu);
 
-/* Called by idle tasks when there are dead. NULL: nobody. */
-CELL_API void dispatcher_set_undertaker(void (*undertaker)(void));
+/* Called by idle tasks when there are dead (NULL: nobody); and when a task's last reference goes by
+ * parking_put(). */
+CELL_API void dispatcher_set_undertaker(void (*undertaker)(void),
+                                        void (*release)(struct task *task));
 
 struct dispatcher_statistics {
     uint64_t switches;

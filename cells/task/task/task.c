@@ -23,13 +23,18 @@ static unsigned stack_count;
 
 /* ---- references ---- */
 
+static void release(struct task *task)
+{
+    struct task_record *record = (struct task_record *)task;
+    task_list_remove(record);
+    stack_drop(&task->stack);
+    heap_free(record);
+}
+
 static void put(struct task *task)
 {
     if (__atomic_sub_fetch(&task->references, 1, __ATOMIC_ACQ_REL) == 0) {
-        struct task_record *record = (struct task_record *)task;
-        task_list_remove(record);
-        stack_drop(&task->stack);
-        heap_free(record);
+        release(task);
     }
 }
 
@@ -181,7 +186,7 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
     }
     task->stack_pointer = context_prepare(stack_top(task->stack), run_task, record);
     task_list_add(record);
-    dispatcher_set_undertaker(undertaker);
+    dispatcher_set_undertaker(undertaker, release);
     __atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);
     dispatcher_add(task, options->is_pinned ? options->cpu : DISPATCHER_ANY_CPU);
