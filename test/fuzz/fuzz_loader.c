@@ -125,7 +125,7 @@ static void unload_all(struct cell_namespace *namespace)
         struct cell *next;
         for (struct cell *cell = namespace->first; cell; cell = next) {
             next = cell->next;
-            enum status status = loader_unload(cell);
+            enum status status = loader_unload(cell, NULL);
             check(status == OK || status == ERR_BUSY);
         }
         if (namespace->cell_count == before) {

@@ -176,7 +176,7 @@ static void adopted_cells_have_all_metadata(void **state)
         assert_int_equal(cell->regions[REGION_TEXT].address,
                          image->cells[i - 1].addresses[REGION_TEXT]);
     }
-    assert_int_equal(loader_unload(here.last), ERR_PERMISSION);
+    assert_int_equal(loader_unload(here.last, NULL), ERR_PERMISSION);
     end_adopted(&here);
 }
 
@@ -197,8 +197,8 @@ static void loaded_cells_bind_to_adopted_ones(void **state)
         }
     }
     assert_true(is_used);
-    assert_int_equal(loader_unload(load(&here, "relocation")), ERR_BUSY);
-    assert_int_equal(loader_unload(load(&here, "link_unit")), OK);
+    assert_int_equal(loader_unload(load(&here, "relocation"), NULL), ERR_BUSY);
+    assert_int_equal(loader_unload(load(&here, "link_unit"), NULL), OK);
     end_adopted(&here);
 }
 

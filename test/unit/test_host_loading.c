@@ -415,8 +415,8 @@ static void a_loaded_loader_loads(void **state)
     struct cells_tally tally = {0};
     check_cells(&inner, true, &tally);
     while (inner.first) {
-        enum status status = inner_unload(inner.first);
-        assert_true(status == OK || inner_unload(inner.last) == OK);
+        enum status status = inner_unload(inner.first, NULL);
+        assert_true(status == OK || inner_unload(inner.last, NULL) == OK);
     }
     assert_int_equal(inner.cell_count, 0);
     end_namespace(&here);
@@ -468,12 +468,12 @@ static void a_cell_in_use_stays(void **state)
     demand(&here, "sort_array");
     struct cell *freestanding = load(&here, "freestanding");
     struct host_memory_use use = host_memory_use();
-    assert_int_equal(loader_unload(freestanding), ERR_BUSY);
+    assert_int_equal(loader_unload(freestanding, NULL), ERR_BUSY);
     assert_int_equal(memcmp(&use, &(struct host_memory_use[]){host_memory_use()}, sizeof(use)), 0);
     struct cells_tally tally = {0};
     check_cells(&here, true, &tally);
-    assert_int_equal(loader_unload(load(&here, "sort")), OK);
-    assert_int_equal(loader_unload(freestanding), OK);
+    assert_int_equal(loader_unload(load(&here, "sort"), NULL), OK);
+    assert_int_equal(loader_unload(freestanding, NULL), OK);
     assert_null(find(&here, "memcpy"));
     assert_int_equal(here.cell_count, 0);
     end_namespace(&here);
@@ -489,7 +489,7 @@ static void an_unloaded_cell_is_gone_and_its_entries_trap(void **state)
     struct cell *sort = load(&here, "sort");
     uint64_t text = sort->regions[REGION_TEXT].address;
     assert_ptr_equal(address_map_find(text)->cell, sort);
-    assert_int_equal(loader_unload(sort), OK);
+    assert_int_equal(loader_unload(sort, NULL), OK);
     assert_memory_equal(entry, "\xcc\xcc\xcc\xcc\xcc\xcc\xcc\xcc", ENTRY_SIZE);
     assert_true(host_memory_is_executable((uint64_t)entry));
     assert_false(host_memory_is_executable(text));
@@ -514,7 +514,7 @@ static void a_cell_can_come_back_any_number_of_times(void **state)
         assert_true(numbers[0] == 1 && numbers[1] == 2 && numbers[2] == 3);
         struct cells_tally tally = {0};
         check_cells(&here, true, &tally);
-        assert_int_equal(loader_unload(load(&here, "sort")), OK);
+        assert_int_equal(loader_unload(load(&here, "sort"), NULL), OK);
     }
     end_namespace(&here);
 }
@@ -538,10 +538,10 @@ static void a_child_uses_what_its_parent_has(void **state)
     check_cells(&parent, true, &tally);
     check_cells(&child, true, &tally);
     check_all_addresses((const struct cell_namespace *const[]){&parent, &child, NULL});
-    assert_int_equal(loader_unload(freestanding), ERR_BUSY);
+    assert_int_equal(loader_unload(freestanding, NULL), ERR_BUSY);
     assert_int_equal(cell_namespace_fini(&child), ERR_BUSY);
     end_namespace(&child);
-    assert_int_equal(loader_unload(freestanding), OK);
+    assert_int_equal(loader_unload(freestanding, NULL), OK);
     end_namespace(&parent);
 }
 

@@ -418,7 +418,7 @@ static void an_unload_that_lacks_memory_changes_nothing(void **state)
     struct cell *sort = load(&here, "sort");
     struct baseline before = loading_measure();
     host_memory_fail(HOST_REQUEST_HEAP, 1);
-    assert_int_equal(loader_unload(sort), ERR_NO_MEMORY);
+    assert_int_equal(loader_unload(sort, NULL), ERR_NO_MEMORY);
     host_memory_fail(0, 0);
     loading_assert_same(before);
     check_cells(&here, true, &tally);

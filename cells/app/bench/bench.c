@@ -256,7 +256,7 @@ static void say_relocations(const char *count, const char *each,
 static enum status unload_subject(void)
 {
     struct cell *cell = cell_namespace_find_cell(cell_namespace_initial(), SUBJECT);
-    return cell ? loader_unload(cell) : OK;
+    return cell ? loader_unload(cell, NULL) : OK;
 }
 
 /* The subject is loaded twice: only the first time can a table have to grow. */

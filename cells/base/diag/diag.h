@@ -71,6 +71,8 @@
     X(LINK_IMAGE, 211, ERR_MISMATCH, "the running image differs from the cell in the archive")    \
     X(LINK_ENTRIES, 212, ERR_LIMIT, "no more function entries")                                   \
     X(LINK_CELL, 213, ERR_NOT_FOUND, "no such cell in the archive")                               \
+    X(LINK_HELD, 214, ERR_BUSY, "the cell is held")                                               \
+    X(LINK_NEEDED, 215, ERR_BUSY, "another cell refers to the cell")                              \
     X(ARCHIVE_MAGIC, 301, ERR_BAD_MAGIC, "not an ar archive")                                     \
     X(ARCHIVE_HEADER, 302, ERR_BAD_FORMAT, "malformed member header")                             \
     X(ARCHIVE_TRUNCATED, 303, ERR_TRUNCATED, "archive ends inside a member")                      \

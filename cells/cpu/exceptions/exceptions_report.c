@@ -175,10 +175,16 @@ static size_t locate_in_image(uint64_t address, char *buffer, size_t size)
 size_t exceptions_locate(uint64_t address, char *buffer, size_t size)
 {
     struct stack_place place;
+    struct read_section *reading = address_map_enter();
     const struct section *section = address_map_find(address);
+    size_t length = 0;
     if (section) {
-        return format_into(buffer, size, "%s:%s+%#llx", section->cell->name, section->name,
-                           (unsigned long long)(address - section->address));
+        length = format_into(buffer, size, "%s:%s+%#llx", section->cell->name, section->name,
+                             (unsigned long long)(address - section->address));
+    }
+    address_map_leave(reading);
+    if (section) {
+        return length;
     }
     if (stack_find(address, &place)) {
         return format_into(buffer, size, "stack `%s`", place.name);

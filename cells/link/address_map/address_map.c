@@ -5,6 +5,7 @@
  */
 #include "address_map.h"
 #include "heap.h"
+#include "read_sections.h"
 #include "sort.h"
 
 CELL(library, "1.0.0");
@@ -23,6 +24,7 @@ struct address_table {
 
 static struct address_table *published; /* NULL: empty. Stored with release, loaded with acquire */
 static uint64_t generation; /* raised when the table is there, so who sees the number sees it too */
+static struct read_sections readers;
 static struct address_table *retired; /* the one before it; freed at the next publication */
 
 /* The last section that starts at or before `address`; sections of one region do not overlap. */
@@ -44,7 +46,7 @@ static const struct section *find_section(const struct row *row, uint64_t addres
     return address - section->address < section->size ? section : NULL;
 }
 
-const struct section *address_map_find(uint64_t address)
+static const struct section *find(uint64_t address)
 {
     const struct address_table *table = __atomic_load_n(&published, __ATOMIC_ACQUIRE);
     size_t low = 0;
@@ -66,6 +68,29 @@ const struct section *address_map_find(uint64_t address)
 uint64_t address_map_generation(void)
 {
     return __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+}
+
+const struct section *address_map_find(uint64_t address)
+{
+    struct read_section *reading = read_sections_enter(&readers);
+    const struct section *section = find(address);
+    read_sections_leave(reading);
+    return section;
+}
+
+struct read_section *address_map_enter(void)
+{
+    return read_sections_enter(&readers);
+}
+
+void address_map_leave(struct read_section *section)
+{
+    read_sections_leave(section);
+}
+
+bool address_map_wait(void)
+{
+    return read_sections_wait(&readers);
 }
 
 static bool comes_before(const void *a, const void *b)
@@ -116,7 +141,9 @@ void address_map_publish(struct address_table *table)
     struct address_table *old = published;
     __atomic_store_n(&published, table, __ATOMIC_RELEASE); /* pairs with address_map_find() */
     __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
-    heap_free(retired);
+    if (!retired || address_map_wait()) {
+        heap_free(retired);
+    }
     retired = old;
 }
 

@@ -8,14 +8,29 @@
  * Rules: lookups take no lock and allocate nothing: they bisect an immutable table that is
  * published by one pointer store, then the sections of one region. A change builds a new table
  * aside (address_map_prepare, may fail) and publishes it (cannot fail). The table that was replaced
- * stays until the next publication, so that a lookup that it interrupted may end. Changes are
- * serialised by the loader.
+ * is freed at the next publication, when no lookup that began before is under way (read_sections.h).
+ * Changes are serialised by the loader.
  */
 #pragma once
 
 #include "cell_metadata.h"
 
 struct address_table;
+struct read_section;
+
+/*
+ * Between these two, which may nest, what address_map_find() returns is there, whatever other CPUs
+ * unload. Any context; preemption is held meanwhile. Who knows that the cell stays, because he holds
+ * it, needs neither.
+ */
+CELL_API struct read_section *address_map_enter(void);
+CELL_API void address_map_leave(struct read_section *section);
+
+/*
+ * Waits until all have left who entered before. False when somebody does not come out: what they may
+ * look at is not freed then. For the loader, after a publication.
+ */
+CELL_API MUST_CHECK bool address_map_wait(void);
 
 /*
  * The section that holds `address`, or NULL. Addresses in the padding between sections belong to

@@ -17,6 +17,7 @@
 
 struct cell;
 struct cell_namespace;
+struct cell_reference;
 struct cell_unwind_row;
 struct section;
 
@@ -94,6 +95,7 @@ struct cell {
     const char *interface; /* NULL when it implements none but its own */
     struct cell_namespace *namespace;
     struct cell *next; /* in the order of loading */
+    struct cell_reference *references; /* loader.h: who holds it */
     struct elf_object object;
     struct section *sections; /* object.section_count, by index in the pristine table */
     struct symbol *symbols;

@@ -28,6 +28,8 @@ static const unsigned region_flags[REGION_COUNT] = {
     [REGION_DATA] = PAGE_READ | PAGE_WRITE,
 };
 
+struct spinlock loader_lock = {.name = "loader"};
+
 static struct loader_statistics statistics;
 
 /* ---- place ---- */
@@ -262,6 +264,79 @@ static enum status load_member(struct cell_namespace *namespace, uint64_t member
     return status;
 }
 
+/* ---- references ---- */
+
+struct cell_reference {
+    struct cell *cell;
+    const char *holder; /* a cell's name */
+    struct cell_reference *next;
+};
+
+/* Unchecked: handles begin here. */
+OWN_UNCHECKED static enum status hold_locked(struct cell *cell, const char *holder,
+                                             struct cell_reference **out)
+{
+    struct cell_reference *reference = heap_allocate(sizeof(*reference));
+    if (!reference) {
+        return ERR_NO_MEMORY;
+    }
+    *reference = (struct cell_reference){cell, holder, cell->references};
+    FILL(out, reference); /* first: dropping one that is not in the list yet does no harm */
+    cell->references = reference;
+    return OK;
+}
+
+static uint64_t count_references(const struct cell *cell)
+{
+    uint64_t count = 0;
+    for (const struct cell_reference *at = cell->references; at; at = at->next) {
+        count++;
+    }
+    return count;
+}
+
+/* By the entries, if it is none of a section's. O(cells). */
+static struct cell *find_cell_of_entry(uint64_t address)
+{
+    struct cell *cell = cell_namespace_initial()->first;
+    while (cell && address - cell->entries >= (uint64_t)cell->entry_count * ENTRY_SIZE) {
+        cell = cell->next;
+    }
+    return cell;
+}
+
+enum status loader_hold_for(uint64_t address, const char *holder, struct cell_reference **out)
+{
+    GUARD(spinlock, guard, &loader_lock);
+    const struct section *section = address_map_find(address);
+    struct cell *cell = section ? section->cell : find_cell_of_entry(address);
+    return cell ? hold_locked(cell, holder, out) : ERR_NOT_FOUND;
+}
+
+/* Each step may be repeated: what is not in the list any more is not looked for in vain. */
+void cell_reference_drop(struct cell_reference **handle)
+{
+    if (!*handle) {
+        return;
+    }
+    GUARD(spinlock, guard, &loader_lock);
+    struct cell_reference *reference = *handle;
+    struct cell_reference **link = &reference->cell->references;
+    while (*link && *link != reference) {
+        link = &(*link)->next;
+    }
+    if (*link) {
+        *link = reference->next;
+    }
+    EMPTY(handle);
+    heap_free(reference);
+}
+
+const struct cell *cell_reference_cell(const struct cell_reference *reference)
+{
+    return reference->cell;
+}
+
 /* ---- the rest of the interface ---- */
 
 enum status loader_init(struct span archive, struct diag *diag)
@@ -269,12 +344,14 @@ enum status loader_init(struct span archive, struct diag *diag)
     if (archive.size == 0) {
         return diag_set(diag, DIAG_ARCHIVE_ABSENT, &(struct diag_site){0});
     }
+    GUARD(spinlock, guard, &loader_lock);
     return catalog_open(archive, diag);
 }
 
 enum status loader_load(struct cell_namespace *namespace, const char *name, struct cell **out_cell,
                         struct diag *diag)
 {
+    GUARD(spinlock, guard, &loader_lock);
     struct cell *cell = cell_namespace_find_cell(namespace, name);
     if (!cell) {
         uint64_t member;
@@ -291,8 +368,8 @@ enum status loader_load(struct cell_namespace *namespace, const char *name, stru
     return OK;
 }
 
-enum status loader_demand(struct cell_namespace *namespace, const char *name, uint64_t *out_address,
-                          struct diag *diag)
+static enum status demand_locked(struct cell_namespace *namespace, const char *name,
+                                 const struct symbol **out_symbol, struct diag *diag)
 {
     uint32_t hash = symbol_map_hash(name);
     const struct symbol *symbol = cell_namespace_find(namespace, name, hash);
@@ -307,20 +384,59 @@ enum status loader_demand(struct cell_namespace *namespace, const char *name, ui
         }
         symbol = cell_namespace_find(namespace, name, hash);
     }
-    *out_address = symbol->entry ? symbol->entry : symbol->address;
+    *out_symbol = symbol;
     return OK;
 }
 
-static bool is_used_by_others(const struct cell *cell)
+static uint64_t address_of(const struct symbol *symbol)
+{
+    return symbol->entry ? symbol->entry : symbol->address;
+}
+
+enum status loader_demand(struct cell_namespace *namespace, const char *name, uint64_t *out_address,
+                          struct diag *diag)
+{
+    GUARD(spinlock, guard, &loader_lock);
+    const struct symbol *symbol;
+    enum status status = demand_locked(namespace, name, &symbol, diag);
+    if (status == OK) {
+        *out_address = address_of(symbol);
+    }
+    return status;
+}
+
+enum status loader_demand_held_for(struct cell_namespace *namespace, const char *name,
+                                   const char *holder, uint64_t *out_address,
+                                   struct cell_reference **out, struct diag *diag)
+{
+    GUARD(spinlock, guard, &loader_lock);
+    const struct symbol *symbol;
+    enum status status = demand_locked(namespace, name, &symbol, diag);
+    if (status != OK) {
+        return status;
+    }
+    if (!symbol->section) {
+        return refuse_symbol(name, diag); /* nothing that could be held */
+    }
+    status = hold_locked(symbol->section->cell, holder, out);
+    if (status != OK) {
+        return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){.symbol = name});
+    }
+    *out_address = address_of(symbol);
+    return OK;
+}
+
+/* Another cell that refers to it, or NULL. */
+static const struct cell *find_user(const struct cell *cell)
 {
     for (uint32_t i = 0; i < cell->object.section_count; i++) {
         for (const struct dependency *at = cell->sections[i].incoming; at; at = at->next_incoming) {
             if (at->source->cell != cell) {
-                return true;
+                return at->source->cell;
             }
         }
     }
-    return false;
+    return NULL;
 }
 
 /* Takes all records of `cell` out of one list, and marks them as done. O(length of the list). */
@@ -338,13 +454,33 @@ static void unlink_from(struct section *target, const struct cell *cell)
     }
 }
 
-enum status loader_unload(struct cell *cell)
+static enum status check_unused(const struct cell *cell, struct diag *diag)
 {
+    const struct cell *user = find_user(cell);
+    if (cell->references) {
+        return diag_set(diag, DIAG_LINK_HELD,
+                        &(struct diag_site){
+                            .cell = cell->name,
+                            .symbol = cell->references->holder,
+                            .found = count_references(cell),
+                        });
+    }
+    if (user) {
+        return diag_set(diag, DIAG_LINK_NEEDED,
+                        &(struct diag_site){.cell = cell->name, .symbol = user->name});
+    }
+    return OK;
+}
+
+enum status loader_unload(struct cell *cell, struct diag *diag)
+{
+    GUARD(spinlock, guard, &loader_lock);
     if (cell->is_static) {
         return ERR_PERMISSION;
     }
-    if (is_used_by_others(cell)) {
-        return ERR_BUSY;
+    enum status unused = check_unused(cell, diag);
+    if (unused != OK) {
+        return unused;
     }
     struct address_table *table;
     enum status status = address_map_prepare(NULL, 0, cell, &table);
@@ -363,7 +499,11 @@ enum status loader_unload(struct cell *cell)
     statistics.sections -= cell->region_first[REGION_COUNT];
     statistics.metadata_bytes -= cell->metadata_size;
     statistics.region_bytes -= region_bytes_of(loaded);
-    release_cell(loaded);
+    if (address_map_wait()) {
+        release_cell(loaded);
+    } else { /* somebody looks at it for ever: then it stays in memory, known to nobody else */
+        entry_pool_give_back(cell->entries, loaded->entry_capacity);
+    }
     return OK;
 }
 
@@ -374,6 +514,7 @@ const char *loader_next_member(uint64_t *cursor)
 
 const struct cell *loader_find_alternative(const struct cell_namespace *namespace, const char *name)
 {
+    GUARD(spinlock, guard, &loader_lock);
     const char *interface = catalog_interface(name);
     for (const struct cell *cell = interface ? namespace->first : NULL; cell; cell = cell->next) {
         if (cell->interface && __builtin_strcmp(cell->interface, interface) == 0 &&
@@ -391,5 +532,6 @@ void count_adoption(uint64_t ticks)
 
 struct loader_statistics loader_statistics(void)
 {
+    GUARD(spinlock, guard, &loader_lock);
     return statistics;
 }

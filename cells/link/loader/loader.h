@@ -10,11 +10,15 @@
  * nobody knows, resolved and relocated; memory for everything is taken before the commit; the
  * commit cannot fail. After a failure nothing is left: no page, no entry, no symbol. `diag` says
  * why. The archive must stay mapped: cells keep pointing into it. No recursion; at most
- * LOADER_MAX_CELLS cells in one load. One CPU, no preemption: docs/locking.md.
+ * LOADER_MAX_CELLS cells in one load.
+ * Any task on any CPU; not in exceptions and interrupt handlers. Loads, unloads and lookups by name wait
+ * for each other (lookups of addresses do not: address_map.h). What an address or a `struct cell` from
+ * here belongs to may be unloaded by others, unless it is held: loader_demand_held(), loader_hold().
  */
 #pragma once
 
 #include "cell_metadata.h"
+#include "own.h"
 #include "span.h"
 
 struct cell_namespace;
@@ -50,11 +54,36 @@ CELL_API MUST_CHECK enum status loader_load(struct cell_namespace *namespace, co
 CELL_API MUST_CHECK enum status loader_demand(struct cell_namespace *namespace, const char *symbol,
                                               uint64_t *out_address, struct diag *diag);
 
+/* A cell that stays, and so do all that it needs, until this is dropped. */
+struct OWN_CAPABILITY("cell reference") cell_reference;
+OWN_DECLARE(cell_reference);
+
 /*
- * Unloads a cell. ERR_BUSY while another cell refers to it, ERR_PERMISSION for cells of the static
- * image. The caller makes sure that nothing runs in it. Its entries trap from now on.
+ * Holds the cell that `address`, also that of a function's entry, belongs to. ERR_NOT_FOUND when there is
+ * none, ERR_NO_MEMORY. The cell that calls is named in refusals: `holder`.
  */
-CELL_API MUST_CHECK enum status loader_unload(struct cell *cell);
+#define loader_hold(address, out) loader_hold_for(address, CELL_NAME, out)
+CELL_API enum status loader_hold_for(uint64_t address, const char *holder,
+                                     struct cell_reference **out) OWN_ACQUIRES(**out);
+
+/* loader_demand() and loader_hold() as one: nobody unloads the cell in between. */
+#define loader_demand_held(namespace, symbol, out_address, out, diag) \
+    loader_demand_held_for(namespace, symbol, CELL_NAME, out_address, out, diag)
+CELL_API enum status loader_demand_held_for(struct cell_namespace *namespace, const char *symbol,
+                                            const char *holder, uint64_t *out_address,
+                                            struct cell_reference **out, struct diag *diag)
+    OWN_ACQUIRES(**out);
+
+CELL_API const struct cell *cell_reference_cell(const struct cell_reference *reference)
+    OWN_BORROWS(*reference);
+
+/*
+ * Unloads a cell. ERR_BUSY while it is held or another cell refers to it (`diag`: C0214 with one of the
+ * holders and their number, C0215 with one of the cells), ERR_PERMISSION for cells of the static image.
+ * The caller makes sure that nothing runs in it that does not hold it. Its entries trap from now on. It
+ * comes back when no lookup of addresses is under way that may know the cell.
+ */
+CELL_API MUST_CHECK enum status loader_unload(struct cell *cell, struct diag *diag);
 
 /* The next member of the archive: start with *cursor = 0. NULL at the end. In archive order. */
 CELL_API const char *loader_next_member(uint64_t *cursor);

@@ -13,9 +13,13 @@
 #include "diag.h"
 #include "link_unit.h"
 #include "mapped_pages.h"
+#include "spinlock.h"
 
 struct address_table;
 struct cell_namespace;
+
+/* The one lock of the loader: catalog, namespaces, metadata, entries, references, statistics. */
+extern struct spinlock loader_lock;
 
 /* ---- catalog ---- */
 

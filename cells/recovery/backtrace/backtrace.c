@@ -88,11 +88,8 @@ static void print_frame(const struct unwind_cursor *cursor, const char *mark)
 }
 
 /* A line for each frame; frames of a recursion, which return to the same place, share two. */
-void backtrace_print(const uint64_t registers[CFI_REGISTER_COUNT], bool is_exact, unsigned most)
+static void print_frames(struct unwind_cursor *cursor, unsigned most)
 {
-    struct backtrace backtrace;
-    struct unwind_cursor *cursor = &backtrace.cursor;
-    backtrace_begin(&backtrace, registers, is_exact);
     unsigned repeated = 0;
     for (unsigned lines = 0; lines < most; lines++) {
         uint64_t last = cursor->registers[CFI_RIP];
@@ -122,6 +119,15 @@ void backtrace_print(const uint64_t registers[CFI_REGISTER_COUNT], bool is_exact
         }
     }
     console_print("  by  ..\n");
+}
+
+void backtrace_print(const uint64_t registers[CFI_REGISTER_COUNT], bool is_exact, unsigned most)
+{
+    struct backtrace backtrace;
+    struct read_section *reading = address_map_enter(); /* what frames belong to stays meanwhile */
+    backtrace_begin(&backtrace, registers, is_exact);
+    print_frames(&backtrace.cursor, most);
+    address_map_leave(reading);
 }
 
 void backtrace_counts(uint64_t *out_hits, uint64_t *out_misses)

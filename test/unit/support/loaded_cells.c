@@ -343,7 +343,7 @@ void unload_all(struct cell_namespace *namespace)
         struct cell *next;
         for (struct cell *cell = namespace->first; cell; cell = next) {
             next = cell->next;
-            enum status status = loader_unload(cell);
+            enum status status = loader_unload(cell, NULL);
             assert_true(status == OK || status == ERR_BUSY);
         }
         assert_true(namespace->cell_count < before);
