@@ -472,9 +472,8 @@ static enum status check_unused(const struct cell *cell, struct diag *diag)
     return OK;
 }
 
-enum status loader_unload(struct cell *cell, struct diag *diag)
+static enum status unload_locked(struct cell *cell, struct diag *diag)
 {
-    GUARD(spinlock, guard, &loader_lock);
     if (cell->is_static) {
         return ERR_PERMISSION;
     }
@@ -505,6 +504,21 @@ enum status loader_unload(struct cell *cell, struct diag *diag)
         entry_pool_give_back(cell->entries, loaded->entry_capacity);
     }
     return OK;
+}
+
+enum status loader_unload(struct cell *cell, struct diag *diag)
+{
+    GUARD(spinlock, guard, &loader_lock);
+    return unload_locked(cell, diag);
+}
+
+enum status loader_unload_named(struct cell_namespace *namespace, const char *name,
+                                struct diag *diag)
+{
+    GUARD(spinlock, guard, &loader_lock);
+    struct cell *cell = cell_namespace_find_cell(namespace, name);
+    return cell ? unload_locked(cell, diag)
+                : diag_set(diag, DIAG_LINK_CELL, &(struct diag_site){.cell = name});
 }
 
 const char *loader_next_member(uint64_t *cursor)

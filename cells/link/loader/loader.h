@@ -85,6 +85,10 @@ CELL_API const struct cell *cell_reference_cell(const struct cell_reference *ref
  */
 CELL_API MUST_CHECK enum status loader_unload(struct cell *cell, struct diag *diag);
 
+/* The same by name, for who does not hold the cell and so cannot know that there is one: ERR_NOT_FOUND. */
+CELL_API MUST_CHECK enum status loader_unload_named(struct cell_namespace *namespace,
+                                                    const char *cell, struct diag *diag);
+
 /* The next member of the archive: start with *cursor = 0. NULL at the end. In archive order. */
 CELL_API const char *loader_next_member(uint64_t *cursor);
 

@@ -13,8 +13,10 @@
 #include "mapped_pages.h"
 #include "page_allocator.h"
 #include "page_table.h"
+#include "read_sections.h"
+#include "spinlock.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
 
 struct stack {
     struct stack *next;
@@ -29,12 +31,15 @@ struct stack {
 static_assert(sizeof(struct stack) <= DESCRIPTOR_SIZE, "a descriptor");
 static_assert(STACK_NAME_SIZE <= DESCRIPTOR_SIZE, "a descriptor");
 
-static struct stack *stacks;
+static struct spinlock lock = {.name = "stack"};
+static struct stack *stacks; /* written by the lock, read in sections */
+static struct read_sections readers;
 
 /* ---- the list ---- */
 
 static void enlist(struct stack *stack)
 {
+    GUARD(spinlock, guard, &lock);
     stack->next = stacks;
     stack->link = &stacks;
     if (stacks) {
@@ -47,6 +52,7 @@ static void enlist(struct stack *stack)
 
 static void delist(struct stack *stack)
 {
+    GUARD(spinlock, guard, &lock);
     if (stack->link) {
         *stack->link = stack->next;
         COMPILER_BARRIER();
@@ -58,7 +64,14 @@ static void delist(struct stack *stack)
     }
 }
 
-bool stack_find(vaddr_t address, struct stack_place *out)
+/* False: somebody looks at it for ever. */
+static bool wait_for_readers(void)
+{
+    GUARD(spinlock, guard, &lock);
+    return read_sections_wait(&readers);
+}
+
+static bool find(vaddr_t address, struct stack_place *out)
 {
     for (const struct stack *stack = stacks; stack; stack = stack->next) {
         vaddr_t start = stack->bottom - PAGE_SIZE;
@@ -76,6 +89,14 @@ bool stack_find(vaddr_t address, struct stack_place *out)
         return true;
     }
     return false;
+}
+
+bool stack_find(vaddr_t address, struct stack_place *out)
+{
+    struct read_section *reading = read_sections_enter(&readers);
+    bool is_found = find(address, out);
+    read_sections_leave(reading);
+    return is_found;
 }
 
 bool stack_find_guard(vaddr_t address, struct stack_place *out)
@@ -236,9 +257,12 @@ void stack_drop(struct stack **handle)
     pages_drop(&stack->guard_below);
     pages_drop(&stack->guard_above);
     char *name = stack->name;
+    bool is_unread = wait_for_readers();
     EMPTY(handle);
-    descriptor_pool_put(name);
-    descriptor_pool_put(stack);
+    if (is_unread) { /* else the descriptors are lost */
+        descriptor_pool_put(name);
+        descriptor_pool_put(stack);
+    }
 }
 
 /* ---- what owners see ---- */

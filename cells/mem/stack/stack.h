@@ -9,7 +9,8 @@
  * Rules: a stack grows down from its top; who drops one does not run on it. A function whose frame is
  * larger than a page touches every page of it in order (-fstack-clash-protection, as all cells are
  * compiled), so it cannot step over a guard. Stacks are found without lock or allocation, also by an
- * exception handler that interrupted any function here. One CPU, no preemption: docs/locking.md.
+ * exception handler that interrupted any function here, on any CPU: a drop waits for those who look. The
+ * name that is found is there as long as the stack.
  */
 #pragma once
 
