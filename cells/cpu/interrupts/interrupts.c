@@ -78,6 +78,19 @@ static void call_nobody_yet(void *unused)
 
 /* ---- on the way of every interrupt ---- */
 
+/* The interrupted chain of slots, which a handler leaves as it was: looked at in debug builds. */
+#if defined(PROFILE_DEBUG) || __STDC_HOSTED__
+static inline const struct own_slot *chain_top(void)
+{
+    return OWN_TOP;
+}
+#else
+static inline const struct own_slot *chain_top(void)
+{
+    return NULL;
+}
+#endif
+
 void interrupts_dispatch(uint64_t number)
 {
     struct interrupts_cpu *cpu = &cpus[CPU_LOCAL(index)];
@@ -85,7 +98,9 @@ void interrupts_dispatch(uint64_t number)
     cpu->counts[number]++;
     const struct interrupt *place = &places[number];
     interrupt_function_t function = __atomic_load_n(&place->function, __ATOMIC_ACQUIRE);
+    const struct own_slot *top = chain_top();
     function(place->context);
+    OWN_DEMAND_(chain_top() == top);
     __atomic_store_n(&cpu->current, NO_VECTOR, __ATOMIC_RELEASE);
     end_of_interrupt();
 }
