@@ -382,10 +382,17 @@ static size_t release_inner(void)
 }
 
 static const struct host_symbol inner_symbols[] = {
-    {"heap_allocate", inner_allocate},           {"heap_free", inner_free},
-    {"mapped_pages_create", inner_pages_create}, {"mapped_pages_drop", inner_pages_drop},
-    {"mapped_pages_remap", mapped_pages_remap},  {"mapped_pages_start", mapped_pages_start},
+    {"heap_allocate", inner_allocate},
+    {"heap_free", inner_free},
+    {"mapped_pages_create", inner_pages_create},
+    {"mapped_pages_drop", inner_pages_drop},
+    {"mapped_pages_remap", mapped_pages_remap},
+    {"mapped_pages_start", mapped_pages_start},
     {"mapped_pages_count", mapped_pages_count},
+    /* A cell's own would write text as only a kernel can. */
+    {"entry_pool_take", entry_pool_take},
+    {"entry_pool_write", entry_pool_write},
+    {"entry_pool_give_back", entry_pool_give_back},
 };
 
 static void a_loaded_loader_loads(void **state)

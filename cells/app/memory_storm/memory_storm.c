@@ -32,8 +32,8 @@ APPLICATION(memory_storm);
 #define ROUNDS_DEFAULT 8u
 #define SEED           0x9e3779b9u
 #define WAIT_NS        60000000000ull
-#define PLACES         64u  /* where blocks lie between CPUs */
-#define STEPS          50u  /* of a round that are not loads */
+#define PLACES         64u /* where blocks lie between CPUs */
+#define STEPS          50u /* of a round that are not loads */
 #define BLOCK_MAX      6000u
 #define PAGES_MAX      40u
 #define SUBJECT        "hello"

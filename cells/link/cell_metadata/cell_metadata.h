@@ -94,7 +94,7 @@ struct cell {
     const char *summary;
     const char *interface; /* NULL when it implements none but its own */
     struct cell_namespace *namespace;
-    struct cell *next; /* in the order of loading */
+    struct cell *next;                 /* in the order of loading */
     struct cell_reference *references; /* loader.h: who holds it */
     struct elf_object object;
     struct section *sections; /* object.section_count, by index in the pristine table */

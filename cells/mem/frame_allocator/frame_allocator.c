@@ -298,8 +298,7 @@ static enum status take_single(struct frames **out) OWN_ACQUIRES(**out);
 
 static enum status take_single(struct frames **out)
 {
-    struct range_node *node =
-        range_cache_take(&singles, descriptor_pool_get, descriptor_pool_put);
+    struct range_node *node = range_cache_take(&singles, descriptor_pool_get, descriptor_pool_put);
     if (UNLIKELY(!node)) {
         node = take_single_slowly();
         if (!node) {

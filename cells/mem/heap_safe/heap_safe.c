@@ -73,7 +73,7 @@ struct parts {
 };
 
 struct size_class {
-    struct slab *first; /* never NULL: &nothing if there is none */
+    struct slab *first;   /* never NULL: &nothing if there is none */
     uint64_t allocations; /* that no magazine has answered */
     uint64_t full_count;
     uint32_t last;

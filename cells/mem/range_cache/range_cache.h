@@ -109,8 +109,7 @@ static inline uint64_t range_cache_run_count_locked(const struct range_tree *tre
 static inline void range_cache_set_run_locked(struct range_cache *cache, struct range_node *node)
 {
     cache->node = node;
-    __atomic_store_n(&cache->run,
-                     node->range.start << RANGE_CACHE_COUNT_BITS | node->range.count,
+    __atomic_store_n(&cache->run, node->range.start << RANGE_CACHE_COUNT_BITS | node->range.count,
                      __ATOMIC_RELAXED);
 }
 

@@ -33,8 +33,8 @@ struct free_stack {
 
 #ifdef __SANITIZE_THREAD__
 /* What a late pop reads may be written meanwhile; it is thrown away then. */
-__attribute__((no_sanitize_thread, noinline, unused)) static struct free_link *
-free_stack_next(const struct free_link *link)
+__attribute__((no_sanitize_thread, noinline, unused)) static struct free_link *free_stack_next(
+    const struct free_link *link)
 {
     return *(struct free_link *const volatile *)&link->next;
 }

@@ -92,10 +92,11 @@ void heap_free(void *block)
 
 /* ---- pages ---- */
 
-/* What is loaded finds the top of its chain of owned slots behind %gs, as in the kernel. */
+/* What is loaded finds its chain of owned slots and its holds behind %gs, as in the kernel
+ * (cpu_local.h). Nobody wants to be switched to. */
 static void make_cpu_local(void)
 {
-    static uint64_t cpu_local[2];
+    static uint64_t cpu_local[16] = {[2] = 0x80000000u /* HOLD_UNWANTED */};
     must(syscall(SYS_arch_prctl, ARCH_SET_GS, cpu_local) == 0, "no base for %gs");
 }
 
