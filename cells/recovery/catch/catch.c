@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way of a fault:
+ *
+ *   the exception's handler    catch_take(): finds the point, takes a stack, diverts rip and rsp
+ *   on the stack of the pool   release_slots(): pops the chain down to the point
+ *   catch_resume()             back to the stack of the point; the pool's is free; "returns" ERR_FAULT
+ *
+ * Nothing is released within the exception: drops are ordinary code, which may be interrupted, may wait,
+ * and may fault in turn. A second fault comes to catch_take() again, finds the same point, which has
+ * its stack already, and starts release_slots() anew: own_unwind() has popped what was at fault.
+ */
+#include "catch.h"
+#include "catch_priv.h"
+#include "cpu_local.h"
+#include "own.h"
+#include "preemption.h"
+#include "stack.h"
+
+CELL(library, "1.0.0");
+
+#define SLOTS_MAX 1000000u /* a chain that is longer goes in a circle */
+#define NO_STACK  CATCH_STACKS
+
+struct catch_point {
+    struct own_slot slot;
+    uint64_t rsp;   /* catch_call() puts these two here */
+    uint64_t flags; /* of the CPU */
+    uint32_t stack; /* of the pool; NO_STACK until there is a fault */
+    uint32_t hold;  /* preemption_count() */
+    uint32_t depth; /* of interrupts */
+    struct catch_reason reason;
+};
+
+#define POINT_RSP   32
+#define POINT_FLAGS 40
+static_assert(offsetof(struct catch_point, rsp) == POINT_RSP, "catch_call() writes it");
+static_assert(offsetof(struct catch_point, flags) == POINT_FLAGS, "catch_call() writes it");
+static_assert(ERR_FAULT == -23, "catch_resume() returns it");
+
+ALIGNED(PAGE_SIZE) struct catch_stacks catch_stacks;
+static uint8_t is_taken[CATCH_STACKS]; /* by a locked exchange; freed by catch_resume() */
+
+/* Never called: the slot of a catch point is empty. Its address is the point's type. */
+static NOINLINE void point_drop(void **handle)
+{
+    *handle = NULL;
+}
+
+/* ---- there and back ---- */
+
+#define SAVE(register)                                \
+    "pushq %" register "\n\t"                         \
+                       ".cfi_adjust_cfa_offset 8\n\t" \
+                       ".cfi_rel_offset " register ", 0\n\t"
+#define RESTORE(register)                             \
+    "popq %" register "\n\t"                          \
+                      ".cfi_adjust_cfa_offset -8\n\t" \
+                      ".cfi_restore " register "\n\t"
+
+/* Keeps stack pointer and flags in the point, then calls function(argument). Returns OK; or, by
+ * catch_resume(), ERR_FAULT. */
+__attribute__((naked, noinline, noclone)) static enum status catch_call(
+    UNUSED struct catch_point *point, UNUSED void (*function)(void *), UNUSED void *argument)
+{
+    __asm__(SAVE("rbx") SAVE("rbp") SAVE("r12") SAVE("r13") SAVE("r14")
+                SAVE("r15") "pushfq\n\t"
+                            ".cfi_adjust_cfa_offset 8\n\t" /* stays: it aligns the stack too */
+                            "movq (%rsp), %rax\n\t"
+                            "movq %rax, 40(%rdi)\n\t"
+                            "movq %rsp, 32(%rdi)\n\t"
+                            "movq %rdx, %rdi\n\t"
+                            "call *%rsi\n\t"
+                            "xorl %eax, %eax\n"
+                            ".Lcatch_return:\n\t"
+                            "addq $8, %rsp\n\t"
+                            ".cfi_adjust_cfa_offset -8\n\t" RESTORE("r15") RESTORE("r14")
+                                RESTORE("r13") RESTORE("r12") RESTORE("rbp") RESTORE("rbx") "ret");
+}
+
+/* Leaves the stack of the pool, whose mark is cleared once nobody is on it. */
+__attribute__((naked, noinline, noclone)) NORETURN static void catch_resume(
+    UNUSED const struct catch_point *point, UNUSED uint8_t *mark)
+{
+    __asm__(".cfi_undefined rip\n\t"
+            "movq 32(%rdi), %rsp\n\t"
+            "movb $0, (%rsi)\n\t"
+            "pushq 40(%rdi)\n\t"
+            ".cfi_adjust_cfa_offset 8\n\t"
+            "popfq\n\t"
+            ".cfi_adjust_cfa_offset -8\n\t"
+            "movl $-23, %eax\n\t"
+            "jmp .Lcatch_return");
+}
+
+/* ---- releasing ---- */
+
+/* Releases what lies on one stack after the other, to the point or to where the chain is broken. */
+static void pop_slots(struct catch_point *point)
+{
+    struct stack_place place;
+    while (OWN_TOP != &point->slot) {
+        const struct own_slot *top = OWN_TOP;
+        if (!stack_find((vaddr_t)top, &place)) {
+            return;
+        }
+        point->reason.released += own_unwind(&point->slot, place.bottom, place.top);
+        if (OWN_TOP == top) {
+            return;
+        }
+    }
+}
+
+/* The sanitizer of host tests takes any stack for the thread's. */
+__attribute__((no_sanitize("address"))) static NORETURN void release_slots(
+    struct catch_point *point)
+{
+    pop_slots(point);
+    if (OWN_TOP != &point->slot) {
+        point->reason.is_complete = false;
+        OWN_TOP = &point->slot;
+    }
+    preemption_restore(point->hold);
+    catch_resume(point, &is_taken[point->stack]);
+}
+
+/* ---- the exception ---- */
+
+/* The newest catch point on the chain; NULL too where the chain is broken before. */
+static struct catch_point *find_point(void)
+{
+    struct stack_place place = {.bottom = 0, .top = 0};
+    struct own_slot *slot = OWN_TOP;
+    for (unsigned i = 0; slot && i < SLOTS_MAX; i++) {
+        vaddr_t address = (vaddr_t)slot;
+        bool is_inside = address >= place.bottom && address < place.top;
+        if (!is_inside && (!stack_find(address, &place) || place.part != STACK_INSIDE)) {
+            return NULL;
+        }
+        if (address % alignof(struct own_slot) != 0 || place.top - address < sizeof(*slot) ||
+            slot->tag == 0) {
+            return NULL;
+        }
+        if (slot->tag == ((uintptr_t)slot ^ (uintptr_t)point_drop)) {
+            return CONTAINER_OF(slot, struct catch_point, slot);
+        }
+        slot = slot->below;
+    }
+    return NULL;
+}
+
+static uint32_t take_stack(void)
+{
+    for (uint32_t i = 0; i < CATCH_STACKS; i++) {
+        if (!__atomic_exchange_n(&is_taken[i], 1, __ATOMIC_ACQUIRE)) {
+            return i;
+        }
+    }
+    return NO_STACK;
+}
+
+static void begin_reason(struct catch_point *point, const uint64_t registers[CFI_REGISTER_COUNT],
+                         const struct catch_fault *fault)
+{
+    point->reason.fault = *fault;
+    for (unsigned i = 0; i < CFI_REGISTER_COUNT; i++) {
+        point->reason.registers[i] = registers[i];
+    }
+    point->reason.released = 0;
+    point->reason.faults = 0;
+    point->reason.is_complete = true;
+}
+
+bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault)
+{
+    struct catch_point *point = find_point();
+    if (!point || point->depth != CPU_LOCAL(interrupt_depth)) {
+        return false;
+    }
+    if (point->stack == NO_STACK) {
+        point->stack = take_stack();
+        if (point->stack == NO_STACK) {
+            return false;
+        }
+        begin_reason(point, registers, fault);
+    }
+    if (++point->reason.faults > CATCH_FAULTS_MAX) {
+        return false;
+    }
+    uint64_t *top = (uint64_t *)(catch_stacks.of[point->stack].stack + CATCH_STACK_SIZE) - 1;
+    *top = 0; /* as if release_slots() had been called, by nobody */
+    registers[CFI_RIP] = (uint64_t)release_slots;
+    registers[CFI_RSP] = (uint64_t)top;
+    registers[CFI_RDI] = (uint64_t)point;
+    return true;
+}
+
+enum status catch_unwind(void (*function)(void *argument), void *argument,
+                         struct catch_reason *out_reason)
+{
+    struct catch_point point;
+    point.stack = NO_STACK;
+    point.hold = preemption_count();
+    point.depth = CPU_LOCAL(interrupt_depth);
+    own_enter(&point.slot, point_drop);
+    enum status status = catch_call(&point, function, argument);
+    own_leave(&point.slot, point_drop);
+    if (status != OK && out_reason) {
+        *out_reason = point.reason;
+    }
+    return status;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * catch.h - calls a function, and comes back even if it faults.
+ *
+ * Why: what a function owns is in slots on the chain of its task (own.h), so a fault at any
+ * instruction can release it and go on where somebody is prepared for that: here. The reason, with all
+ * registers of the moment, is handed to the caller as data.
+ *
+ *      struct catch_reason reason;
+ *      enum status status = catch_unwind(draw, &window, &reason);
+ *      if (status == ERR_FAULT) { log_error("draw failed: exception %llu", reason.fault.vector); }
+ *
+ * A catch point is a slot itself, found by its type: it nests, and it travels with its task, without
+ * a field of its own anywhere. Registers need not be restored frame by frame: those that a function
+ * preserves were saved when it was called.
+ *
+ * Rules: catch_enable() once, before. Any task, with or without preemption held; not for faults of an
+ * interrupt handler, unless the handler itself called catch_unwind(). What the function holds outside of
+ * slots is lost: see own.h. Slots are released on a stack of the pool below, with interrupts as they
+ * were at the fault; afterwards holds of preemption and the flags are as when catch_unwind() was called.
+ * A fault while slots are released skips the slot that is at fault and goes on; after
+ * CATCH_FAULTS_MAX it is given up. Where the chain is broken nobody knows what lies behind: what is
+ * left to the catch point is not released, and `is_complete` says so. Where it is broken above every
+ * catch point none is found, and the exception ends the system with its report.
+ */
+#pragma once
+
+#include "cfi.h"
+
+#define CATCH_FAULTS_MAX 64
+
+/* Functions that fault at one time; the next one's exception is not taken. */
+#define CATCH_STACKS     8u
+#define CATCH_STACK_SIZE 8192u /* what drops of one slot may use, interrupts included */
+
+struct catch_fault {
+    uint64_t vector;     /* of the exception */
+    uint64_t error_code; /* 0 for exceptions without one */
+    uint64_t address;    /* of a page fault */
+};
+
+struct catch_reason {
+    struct catch_fault fault;               /* the first one */
+    uint64_t registers[CFI_REGISTER_COUNT]; /* when it struck, by enum cfi_register */
+    uint64_t released;                      /* slots that held something */
+    uint32_t faults;                        /* 1, and those while slots were released */
+    bool is_complete;                       /* every slot above the catch point was reached */
+};
+
+/*
+ * Calls function(argument). OK when it returns; ERR_FAULT when it did not, and then `out_reason` is
+ * filled (it may be NULL).
+ */
+CELL_API MUST_CHECK enum status catch_unwind(void (*function)(void *argument), void *argument,
+                                             struct catch_reason *out_reason);
+
+/*
+ * For handlers of exceptions: is there a catch point on the chain of what was interrupted? Then
+ * `registers`, those of the interrupted code, are changed so that going on there releases the slots
+ * and comes back at the catch point. The handler owns no slots when it asks.
+ */
+CELL_API bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault);
+
+/*
+ * Takes exceptions of faulty code from now on, for all CPUs: divide error, invalid opcode, device not
+ * available, double fault, stack segment, general protection, page fault. Handlers that are registered
+ * later are asked before. Errors of exception_handler_register() and stack_adopt().
+ */
+CELL_API MUST_CHECK enum status catch_enable(void);

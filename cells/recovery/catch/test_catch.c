@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/* The CPU's exceptions are signals here; what a handler does is what catch_exceptions.c does. */
+#define _GNU_SOURCE /* names of registers */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "catch.h"
+#include "catch_priv.h"
+#include "exceptions.h"
+#include "own.h"
+#include "stack.h"
+
+#define HANDLER_STACK 65536
+#define THINGS_MAX    16
+#define STACK_SIZE    (8u << 20)
+
+struct OWN_CAPABILITY("thing") thing;
+OWN_DECLARE(thing);
+
+struct thing {
+    int drops;
+    int order;
+    bool is_faulty;
+};
+
+static struct thing things[THINGS_MAX];
+static int next_order;
+static vaddr_t main_top;
+static bool is_stack_known = true;
+static unsigned not_taken;
+
+void thing_drop(struct thing **handle)
+{
+    struct thing *thing = *handle;
+    if (!thing) {
+        return;
+    }
+    if (thing->is_faulty) {
+        __builtin_trap();
+    }
+    thing->drops++;
+    thing->order = ++next_order;
+    EMPTY(handle);
+}
+
+bool stack_find(vaddr_t address, struct stack_place *out)
+{
+    *out = (struct stack_place){.name = "main", .bottom = main_top - STACK_SIZE, .top = main_top};
+    return is_stack_known && address >= out->bottom && address < out->top;
+}
+
+enum status stack_adopt(vaddr_t bottom, size_t bytes, const char *name)
+{
+    (void)bottom;
+    (void)bytes;
+    (void)name;
+    return OK;
+}
+
+static const int numbers[CFI_REGISTER_COUNT] = {
+    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
+    REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+
+void __asan_unpoison_memory_region(const volatile void *start, size_t size) __attribute__((weak));
+
+/* ASan's marks of frames that did not return would lie where other frames come. */
+static void forget_frames(void)
+{
+    if (__asan_unpoison_memory_region) {
+        char *low = (char *)__builtin_frame_address(0) - 32768;
+        __asan_unpoison_memory_region(low, 32768);
+        __asan_unpoison_memory_region(&catch_stacks, sizeof(catch_stacks));
+    }
+}
+
+static void handle_signal(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *user = context;
+    uint64_t registers[CFI_REGISTER_COUNT];
+    for (unsigned i = 0; i < CFI_REGISTER_COUNT; i++) {
+        registers[i] = (uint64_t)user->uc_mcontext.gregs[numbers[i]];
+    }
+    const struct catch_fault fault = {.vector = (uint64_t)number,
+                                      .address = (uint64_t)info->si_addr};
+    if (!catch_take(registers, &fault)) {
+        not_taken++;
+        user->uc_mcontext.gregs[REG_RIP] += 2; /* over `ud2` */
+        return;
+    }
+    forget_frames();
+    for (unsigned i = 0; i < CFI_REGISTER_COUNT; i++) {
+        user->uc_mcontext.gregs[numbers[i]] = (greg_t)registers[i];
+    }
+}
+
+/* First in each test: cmocka has set handlers of its own just before. */
+static void set_up(void)
+{
+    static char handler_stack[HANDLER_STACK];
+    stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof(handler_stack)};
+    struct sigaction action = {.sa_sigaction = handle_signal,
+                               .sa_flags = SA_ONSTACK | SA_SIGINFO | SA_NODEFER};
+    memset(things, 0, sizeof(things));
+    next_order = 0;
+    not_taken = 0;
+    is_stack_known = true;
+    sigaltstack(&stack, NULL);
+    sigaction(SIGILL, &action, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+}
+
+/* catch_unwind(), for tests under ASan. */
+static enum status catch_it(void (*function)(void *argument), void *argument,
+                            struct catch_reason *out_reason)
+{
+    enum status status = catch_unwind(function, argument, out_reason);
+    forget_frames();
+    return status;
+}
+
+static void fault_here(void)
+{
+    __asm__ volatile("ud2");
+}
+
+static enum status thing_take(int number, struct thing **out) OWN_ACQUIRES(**out);
+static enum status thing_take(int number, struct thing **out)
+{
+    FILL(out, &things[number]);
+    return OK;
+}
+
+static void own_and_recurse(void *argument)
+{
+    int depth = *(int *)argument;
+    OWNED(thing, owned);
+    if (thing_take(depth, SLOT(owned)) != OK) {
+        return;
+    }
+    if (depth == 9) {
+        fault_here();
+    } else {
+        int next = depth + 1;
+        own_and_recurse(&next);
+    }
+}
+
+static void return_at_once(void *argument)
+{
+    ++*(int *)argument;
+}
+
+static void test_catch_returns_what_does_not_fault(void **state)
+{
+    (void)state;
+    set_up();
+    int runs = 0;
+    struct catch_reason reason = {.faults = 77};
+    assert_int_equal(catch_it(return_at_once, &runs, &reason), OK);
+    assert_int_equal(runs, 1);
+    assert_int_equal(reason.faults, 77);
+    assert_null(own_thread_top);
+}
+
+static void test_catch_releases_ten_frames_newest_first(void **state)
+{
+    (void)state;
+    set_up();
+    int depth = 0;
+    struct catch_reason reason;
+    for (int round = 1; round <= 100; round++) {
+        next_order = 0;
+        assert_int_equal(catch_it(own_and_recurse, &depth, &reason), ERR_FAULT);
+        assert_int_equal(reason.released, 10);
+        assert_int_equal(reason.faults, 1);
+        assert_true(reason.is_complete);
+        assert_int_equal(reason.fault.vector, SIGILL);
+        assert_memory_equal((void *)reason.registers[CFI_RIP], "\x0f\x0b", 2);
+        for (int i = 0; i < 10; i++) {
+            assert_int_equal(things[i].drops, round);
+            assert_int_equal(things[i].order, 10 - i);
+        }
+        assert_null(own_thread_top);
+    }
+}
+
+static void test_catch_keeps_the_callers_registers(void **state)
+{
+    (void)state;
+    set_up();
+    static int depth = 5;
+    static const void *arguments[3];
+    static uint32_t status;
+    static uint32_t kept;
+    arguments[0] = own_and_recurse;
+    arguments[1] = &depth;
+    arguments[2] = catch_unwind;
+    /* Values in all registers that calls preserve, but rbp, by which this frame may be found. */
+    __asm__ volatile("movq $11, %%rbx; movq $12, %%r12; movq $13, %%r13; movq $14, %%r14;"
+                     "movq $15, %%r15; movq %2, %%rdi; movq %3, %%rsi; xorl %%edx, %%edx;"
+                     "call *%4; movl $1, %%ecx; cmpq $11, %%rbx; jne 1f; cmpq $12, %%r12; jne 1f;"
+                     "cmpq $13, %%r13; jne 1f; cmpq $14, %%r14; jne 1f; cmpq $15, %%r15; je 2f;"
+                     "1: xorl %%ecx, %%ecx; 2: movl %%eax, %0; movl %%ecx, %1"
+                     : "=m"(status), "=m"(kept)
+                     : "m"(arguments[0]), "m"(arguments[1]), "m"(arguments[2])
+                     : "rax", "rcx", "rbx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+                       "r13", "r14", "r15", "memory", "cc");
+    forget_frames();
+    assert_int_equal((int)status, ERR_FAULT);
+    assert_int_equal(kept, 1);
+    assert_int_equal(things[9].drops, 1);
+}
+
+static void fault_outside(void *argument)
+{
+    OWNED(thing, owned);
+    int depth = 8;
+    struct catch_reason inner;
+    if (thing_take(0, SLOT(owned)) != OK) {
+        return;
+    }
+    *(enum status *)argument = catch_it(own_and_recurse, &depth, &inner);
+    if (things[0].drops == 0 && inner.released == 2) {
+        fault_here();
+    }
+}
+
+static void test_catch_nests(void **state)
+{
+    (void)state;
+    set_up();
+    enum status inner = OK;
+    struct catch_reason reason;
+    assert_int_equal(catch_it(fault_outside, &inner, &reason), ERR_FAULT);
+    assert_int_equal(inner, ERR_FAULT);
+    assert_int_equal(reason.released, 1);
+    assert_int_equal(things[0].drops, 1);
+    assert_int_equal(things[8].drops, 1);
+    assert_int_equal(things[9].drops, 1);
+}
+
+static void test_catch_goes_on_behind_a_drop_that_faults(void **state)
+{
+    (void)state;
+    set_up();
+    int depth = 0;
+    struct catch_reason reason;
+    things[9].is_faulty = things[4].is_faulty = things[3].is_faulty = true;
+    assert_int_equal(catch_it(own_and_recurse, &depth, &reason), ERR_FAULT);
+    assert_int_equal(reason.faults, 4);
+    assert_true(reason.is_complete);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(things[i].drops, !things[i].is_faulty);
+    }
+    assert_memory_equal((void *)reason.registers[CFI_RIP], "\x0f\x0b", 2);
+}
+
+static void break_chain(void *argument)
+{
+    OWNED(thing, older);
+    OWNED(thing, newer);
+    if (thing_take(0, SLOT(older)) != OK || thing_take(1, SLOT(newer)) != OK) {
+        return;
+    }
+    *(struct own_slot **)argument = older.slot.below;
+    newer.slot.below = (struct own_slot *)0x1000;
+    fault_here();
+    newer.slot.below = &older.slot;
+}
+
+/* The way to the catch point is not known any more: the exception is not taken. */
+static void test_catch_takes_nothing_by_a_broken_chain(void **state)
+{
+    (void)state;
+    set_up();
+    struct own_slot *below = NULL;
+    assert_int_equal(catch_it(break_chain, &below, NULL), OK);
+    assert_int_equal(not_taken, 1);
+    assert_int_equal(things[0].drops, 1);
+    assert_int_equal(things[1].drops, 1);
+}
+
+static void test_catch_takes_nothing_without_a_point(void **state)
+{
+    (void)state;
+    set_up();
+    fault_here();
+    assert_int_equal(not_taken, 1);
+    int depth = 9;
+    own_and_recurse(&depth);
+    assert_int_equal(not_taken, 2);
+    assert_int_equal(things[9].drops, 1);
+}
+
+static void call_nothing(void *argument)
+{
+    OWNED(thing, owned);
+    if (thing_take(1, SLOT(owned)) == OK) {
+        ((void (*)(void))argument)();
+    }
+}
+
+static void test_catch_returns_from_a_wild_call(void **state)
+{
+    (void)state;
+    set_up();
+    struct catch_reason reason;
+    assert_int_equal(catch_it(call_nothing, (void *)0x1234, &reason), ERR_FAULT);
+    assert_int_equal(reason.registers[CFI_RIP], 0x1234);
+    assert_int_equal(reason.fault.vector, SIGSEGV);
+    assert_int_equal(reason.fault.address, 0x1234);
+    assert_int_equal(things[1].drops, 1);
+}
+
+int main(void)
+{
+    main_top = (vaddr_t)__builtin_frame_address(0) + 65536;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_catch_returns_what_does_not_fault),
+        cmocka_unit_test(test_catch_releases_ten_frames_newest_first),
+        cmocka_unit_test(test_catch_keeps_the_callers_registers),
+        cmocka_unit_test(test_catch_nests),
+        cmocka_unit_test(test_catch_goes_on_behind_a_drop_that_faults),
+        cmocka_unit_test(test_catch_takes_nothing_by_a_broken_chain),
+        cmocka_unit_test(test_catch_takes_nothing_without_a_point),
+        cmocka_unit_test(test_catch_returns_from_a_wild_call),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
