@@ -67,6 +67,7 @@ static struct task_options here(void)
     }                                                                                         \
     TASK_DEFINE(name##_echoer, struct name##_echo, int, name##_echo_run);                     \
     static enum status name##_trips(struct name##_sender *to, struct name##_receiver *from)   \
+        OWN_BORROWS(*to) OWN_BORROWS(*from)                                                   \
     {                                                                                         \
         enum status status = OK;                                                              \
         uint64_t start = 0;                                                                   \
@@ -142,7 +143,7 @@ static int serve(struct quick_server **argument)
 }
 TASK_DEFINE(quick_serving, struct quick_server *, int, serve);
 
-static enum status measure_calls(struct quick_caller *caller)
+static enum status measure_calls(struct quick_caller *caller) OWN_BORROWS(*caller)
 {
     enum status status = OK;
     uint64_t start = 0;
@@ -273,8 +274,9 @@ struct streams {
     struct drainer_task *receivers[PAIRS_MAX];
 };
 
+/* Unchecked, these three: handles in structures. */
 static enum status spawn_pair(struct streams *streams, unsigned i, unsigned cpus,
-                              struct words_sender *to, struct words_receiver *from)
+                              struct words_sender *to, struct words_receiver *from) OWN_UNCHECKED
 {
     struct stream sender = {.count = MESSAGES};
     struct stream receiver = {0};
@@ -297,7 +299,8 @@ static enum status spawn_pair(struct streams *streams, unsigned i, unsigned cpus
     return status;
 }
 
-static enum status join_pair(struct streams *streams, unsigned i, uint64_t *difference)
+static enum status join_pair(struct streams *streams, unsigned i,
+                             uint64_t *difference) OWN_UNCHECKED
 {
     uint64_t sum = 0;
     enum status status = OK;
@@ -313,7 +316,6 @@ static enum status join_pair(struct streams *streams, unsigned i, uint64_t *diff
     return status;
 }
 
-/* Unchecked: handles in arrays. */
 static enum status measure_throughput(const char *name, unsigned pairs, unsigned cpus) OWN_UNCHECKED
 {
     struct streams streams = {0};

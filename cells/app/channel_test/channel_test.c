@@ -79,6 +79,7 @@ static enum status report(const char *what, enum status status)
     TASK_DEFINE(name##_passer, struct name##_node, int, name##_pass_on);                         \
     /* Node i receives from channel i and sends to channel i + 1; the caller closes the ring. */ \
     static enum status name##_laps(struct name##_sender *to, struct name##_receiver *from)       \
+        OWN_BORROWS(*to) OWN_BORROWS(*from)                                                      \
     {                                                                                            \
         enum status status = OK;                                                                 \
         for (uint64_t lap = 0; lap < LAPS && status == OK; lap++) {                              \
@@ -283,7 +284,7 @@ static int serve(struct square_server **argument)
 }
 TASK_DEFINE(square_serving, struct square_server *, int, serve);
 
-static enum status call_often(struct square_caller *caller)
+static enum status call_often(struct square_caller *caller) OWN_BORROWS(*caller)
 {
     enum status status = OK;
     for (uint32_t i = 0; i < CALLS && status == OK; i++) {
