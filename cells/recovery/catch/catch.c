@@ -29,6 +29,8 @@ struct catch_point {
     uint32_t stack; /* of the pool; NO_STACK until there is a fault */
     uint32_t hold;  /* preemption_count() */
     uint32_t depth; /* of interrupts */
+    vaddr_t bottom; /* the stack that the newest slot was on when the fault struck */
+    vaddr_t top;
     struct catch_reason reason;
 };
 
@@ -98,17 +100,13 @@ __attribute__((naked, noinline, noclone)) NORETURN static void catch_resume(
 /* Releases what lies on one stack after the other, to the point or to where the chain is broken. */
 static void pop_slots(struct catch_point *point)
 {
-    struct stack_place place;
-    while (OWN_TOP != &point->slot) {
-        const struct own_slot *top = OWN_TOP;
-        if (!stack_find((vaddr_t)top, &place)) {
-            return;
-        }
+    struct stack_place place = {.bottom = point->bottom, .top = point->top};
+    vaddr_t bottom;
+    do {
+        bottom = place.bottom;
         point->reason.released += own_unwind(&point->slot, place.bottom, place.top);
-        if (OWN_TOP == top) {
-            return;
-        }
-    }
+    } while (OWN_TOP != &point->slot && stack_find((vaddr_t)OWN_TOP, &place) &&
+             place.bottom != bottom);
 }
 
 /* The sanitizer of host tests takes any stack for the thread's. */
@@ -126,11 +124,17 @@ __attribute__((no_sanitize("address"))) static NORETURN void release_slots(
 
 /* ---- the exception ---- */
 
-/* The newest catch point on the chain; NULL too where the chain is broken before. */
-static struct catch_point *find_point(void)
+/*
+ * The newest catch point on the chain, and the stack that the newest slot is on. NULL too where the
+ * chain is broken before.
+ */
+static struct catch_point *find_point(struct stack_place *first)
 {
-    struct stack_place place = {.bottom = 0, .top = 0};
     struct own_slot *slot = OWN_TOP;
+    if (!slot || !stack_find((vaddr_t)slot, first)) {
+        return NULL;
+    }
+    struct stack_place place = *first;
     for (unsigned i = 0; slot && i < SLOTS_MAX; i++) {
         vaddr_t address = (vaddr_t)slot;
         bool is_inside = address >= place.bottom && address < place.top;
@@ -163,9 +167,7 @@ static void begin_reason(struct catch_point *point, const uint64_t registers[CFI
                          const struct catch_fault *fault)
 {
     point->reason.fault = *fault;
-    for (unsigned i = 0; i < CFI_REGISTER_COUNT; i++) {
-        point->reason.registers[i] = registers[i];
-    }
+    __builtin_memcpy(point->reason.registers, registers, sizeof(point->reason.registers));
     point->reason.released = 0;
     point->reason.faults = 0;
     point->reason.is_complete = true;
@@ -173,7 +175,8 @@ static void begin_reason(struct catch_point *point, const uint64_t registers[CFI
 
 bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault)
 {
-    struct catch_point *point = find_point();
+    struct stack_place first;
+    struct catch_point *point = find_point(&first);
     if (!point || point->depth != CPU_LOCAL(interrupt_depth)) {
         return false;
     }
@@ -187,6 +190,8 @@ bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault
     if (++point->reason.faults > CATCH_FAULTS_MAX) {
         return false;
     }
+    point->bottom = first.bottom;
+    point->top = first.top;
     uint64_t *top = (uint64_t *)(catch_stacks.of[point->stack].stack + CATCH_STACK_SIZE) - 1;
     *top = 0; /* as if release_slots() had been called, by nobody */
     registers[CFI_RIP] = (uint64_t)release_slots;
