@@ -21,6 +21,7 @@ APPLICATION(task_test);
 
 #define MANY           10000u
 #define AT_ONCE        250u /* stacks of 16 KiB and their tables: 5 MiB */
+#define LOOKS          200u /* at 20 ms: virtual CPUs may wait long for a real one */
 #define SECOND         1000000000ull
 #define STRESS_WORKERS 24u
 #define STRESS_DEFAULT 5u
@@ -34,10 +35,16 @@ struct counts {
     uint64_t tasks;
 };
 
+/* Whoever has been joined may still be on its way off its CPU: a moment later all are. */
 static struct counts count(void)
 {
-    task_release_stacks();
-    struct task_statistics tasks = task_statistics();
+    struct task_statistics tasks;
+    unsigned looks = 0;
+    do {
+        task_sleep(SECOND / 50);
+        task_release_stacks();
+        tasks = task_statistics();
+    } while (tasks.tasks > 1 && ++looks < LOOKS);
     return (struct counts){
         .frames = frame_allocator_statistics().free + page_table_statistics().tables,
         .blocks = heap_statistics().blocks_in_use,
@@ -49,8 +56,9 @@ static enum status compare(const char *test, struct counts before)
 {
     struct counts now = count();
     bool is_same = now.blocks == before.blocks && now.tasks == before.tasks;
-    console_print("task_test: %s: %lu tasks, %lu blocks, %ld frames less: %s\n", test,
-                  (unsigned long)now.tasks, (unsigned long)now.blocks,
+    console_print("task_test: %s: %lu then %lu tasks, %lu then %lu blocks, %ld frames less: %s\n",
+                  test, (unsigned long)before.tasks, (unsigned long)now.tasks,
+                  (unsigned long)before.blocks, (unsigned long)now.blocks,
                   (long)(before.frames - now.frames),
                   is_same ? "nothing is lost" : "SOMETHING IS LOST");
     return is_same ? OK : ERR_FAILED;
@@ -296,9 +304,18 @@ static enum status test_timeouts(void)
 
 /* ---- exhaustion ---- */
 
+static int sleep_until_set(volatile bool **flag)
+{
+    while (!**flag) {
+        task_sleep(SECOND / 10);
+    }
+    return 0;
+}
+TASK_DEFINE(waiter, volatile bool *, int, sleep_until_set);
+
 struct link {
     struct link *next;
-    struct spinner_task *task;
+    struct waiter_task *task;
 };
 
 /* Until memory is used up; how many tasks there were then, and what the next one was told. */
@@ -307,10 +324,10 @@ static unsigned spawn_until_refused(volatile bool *flag, struct link **all, enum
     unsigned spawned = 0;
     for (;; spawned++) {
         struct link *link = heap_allocate_zeroed(sizeof(*link));
-        OWNED(spinner_task, task);
+        OWNED(waiter_task, task);
         *refused = ERR_NO_MEMORY;
         if (link) {
-            *refused = spinner_spawn(&flag, NULL, SLOT(task));
+            *refused = waiter_spawn(&flag, NULL, SLOT(task));
         }
         if (*refused != OK) {
             heap_free(link);
@@ -327,11 +344,11 @@ static enum status join_all(struct link *all)
     enum status status = OK;
     while (all) {
         struct link *next = all->next;
-        OWNED(spinner_task, task);
+        OWNED(waiter_task, task);
         LOAD(task, all->task);
         heap_free(all);
         int result;
-        enum status joined = spinner_join(SLOT(task), &result);
+        enum status joined = waiter_join(SLOT(task), &result);
         status = status == OK ? joined : status;
         all = next;
     }
@@ -345,10 +362,11 @@ static enum status test_exhaustion(void)
     struct counts before = {0};
     enum status status = OK;
     for (int round = 0; round < 2; round++) { /* what is kept for later is kept after the first */
-        volatile bool flag = true;            /* they end at once, but nobody has joined them */
+        volatile bool flag = false;
         struct link *all = NULL;
         before = round ? count() : before;
         spawned[round] = spawn_until_refused(&flag, &all, &refused[round]);
+        flag = true;
         enum status joined = join_all(all);
         status = status == OK ? joined : status;
     }
