@@ -10,12 +10,13 @@
  *                       ^ head           ^ tail
  */
 #include "logger.h"
+#include "bounded_lock.h"
 #include "console.h"
 #include "format.h"
 #include "freestanding.h"
 #include "x86.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
 
 #define RECORD_ALIGN sizeof(struct header)
 
@@ -33,27 +34,29 @@ struct header {
 static_assert(sizeof(struct header) == 16, "a filler of one header fits wherever a record can end");
 static_assert(LOGGER_RING_SIZE % RECORD_ALIGN == 0, "records tile the ring");
 
-static struct {
+static struct bounded_lock lock;
+static struct { /* by the lock */
     ALIGNED(16) uint8_t bytes[LOGGER_RING_SIZE];
     uint64_t head; /* where the next record begins */
     uint64_t tail; /* where the oldest record begins */
-    bool busy;     /* a record is being stored */
 } ring;
+static struct logger_statistics statistics; /* by the lock, but for not_kept */
 
-static uint64_t first_ticks; /* of the first message; 0 before it */
-static enum log_level kept_level = LOG_DEBUG;
+static uint64_t first_ticks;                  /* of the first message; 0 before it. Atomic */
+static enum log_level kept_level = LOG_DEBUG; /* words, of which any value will do */
 static enum log_level printed_level = LOG_INFO;
-static struct logger_statistics statistics;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 static uint64_t ticks_now(void)
 {
     uint64_t now = read_tsc();
-    if (!first_ticks) {
-        first_ticks = now;
+    uint64_t first = 0;
+    if (__atomic_compare_exchange_n(&first_ticks, &first, now, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED)) {
+        return 0;
     }
-    return now - first_ticks;
+    return now > first ? now - first : 0; /* counters of CPUs may differ by a little */
 }
 
 static struct header *header_at(uint64_t place)
@@ -104,12 +107,12 @@ static void keep(const struct logger_record *record)
     };
     size_t size = sizeof(header) + header.cell_length + header.text_length;
     header.size = (uint32_t)((size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN);
-    if (__atomic_exchange_n(&ring.busy, true, __ATOMIC_ACQUIRE)) {
+    OWNED(bounded_lock, held);
+    if (!bounded_lock_lock(&lock, SLOT(held))) {
         __atomic_fetch_add(&statistics.not_kept, 1, __ATOMIC_RELAXED);
         return;
     }
     store(&header, record->cell, record->text);
-    __atomic_store_n(&ring.busy, false, __ATOMIC_RELEASE); /* pairs with the exchange above */
 }
 
 static void join_lines(char *text)
@@ -162,6 +165,10 @@ void logger_set_levels(enum log_level kept, enum log_level printed)
 
 bool logger_next(struct logger_cursor *cursor, struct logger_record *out)
 {
+    OWNED(bounded_lock, held);
+    if (!bounded_lock_lock(&lock, SLOT(held))) {
+        return false;
+    }
     uint64_t place = cursor->position < ring.tail ? ring.tail : cursor->position;
     while (place < ring.head && header_at(place)->level == LEVEL_FILLER) {
         place += header_at(place)->size;
@@ -185,6 +192,8 @@ bool logger_next(struct logger_cursor *cursor, struct logger_record *out)
 
 struct logger_statistics logger_statistics(void)
 {
+    OWNED(bounded_lock, held);
+    (void)!bounded_lock_lock(&lock, SLOT(held)); /* else the numbers may be off by one */
     return statistics;
 }
 

@@ -6,9 +6,10 @@
  * looks for a cause later wants all of them, from before there was a console too. So each message
  * is kept in a ring of LOGGER_RING_SIZE bytes, and those up to a chosen level are printed as well.
  *
- * Rules: nothing allocates or locks. A message that comes while another is being stored (an
- * exception struck, or another CPU writes) is printed but not kept, and counted. A full ring
- * forgets its oldest messages. Texts longer than LOGGER_TEXT_MAX bytes are cut, and the record says
+ * Rules: any context, any CPU; nothing allocates. Messages are stored one at a time, with interrupts off
+ * for some hundred instructions. Only a message that comes on a CPU while that is storing one (from an exception
+ * or NMI), or after a CPU stopped for good while storing, is printed but not kept, and counted. A full
+ * ring forgets its oldest messages. Texts longer than LOGGER_TEXT_MAX bytes are cut, and the record says
  * so.
  */
 #pragma once
@@ -55,14 +56,15 @@ struct logger_cursor {
 
 /*
  * Copies the next message and moves on; false at the end (a later call may succeed). A reader that
- * was overtaken goes on with the oldest message that is left.
+ * was overtaken goes on with the oldest message that is left. False also where a message could not be
+ * kept. A cursor belongs to one reader.
  */
 CELL_API bool logger_next(struct logger_cursor *cursor, struct logger_record *out);
 
 struct logger_statistics {
     uint64_t written;   /* kept, ever */
     uint64_t forgotten; /* of those, overwritten by newer ones */
-    uint64_t not_kept;  /* came while another was being stored */
+    uint64_t not_kept;  /* came in the middle of another */
 };
 
 CELL_API struct logger_statistics logger_statistics(void);

@@ -40,7 +40,7 @@ enum register_offset {
 #define WAIT_READS 20000
 
 /* Since it did not empty in time, only one read a burst is spent on waiting. */
-static bool stuck;
+static bool stuck; /* one at a time, by the console's lock */
 
 static uint8_t read_register(enum register_offset offset)
 {

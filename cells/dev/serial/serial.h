@@ -7,7 +7,8 @@
  *
  * Rules: one port, COM1, 115200 baud, 8 data bits, no parity, 1 stop bit, no interrupts. Output
  * waits for the line, but never for ever: a line that stopped accepting bytes loses them, at no
- * further delay, until it accepts again. Works in CPU exceptions.
+ * further delay, until it accepts again. Works in CPU exceptions. It has no lock: the console
+ * calls one at a time, and what comes without the console's lock mixes bytes and does no other harm.
  */
 #pragma once
 
@@ -16,6 +17,6 @@
 /*
  * Sets up COM1, proves by its loop-back mode that a UART answers, and registers it with the
  * console. ERR_NO_DEVICE when none answers; ERR_EXISTS when called again, after setting the port up
- * afresh.
+ * afresh. At boot, by one CPU.
  */
 CELL_API MUST_CHECK enum status serial_init(void);

@@ -78,12 +78,13 @@ static void print_frame(const struct unwind_cursor *cursor, const char *mark)
 {
     uint64_t rip = cursor->registers[CFI_RIP];
     const struct section *section = address_map_find(unwind_pc(cursor));
-    console_print("  %s %016llx  ", mark, (unsigned long long)rip);
     if (section) {
-        console_print("%s:%s+%#llx\n", section->cell->name, section->name,
+        console_print("  %s %016llx  %s:%s+%#llx\n", mark, (unsigned long long)rip,
+                      section->cell->name, section->name,
                       (unsigned long long)(rip - section->address));
     } else {
-        console_print("%s\n", is_entry(unwind_pc(cursor)) ? "entry of a function" : "no cell");
+        console_print("  %s %016llx  %s\n", mark, (unsigned long long)rip,
+                      is_entry(unwind_pc(cursor)) ? "entry of a function" : "no cell");
     }
 }
 
