@@ -241,8 +241,8 @@ EXPLAIN(DIAG_LINK_CELL, "The archive has no cell of this name.",
         "The name is misspelt, or the cell is not part of this build.",
         "List the cells with `cellpack ls`.", "cellpack ls | grep heap");
 EXPLAIN(DIAG_LINK_HELD,
-        "Somebody has said that he needs the cell as it is: a task holds the cell that it runs. The "
-        "symbol is the cell of the last one who said so, `found` says how many there are.",
+        "Somebody has said that he needs the cell as it is, or a task runs in it. The symbol names "
+        "the last one who said so, or a task; `found` says how many there are.",
         "The cell was to be unloaded while a task runs in it.",
         "Let those end, or drop their references, first.", "cellpack explain C0214");
 EXPLAIN(DIAG_LINK_NEEDED,

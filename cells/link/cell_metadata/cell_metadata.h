@@ -96,6 +96,7 @@ struct cell {
     struct cell_namespace *namespace;
     struct cell *next;                 /* in the order of loading */
     struct cell_reference *references; /* loader.h: who holds it */
+    uint64_t task_count;               /* cell_tasks.h; atomically */
     struct elf_object object;
     struct section *sections; /* object.section_count, by index in the pristine table */
     struct symbol *symbols;

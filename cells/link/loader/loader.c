@@ -14,6 +14,7 @@
 #include "loader.h"
 #include "address_map.h"
 #include "cell_namespace.h"
+#include "cell_tasks.h"
 #include "diag.h"
 #include "entry_pool.h"
 #include "heap.h"
@@ -457,12 +458,14 @@ static void unlink_from(struct section *target, const struct cell *cell)
 static enum status check_unused(const struct cell *cell, struct diag *diag)
 {
     const struct cell *user = find_user(cell);
-    if (cell->references) {
+    char task[CELL_TASKS_NAME_SIZE];
+    uint64_t tasks = cell_tasks_count(cell, task);
+    if (cell->references || tasks) {
         return diag_set(diag, DIAG_LINK_HELD,
                         &(struct diag_site){
                             .cell = cell->name,
-                            .symbol = cell->references->holder,
-                            .found = count_references(cell),
+                            .symbol = cell->references ? cell->references->holder : task,
+                            .found = count_references(cell) + tasks,
                         });
     }
     if (user) {

@@ -78,8 +78,9 @@ CELL_API const struct cell *cell_reference_cell(const struct cell_reference *ref
     OWN_BORROWS(*reference);
 
 /*
- * Unloads a cell. ERR_BUSY while it is held or another cell refers to it (`diag`: C0214 with one of the
- * holders and their number, C0215 with one of the cells), ERR_PERMISSION for cells of the static image.
+ * Unloads a cell. ERR_BUSY while it is held, a task that began in it is not off its stack, or another cell
+ * refers to it (`diag`: C0214 with one of the holders or tasks and their number, C0215 with one of the
+ * cells), ERR_PERMISSION for cells of the static image.
  * The caller makes sure that nothing runs in it that does not hold it. Its entries trap from now on. It
  * comes back when no lookup of addresses is under way that may know the cell.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "crew.h"
 
+#include "loader.h"
 #include "multitasking.h"
 #include "task.h"
 
@@ -11,8 +12,15 @@ struct duty {
     const struct app_arguments *arguments; /* the spawner's, who joins */
 };
 
+/* The application's cell is not that of the plan: so it is held by hand, under the task's name. */
 static enum status do_duty(struct duty *duty)
 {
+    OWNED(cell_reference, cell);
+    const char *name = parking_self()->name;
+    enum status status = loader_hold_for((uintptr_t)duty->entry, name, SLOT(cell));
+    if (status != OK) {
+        return status;
+    }
     return duty->entry(duty->arguments);
 }
 TASK_DEFINE(application, struct duty, enum status, do_duty);

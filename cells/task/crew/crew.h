@@ -17,7 +17,9 @@
 CELL_API MUST_CHECK enum status crew_start(void);
 typedef enum status (*crew_start_t)(void);
 
-/* Runs entry(arguments) as a task and returns what that does; or the errors of task_spawn() and
- * task_join(). */
+/*
+ * Runs entry(arguments) as a task and returns what that does; or the errors of task_spawn(), loader_hold()
+ * and task_join(). The cell of `entry` cannot be unloaded while the task is in it.
+ */
 CELL_API MUST_CHECK enum status crew_run(app_main entry, const struct app_arguments *arguments);
 typedef enum status (*crew_run_t)(app_main entry, const struct app_arguments *arguments);

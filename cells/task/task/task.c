@@ -5,12 +5,15 @@
  * tasks that are off their stacks. Spawning takes one of these first and uses its stack, which is
  * why spawn and join do not touch page tables.
  */
+#include "cell_tasks.h"
 #include "context.h"
 #include "freestanding.h"
 #include "heap.h"
 #include "task_priv.h"
 
 CELL(library, "1.0.0");
+
+static_assert(CELL_TASKS_NAME_SIZE == TASK_NAME_SIZE, "a task's name is copied");
 
 #define ALIGN_16(size) (((size) + 15) & ~(size_t)15)
 
@@ -23,10 +26,22 @@ static unsigned stack_count;
 
 /* ---- references ---- */
 
+/* Its code may go. Cleared first: a kill in between leaves a count too many, never one too few. */
+static void leave_cell(struct task *task)
+{
+    struct task_record *record = (struct task_record *)task;
+    struct cell *cell = record->cell;
+    if (cell) {
+        record->cell = NULL;
+        cell_tasks_put(cell);
+    }
+}
+
 static void release(struct task *task)
 {
     struct task_record *record = (struct task_record *)task;
     task_list_remove(record);
+    leave_cell(task);
     stack_drop(&task->stack);
     heap_free(record);
 }
@@ -54,6 +69,7 @@ static void keep_stack(struct stack **stack)
 
 static void bury(struct task *task)
 {
+    leave_cell(task);
     keep_stack(&task->stack);
     put(task);
 }
@@ -69,6 +85,13 @@ static void bury_all(bool of_any_cpu)
 static void undertaker(void)
 {
     bury_all(false);
+}
+
+/* Who keeps the cell, once the dead are gone: cell_tasks.h. */
+static void find_in_cell(const struct cell *cell, char name[CELL_TASKS_NAME_SIZE])
+{
+    bury_all(true);
+    task_list_find_in_cell(cell, name);
 }
 
 void task_handle_drop(struct task_handle **handle)
@@ -123,6 +146,7 @@ static enum status get_stack(size_t bytes, const char *name, struct stack **out)
     if (dead && dead->stack && stack_top(dead->stack) - stack_bottom(dead->stack) == bytes) {
         *out = dead->stack;
         dead->stack = NULL;
+        leave_cell(dead);
         put(dead);
         return OK;
     }
@@ -184,9 +208,11 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
     if (status != OK) {
         return status;
     }
+    record->cell = cell_tasks_get((uintptr_t)plan);
     task->stack_pointer = context_prepare(stack_top(task->stack), run_task, record);
     task_list_add(record);
     dispatcher_set_undertaker(undertaker, release);
+    cell_tasks_set_finder(find_in_cell);
     __atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);
     dispatcher_add(task, options->is_pinned ? options->cpu : DISPATCHER_ANY_CPU);

@@ -18,7 +18,8 @@
  *
  * Rules: in tasks only, from dispatcher_start() on. Arguments and results are copied, so they must not
  * point into the spawner's stack unless it joins first. A handle that is dropped lets the task go on
- * alone. Spawning reuses stacks of tasks that have ended here; TASK_STACKS_KEPT at most are kept.
+ * alone. While a task is on its stack, the cell of its TASK_DEFINE and all that this one needs cannot be
+ * unloaded; for a moment after the join it may still be there. Spawning reuses stacks of tasks that have ended here; TASK_STACKS_KEPT at most are kept.
  */
 #pragma once
 

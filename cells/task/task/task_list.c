@@ -43,6 +43,18 @@ uint64_t task_list_count(void)
     return __atomic_load_n(&count, __ATOMIC_RELAXED);
 }
 
+void task_list_find_in_cell(const struct cell *cell, char name[TASK_NAME_SIZE])
+{
+    GUARD(spinlock, held, &lock);
+    name[0] = '\0';
+    for (const struct task_record *at = first; at; at = at->next) {
+        if (at->cell == cell) {
+            memcpy(name, at->task.name, sizeof(at->task.name));
+            return;
+        }
+    }
+}
+
 /* Newest first means that numbers fall, so the last one above `after` is the smallest. */
 bool task_next(uint64_t after, struct task_information *out)
 {

@@ -10,6 +10,7 @@ struct task_record {
     struct task_record *next; /* task_list.c */
     struct task_record *previous;
     const struct task_plan *plan; /* constant, of the cell that spawned */
+    struct cell *cell;            /* that one, counted (cell_tasks.h); NULL: off its stack */
     void *argument;               /* behind the record */
     void *result;                 /* behind that */
     bool is_listed;
@@ -19,3 +20,6 @@ struct task_record {
 void task_list_add(struct task_record *record);
 void task_list_remove(struct task_record *record);
 uint64_t task_list_count(void);
+
+/* The name of a task that keeps the cell; empty if there is none. */
+void task_list_find_in_cell(const struct cell *cell, char name[TASK_NAME_SIZE]);
