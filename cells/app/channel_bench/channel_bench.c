@@ -6,13 +6,16 @@
  * A round trip is a message of 1 byte to another task on the same CPU and one back, both tasks
  * waiting in turn: two sends, two receives, two switches. Throughput is ticks for each message of
  * 8 bytes through one channel: between two tasks on one CPU, and, where there are more CPUs,
- * from half of them to the other half.
+ * from half of them to the other half. An interrupt to a deferred task: from the instruction that
+ * interrupts, through the handler and a switch from a task that then waits, to the work's first one.
  */
 #include "application.h"
 #include "async_channel.h"
 #include "console.h"
+#include "deferred.h"
 #include "df_queue.h"
 #include "fast_path.h"
+#include "interrupts.h"
 #include "rendezvous.h"
 #include "task.h"
 #include "x86.h"
@@ -236,6 +239,63 @@ static enum status measure_df_queue(void)
     return status;
 }
 
+/* ---- interrupts ---- */
+
+struct interruption {
+    struct task *task; /* who interrupts, and waits */
+    uint64_t start;
+    uint64_t to_task;
+    uint64_t round;
+    uint64_t count;
+};
+
+static enum status note_interruption(void *context, uint64_t pushes)
+{
+    struct interruption *all = context;
+    all->to_task += read_tsc() - all->start;
+    all->count += pushes;
+    parking_unpark(all->task);
+    return OK;
+}
+
+static void defer(void *work)
+{
+    (void)!deferred_work_push(work);
+}
+
+static enum status measure_deferred(void)
+{
+    struct interruption all = {.task = parking_self()};
+    struct task_options options = here();
+    OWNED(deferred_queue, queue);
+    OWNED(deferred_work, work);
+    OWNED(interrupt, interrupt);
+    enum status status = deferred_queue_create("deferred", &options, SLOT(queue));
+    if (status != OK) {
+        return status;
+    }
+    status = deferred_work_create(REF(queue), note_interruption, &all, SLOT(work));
+    if (status != OK) {
+        return status;
+    }
+    status = interrupt_register(INTERRUPT_SOFTWARE, "bench", defer, REF(work), SLOT(interrupt));
+    if (status != OK) {
+        return status;
+    }
+    for (unsigned i = 0; i < ROUNDS + WARM_UP; i++) {
+        if (i == WARM_UP) {
+            all.to_task = all.round = all.count = 0;
+        }
+        all.start = read_tsc();
+        __asm__ volatile("int %0" : : "i"(INTERRUPT_SOFTWARE) : "memory");
+        (void)!parking_park(PARK_FOREVER, NULL);
+        all.round += read_tsc() - all.start;
+    }
+    say("interrupt_to_deferred_task", all.to_task, ROUNDS);
+    say("interrupt_to_deferred_task_and_back", all.round, ROUNDS);
+    return all.count == ROUNDS ? OK : ERR_MISMATCH;
+}
+
 /* ---- throughput ---- */
 
 struct stream {
@@ -351,6 +411,7 @@ enum status channel_bench_main(const struct app_arguments *arguments)
     status = status == OK ? measure_fast_path() : status;
     status = status == OK ? measure_alone() : status;
     status = status == OK ? measure_df_queue() : status;
+    status = status == OK ? measure_deferred() : status;
     status = status == OK ? measure_throughput("channel_message_1_cpu", 1, 1) : status;
     unsigned cpus = dispatcher_cpu_count();
     if (status == OK && cpus > 1) {

@@ -123,10 +123,10 @@ enum status df_queue_push(struct df_producer *producer, struct df_item *item)
 {
     struct df_queue *queue = (struct df_queue *)producer;
     uint32_t old = state_of(item);
-    if (old & LINKED) {
+    if ((old & LINKED) || !__atomic_compare_exchange_n(&item->state, &old, DF_ITEM_QUEUED | LINKED,
+                                                       false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
         return ERR_BUSY;
     }
-    __atomic_store_n(&item->state, DF_ITEM_QUEUED | LINKED, __ATOMIC_RELAXED);
     struct df_item *head = __atomic_load_n(&queue->incoming, __ATOMIC_RELAXED);
     do {
         if (head == CLOSED) {
@@ -271,6 +271,17 @@ void df_queue_complete(struct df_consumer *consumer)
 void df_queue_fail(struct df_consumer *consumer)
 {
     finish_taken(consumer, DF_ITEM_FAILED);
+}
+
+/* Pushing it again changes its state, so what is over and LINKED was not let go. */
+void df_queue_mend(struct df_consumer *consumer, struct df_item *item)
+{
+    struct df_queue *queue = (struct df_queue *)consumer;
+    uint32_t state = state_of(item);
+    bool is_over = (state & STATE) == DF_ITEM_COMPLETED || (state & STATE) == DF_ITEM_FAILED;
+    if (is_over && (state & LINKED) && queue->first != item) {
+        __atomic_fetch_and(&item->state, ~LINKED, __ATOMIC_ACQ_REL);
+    }
 }
 
 /* `task` is woken from now on. */
