@@ -258,7 +258,8 @@ static enum status note_interruption(void *context, uint64_t pushes)
     return OK;
 }
 
-static void defer(void *work)
+/* A context cannot say that it is borrowed. */
+static void defer(void *work) OWN_UNCHECKED
 {
     (void)!deferred_work_push(work);
 }

@@ -52,7 +52,7 @@ static void on_interrupt(void *context)
 {
     struct source *source = context;
     __atomic_add_fetch(&source->interrupts, 1, __ATOMIC_RELAXED);
-    if (deferred_work_push(source->work) != OK) {
+    if (deferred_work_push(STORED(source->work)) != OK) {
         __atomic_add_fetch(&source->refused, 1, __ATOMIC_RELAXED);
     }
 }
