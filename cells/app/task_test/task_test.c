@@ -3,7 +3,8 @@
  * task_test - tries tasks on this machine's CPUs.
  *
  *   task_test                     every test below but the last
- *   task_test NAME                one of them: many, preemption, placement, sleep, timeouts, exhaustion
+ *   task_test NAME                one of them: many, preemption, placement, sleep, timeouts, faults,
+ *                                 exhaustion
  *   task_test stress [SECONDS [SEED]]   a mixture of everything for so long
  */
 #include "application.h"
@@ -11,6 +12,8 @@
 #include "frame_allocator.h"
 #include "freestanding.h"
 #include "heap.h"
+#include "mapped_pages.h"
+#include "mutex.h"
 #include "page_table.h"
 #include "spinlock.h"
 #include "task.h"
@@ -302,6 +305,77 @@ static enum status test_timeouts(void)
     return status == OK && is_right ? OK : ERR_FAILED;
 }
 
+/* ---- faults ---- */
+
+#define FAULTS 12u
+
+struct victim {
+    struct mutex *mutex; /* all of them share it */
+    unsigned kind;
+};
+
+/* Deep in here everything that it owns is on its chain. */
+static NOINLINE int fault_below(const struct victim *victim, unsigned depth)
+{
+    OWNED(mapped_pages, pages);
+    if (mapped_pages_create(PAGE_ZONE_DATA, PAGE_SIZE, PAGE_WRITE, SLOT(pages)) != OK) {
+        return 0;
+    }
+    if (depth > 0) {
+        return fault_below(victim, depth - 1) + 1;
+    }
+    GUARD(mutex, held, victim->mutex);
+    volatile unsigned zero = 0;
+    switch (victim->kind % 3) {
+    case 0:
+        return (int)*(volatile uint64_t *)(uintptr_t)zero;
+    case 1:
+        return (int)(100 / zero);
+    default:
+        __builtin_trap();
+    }
+}
+
+static int fall(struct victim *victim)
+{
+    return fault_below(victim, 5);
+}
+TASK_DEFINE(victim, struct victim, int, fall);
+
+static enum status run_victims(struct mutex *mutex)
+{
+    struct victim_task *tasks[FAULTS] = {0};
+    enum status status = OK;
+    for (unsigned i = 0; i < FAULTS && status == OK; i++) {
+        OWNED(victim_task, task);
+        status = victim_spawn(&(struct victim){mutex, i}, NULL, SLOT(task));
+        if (status == OK) {
+            STORE(tasks[i], task);
+        }
+    }
+    for (unsigned i = 0; i < FAULTS && tasks[i]; i++) {
+        OWNED(victim_task, task);
+        LOAD(task, tasks[i]);
+        int result;
+        enum status joined = victim_join(SLOT(task), &result);
+        status = status == OK && joined != ERR_FAULT ? ERR_FAILED : status;
+    }
+    return status;
+}
+
+/* Each of them fails with seven things in its hands; the next one needs the mutex too. */
+static enum status test_faults(void)
+{
+    struct mutex mutex = MUTEX_INIT("victims");
+    enum status status = run_victims(&mutex);
+    struct counts before = count();
+    status = status == OK ? run_victims(&mutex) : status;
+    console_print("task_test: %u tasks failed, one after another with the same mutex: %s\n",
+                  2 * FAULTS, status_name(status));
+    enum status compared = compare("faults", before);
+    return status == OK ? compared : status;
+}
+
 /* ---- exhaustion ---- */
 
 static int sleep_until_set(volatile bool **flag)
@@ -524,8 +598,13 @@ static const struct {
     const char *name;
     enum status (*run)(void);
 } tests[] = {
-    {"many", test_many},   {"preemption", test_preemption}, {"placement", test_placement},
-    {"sleep", test_sleep}, {"timeouts", test_timeouts},     {"exhaustion", test_exhaustion},
+    {"many", test_many},
+    {"preemption", test_preemption},
+    {"placement", test_placement},
+    {"sleep", test_sleep},
+    {"timeouts", test_timeouts},
+    {"faults", test_faults},
+    {"exhaustion", test_exhaustion},
 };
 
 static uint64_t number(const char *text, uint64_t otherwise)

@@ -145,6 +145,12 @@ CELL_API size_t exceptions_describe(const struct exception_frame *frame, uint64_
 CELL_API size_t exceptions_locate(uint64_t address, char *buffer, size_t size);
 
 /*
+ * Prints the report of the exception in `frame`, one screen, and returns: for a handler that lets
+ * the rest of the system go on. Interrupts are off.
+ */
+CELL_API void exceptions_print(const struct exception_frame *frame);
+
+/*
  * Reports the exception in `frame` and ends the system, as if no handler had taken it: for a
  * handler that has found out that nothing can be done.
  */

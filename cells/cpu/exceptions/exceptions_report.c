@@ -14,6 +14,7 @@
 #include "cpu_local.h"
 #include "format.h"
 #include "nano_core_image.h"
+#include "parking.h"
 #include "stack.h"
 #include "x86.h"
 
@@ -227,13 +228,17 @@ static void print_callers(const struct exception_frame *frame)
     backtrace_print(registers, true, CALLERS);
 }
 
-static void print_report(const struct exception_frame *frame)
+void exceptions_print(const struct exception_frame *frame)
 {
     char text[LOCATION_SIZE];
     uint64_t cr2 = read_cr2();
 
-    console_print("\nCPU exception %llu: %s, error code %#llx, on CPU %u\n", WORD(frame->vector),
+    console_print("\nCPU exception %llu: %s, error code %#llx, on CPU %u", WORD(frame->vector),
                   exceptions_name(frame->vector), WORD(frame->error_code), CPU_LOCAL(index));
+    if (CPU_LOCAL(task)) {
+        console_print(", in task `%s`", parking_name(CPU_LOCAL(task)));
+    }
+    console_print("\n");
     if (exceptions_describe(frame, cr2, text, DESCRIPTION_SIZE)) {
         console_print("  because: %s\n", text);
     }
@@ -294,7 +299,7 @@ void exceptions_give_up(const struct exception_frame *frame)
     if (depth <= 2 && unreported) {
         const struct exception_frame *first = unreported;
         unreported = NULL;
-        print_report(first);
+        exceptions_print(first);
     }
     if (depth <= 3 && last_action) {
         last_action();

@@ -31,6 +31,7 @@ struct catch_point {
     uint32_t depth; /* of interrupts */
     vaddr_t bottom; /* the stack that the newest slot was on when the fault struck */
     vaddr_t top;
+    catch_witness_t witness; /* NULL: nobody */
     struct catch_reason reason;
 };
 
@@ -200,10 +201,17 @@ bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault
     return true;
 }
 
-enum status catch_unwind(void (*function)(void *argument), void *argument,
-                         struct catch_reason *out_reason)
+catch_witness_t catch_witness(uint64_t address)
+{
+    const struct catch_point *point = (const struct catch_point *)(uintptr_t)address;
+    return point->reason.faults == 1 ? point->witness : NULL;
+}
+
+enum status catch_watched(void (*function)(void *argument), void *argument, catch_witness_t witness,
+                          struct catch_reason *out_reason)
 {
     struct catch_point point;
+    point.witness = witness;
     point.stack = NO_STACK;
     point.hold = preemption_count();
     point.depth = CPU_LOCAL(interrupt_depth);
@@ -214,4 +222,10 @@ enum status catch_unwind(void (*function)(void *argument), void *argument,
         *out_reason = point.reason;
     }
     return status;
+}
+
+enum status catch_unwind(void (*function)(void *argument), void *argument,
+                         struct catch_reason *out_reason)
+{
+    return catch_watched(function, argument, NULL, out_reason);
 }

@@ -55,6 +55,16 @@ CELL_API MUST_CHECK enum status catch_unwind(void (*function)(void *argument), v
                                              struct catch_reason *out_reason);
 
 /*
+ * The same; `witness` is called for the first fault, in the exception, before anything is released:
+ * for reports.
+ */
+struct exception_frame;
+typedef void (*catch_witness_t)(const struct exception_frame *frame);
+CELL_API MUST_CHECK enum status catch_watched(void (*function)(void *argument), void *argument,
+                                              catch_witness_t witness,
+                                              struct catch_reason *out_reason);
+
+/*
  * For handlers of exceptions: is there a catch point on the chain of what was interrupted? Then
  * `registers`, those of the interrupted code, are changed so that going on there releases the slots
  * and comes back at the catch point. The handler owns no slots when it asks.
@@ -64,6 +74,6 @@ CELL_API bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct ca
 /*
  * Takes exceptions of faulty code from now on, for all CPUs: divide error, invalid opcode, device not
  * available, double fault, stack segment, general protection, page fault. Handlers that are registered
- * later are asked before. Errors of exception_handler_register() and stack_adopt().
+ * later are asked before. Again: does nothing. Errors of exception_handler_register() and stack_adopt().
  */
 CELL_API MUST_CHECK enum status catch_enable(void);

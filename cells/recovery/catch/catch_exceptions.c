@@ -35,6 +35,10 @@ static bool take(struct exception_frame *frame, void *context)
     if (!catch_take(registers, &fault)) {
         return false;
     }
+    catch_witness_t witness = catch_witness(registers[CFI_RDI]);
+    if (witness) {
+        witness(frame);
+    }
     frame->rip = registers[CFI_RIP];
     frame->rsp = registers[CFI_RSP];
     frame->rdi = registers[CFI_RDI];
@@ -44,6 +48,9 @@ static bool take(struct exception_frame *frame, void *context)
 
 enum status catch_enable(void)
 {
+    if (handlers[0]) {
+        return OK;
+    }
     for (unsigned i = 0; i < CATCH_STACKS; i++) {
         enum status status =
             stack_adopt((vaddr_t)catch_stacks.of[i].stack, CATCH_STACK_SIZE, "release of slots");

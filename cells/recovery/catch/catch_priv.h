@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* catch_priv.h - the stacks that slots are released on. */
+/* catch_priv.h - the stacks that slots are released on, and what the exception's handler asks. */
 #pragma once
 
 #include "catch.h"
@@ -15,3 +15,7 @@ struct catch_stacks {
 };
 
 extern struct catch_stacks catch_stacks;
+
+/* Who is to be called for the fault that catch_take() has just taken; NULL: nobody. `point` is what
+ * it put into rdi. */
+catch_witness_t catch_witness(uint64_t point);

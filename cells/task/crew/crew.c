@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "crew.h"
 
+#include "catch.h"
 #include "loader.h"
 #include "multitasking.h"
 #include "task.h"
@@ -27,6 +28,10 @@ TASK_DEFINE(application, struct duty, enum status, do_duty);
 
 enum status crew_start(void)
 {
+    enum status status = catch_enable();
+    if (status != OK) {
+        return status;
+    }
     return multitasking_start("captain");
 }
 

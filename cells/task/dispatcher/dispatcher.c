@@ -178,8 +178,8 @@ static inline void switch_to(struct cpu *cpu, struct task *next)
     cpu->current = next;
     cpu->previous = previous;
     CPU_LOCAL(task) = next;
-    previous->own_top = CPU_LOCAL(own_top);
-    CPU_LOCAL(own_top) = next->own_top;
+    previous->own_top = OWN_TOP;
+    OWN_TOP = next->own_top;
     context_switch(&previous->stack_pointer, next->stack_pointer);
     finish_switch();
 }

@@ -5,10 +5,13 @@
  * tasks that are off their stacks. Spawning takes one of these first and uses its stack, which is
  * why spawn and join do not touch page tables.
  */
+#include "catch.h"
 #include "cell_tasks.h"
 #include "context.h"
+#include "exceptions.h"
 #include "freestanding.h"
 #include "heap.h"
+#include "logger.h"
 #include "task_priv.h"
 
 CELL(library, "1.0.0");
@@ -115,12 +118,26 @@ static NORETURN void end_task(struct task *task, enum task_end end)
     dispatcher_end();
 }
 
+static void run_plan(void *argument)
+{
+    struct task_record *record = argument;
+    record->plan->run(record->argument, record->result);
+}
+
+/* What it owned has been released when it comes back by a fault. */
 static void run_task(void *argument)
 {
     struct task_record *record = argument;
+    struct catch_reason reason;
     dispatcher_entered();
-    record->plan->run(record->argument, record->result);
-    end_task(&record->task, TASK_RETURNED);
+    enum task_end end = TASK_RETURNED;
+    if (catch_watched(run_plan, record, exceptions_print, &reason) != OK) {
+        end = TASK_FAILED;
+        log_error("task `%s` has failed; %lu resources released%s", record->task.name,
+                  (unsigned long)reason.released,
+                  reason.is_complete ? "" : ", others were out of reach");
+    }
+    end_task(&record->task, end);
 }
 
 /* ---- spawning ---- */

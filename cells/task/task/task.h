@@ -5,7 +5,8 @@
  * Why: what a task is given and what it returns keep their types all the way: the compiler checks the
  * entry function, the argument and the result at spawn and at join alike (T.1 of the OSDI paper). A
  * task that has been spawned is owned by a handle. Its states are released in stages (T.2): the stack
- * and the context when it has ended, its result and record with the last who knows of it.
+ * and the context when it has ended, its result and record with the last who knows of it. A fault in
+ * a task ends that task alone: what it owns is released, and who joins it is told (catch.h).
  *
  *      static uint64_t count(struct range *range);
  *      TASK_DEFINE(counter, struct range, uint64_t, count)

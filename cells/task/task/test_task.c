@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <sanitizer/asan_interface.h>
 
+#include "exceptions.h"
 #include "heap.h"
 #include "task.h"
 
@@ -89,6 +90,45 @@ vaddr_t stack_top(const struct stack *stack)
 {
     ASAN_UNPOISON_MEMORY_REGION(stack->memory, stack->bytes);
     return (vaddr_t)stack->memory + stack->bytes;
+}
+
+/* ---- exceptions: there are none in a process ---- */
+
+void exceptions_print(const struct exception_frame *frame)
+{
+    (void)frame;
+}
+
+enum status exception_handler_register(unsigned vector, const char *name,
+                                       exception_function_t function, void *context,
+                                       struct exception_handler **out)
+{
+    (void)vector;
+    (void)name;
+    (void)function;
+    (void)context;
+    (void)out;
+    return ERR_UNSUPPORTED;
+}
+
+void exception_handler_drop(struct exception_handler **handle)
+{
+    *handle = NULL;
+}
+
+enum status stack_adopt(vaddr_t bottom, size_t bytes, const char *name)
+{
+    (void)bottom;
+    (void)bytes;
+    (void)name;
+    return ERR_UNSUPPORTED;
+}
+
+bool stack_find(vaddr_t address, struct stack_place *out)
+{
+    (void)address;
+    (void)out;
+    return false;
 }
 
 /* ---- a machine ---- */
