@@ -68,7 +68,8 @@ static int run_words(int count, char *const *words)
     pid_t child = fork();
     assert_int_not_equal(child, -1);
     if (child == 0) {
-        if (!freopen(scratch_path("out"), "w", stdout) ||
+        if ((access(scratch_path("in"), R_OK) == 0 && !freopen(scratch_path("in"), "r", stdin)) ||
+            !freopen(scratch_path("out"), "w", stdout) ||
             !freopen(scratch_path("err"), "w", stderr)) {
             _exit(99);
         }
@@ -381,6 +382,45 @@ static void test_unwind_lists_rows(void **state)
     assert_true(prints("err", "error[C0451]"));
 }
 
+static void write_input(const char *text)
+{
+    FILE *file = fopen(scratch_path("in"), "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void test_where_adds_source_lines_to_a_report(void **state)
+{
+    (void)state;
+    write_input("  rip 00ff  middle:.text.middle_run+0\r\n  by  00ff  middle:.text.middle_run+0x1\n"
+                "no place: here:there, middle:absent+0x1\n\n");
+    assert_int_equal(RUN("where"), EXIT_DONE);
+    assert_true(prints("out", "  rip 00ff  middle:.text.middle_run+0  "));
+    assert_true(prints("out", "middle_0.c:5"));
+    assert_true(prints("out", "no place: here:there, middle:absent+0x1\n\n"));
+    write_input("x middle:.text.middle_run+0x0 y\nmiddle:.text.middle_run+0xffffffffffffffffff\n");
+    assert_int_equal(RUN("where", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.where/1");
+    assert_string_equal(string_in(item(root, "places", 0), "place"), "middle:.text.middle_run+0x0");
+    assert_true(json_is_null(json_object_get(item(root, "places", 1), "source")));
+    json_decref(root);
+    write_input("");
+}
+
+static void test_where_names_the_line_of_a_place(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("where", "middle:.text.middle_run+0"), EXIT_DONE);
+    assert_true(prints("out", "middle_0.c:5"));
+    static const char *const wrong[] = {"middle", "middle:.text.nothing+1", "nobody:.text+1",
+                                        "middle:.text.middle_run+1x"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(RUN("where", wrong[i]), EXIT_FAILED);
+        assert_true(prints("err", "is no place in a cell"));
+    }
+}
+
 #define ASSEMBLY(name, body)                                                             \
     ".text\n.globl " name "\n.type " name ",@function\n" name ":\n.cfi_startproc\n" body \
     "\n.cfi_endproc\n.size " name ",.-" name "\n.section .note.GNU-stack\n"
@@ -596,6 +636,8 @@ int main(void)
         cmocka_unit_test(test_size_compares_and_keeps_budget),
         cmocka_unit_test(test_spill_names_variables),
         cmocka_unit_test(test_unwind_lists_rows),
+        cmocka_unit_test(test_where_adds_source_lines_to_a_report),
+        cmocka_unit_test(test_where_names_the_line_of_a_place),
         cmocka_unit_test(test_check_unwind_compares_rows_with_instructions),
         cmocka_unit_test(test_check_unwind_reads_every_entry),
         cmocka_unit_test(test_check_reports_findings),

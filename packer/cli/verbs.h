@@ -25,6 +25,7 @@
     X(size)           \
     X(spill)          \
     X(unwind)         \
+    X(where)          \
     X(explain)        \
     X(completion)     \
     X(help)           \

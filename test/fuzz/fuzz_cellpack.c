@@ -49,6 +49,7 @@ static const char *const verbs[][MAX_WORDS] = {
     {"size", "@"},
     {"spill", "@"},
     {"unwind", "@"},
+    {"where", "--cells", "@", "sort:.text.sort_array+0x1c"},
     {"pack", "-o", "@out", "@"},
     {"link", "-o", "@out", "--entry", "hello_main", "@"},
 };
