@@ -526,6 +526,75 @@ static void a_cell_can_come_back_any_number_of_times(void **state)
     end_namespace(&here);
 }
 
+static void a_held_cell_stays_until_the_last_lets_go(void **state)
+{
+    struct cell_namespace here;
+    cell_namespace_init(&here, "here", NULL);
+    load(&here, "freestanding");
+    struct baseline before = loading_measure();
+    uint64_t address;
+    struct diag diag = {0};
+    {
+        OWNED(cell_reference, first);
+        assert_int_equal(loader_demand_held(&here, "sort_array", &address, SLOT(first), &diag), OK);
+        struct cell *sort = load(&here, "sort");
+        assert_ptr_equal(cell_reference_cell(REF(first)), sort);
+        {
+            OWNED(cell_reference, second);
+            assert_int_equal(
+                loader_hold_for(sort->regions[REGION_TEXT].address, "somebody", SLOT(second)), OK);
+            assert_ptr_equal(cell_reference_cell(REF(second)), sort);
+            assert_int_equal(loader_unload(sort, &diag), ERR_BUSY);
+            assert_int_equal(diag.code, DIAG_LINK_HELD);
+            assert_string_equal(diag.cell, "sort");
+            assert_string_equal(diag.symbol, "somebody"); /* the latest */
+            assert_int_equal(diag.found, 2);
+        }
+        diag = (struct diag){0};
+        assert_int_equal(loader_unload_named(&here, "sort", &diag), ERR_BUSY);
+        assert_int_equal(diag.code, DIAG_LINK_HELD);
+        assert_string_equal(diag.symbol, CELL_NAME);
+        assert_int_equal(diag.found, 1);
+        assert_true(is_loaded(&here, "sort"));
+    }
+    assert_int_equal(loader_unload_named(&here, "sort", &diag), OK);
+    assert_int_equal(loader_unload_named(&here, "sort", &diag), ERR_NOT_FOUND);
+    loading_assert_same(before); /* the references too are gone */
+    end_namespace(&here);
+}
+
+static void what_no_cell_has_is_not_held(void **state)
+{
+    struct diag diag = {0};
+    uint64_t address = 0;
+    struct cell_namespace here;
+    cell_namespace_init(&here, "here", NULL);
+    OWNED(cell_reference, held);
+    assert_int_equal(loader_hold((uint64_t)&here, SLOT(held)), ERR_NOT_FOUND);
+    assert_false(HELD(held));
+    assert_int_equal(loader_demand_held(&here, "no_such_symbol", &address, SLOT(held), &diag),
+                     ERR_MISSING_SYMBOL);
+    assert_false(HELD(held));
+    assert_int_equal(address, 0);
+    assert_string_equal(diag.symbol, "no_such_symbol");
+    assert_int_equal(here.cell_count, 0);
+    end_namespace(&here);
+}
+
+static void a_cell_that_another_needs_is_refused_by_name(void **state)
+{
+    struct cell_namespace here;
+    struct diag diag = {0};
+    cell_namespace_init(&here, "here", NULL);
+    demand(&here, "sort_array");
+    assert_int_equal(loader_unload_named(&here, "freestanding", &diag), ERR_BUSY);
+    assert_int_equal(diag.code, DIAG_LINK_NEEDED);
+    assert_string_equal(diag.cell, "freestanding");
+    assert_string_equal(diag.symbol, "sort");
+    assert_true(is_loaded(&here, "freestanding"));
+    end_namespace(&here);
+}
+
 /* ---- namespaces ---- */
 
 static void a_child_uses_what_its_parent_has(void **state)
@@ -591,6 +660,9 @@ int main(int argc, char **argv)
         LOADING_TEST(a_cell_in_use_stays),
         LOADING_TEST(an_unloaded_cell_is_gone_and_its_entries_trap),
         LOADING_TEST(a_cell_can_come_back_any_number_of_times),
+        LOADING_TEST(a_held_cell_stays_until_the_last_lets_go),
+        LOADING_TEST(what_no_cell_has_is_not_held),
+        LOADING_TEST(a_cell_that_another_needs_is_refused_by_name),
         LOADING_TEST(a_child_uses_what_its_parent_has),
         LOADING_TEST(namespaces_without_a_common_parent_share_nothing),
     };

@@ -8,6 +8,7 @@
 #include "cell_metadata.h"
 #include "cell_namespace.h"
 #include "console.h"
+#include "mutex.h"
 
 CELL(application, "1.0.0");
 
@@ -82,6 +83,7 @@ enum status cells_main(const struct app_arguments *arguments)
     uint64_t metadata = 0;
     console_print("%-18s %-8s %-11s %8s %8s %8s %7s %6s %6s\n", "CELL", "VERSION", "KIND", "TEXT",
                   "RODATA", "DATA", "RELOCS", "OUT", "IN");
+    GUARD(mutex, held, cell_namespace_mutex());
     for (const struct cell *cell = namespace->first; cell; cell = cell->next) {
         struct row row = measure(cell);
         print_row(cell->name, cell->version, cell->kind, &row);

@@ -3,6 +3,7 @@
 #include "cell_metadata.h"
 #include "cell_namespace.h"
 #include "console_recorder.h"
+#include "mutex.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,6 +41,12 @@ static struct cell app = {
     .next = &lib,
 };
 static struct cell_namespace namespace = {.name = "test", .first = &app, .cell_count = 2};
+
+struct mutex *cell_namespace_mutex(void)
+{
+    static struct mutex mutex;
+    return &mutex;
+}
 
 struct cell_namespace *cell_namespace_initial(void)
 {

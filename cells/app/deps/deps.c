@@ -17,6 +17,7 @@
 #include "console.h"
 #include "format.h"
 #include "freestanding.h"
+#include "mutex.h"
 #include "relocation.h"
 
 CELL(application, "1.0.0");
@@ -89,10 +90,10 @@ static bool is_asked_for(const struct question *question, const struct dependenc
     return question->section || !within;
 }
 
-static void print_needs(const struct question *question)
+static void print_needs(const char *noun, const struct question *question)
 {
     uint64_t count = 0;
-    console_print("needs\n");
+    console_print("%s needs\n", noun);
     for (uint32_t i = 0; i < question->cell->dependency_count; i++) {
         const struct dependency *dependency = &question->cell->dependencies[i];
         if (concerns(question, dependency->source) && is_asked_for(question, dependency)) {
@@ -103,10 +104,10 @@ static void print_needs(const struct question *question)
     console_print("  %lu in all\n", (unsigned long)count);
 }
 
-static void print_needed_by(const struct question *question)
+static void print_needed_by(const char *noun, const struct question *question)
 {
     uint64_t count = 0;
-    console_print("is needed by\n");
+    console_print("%s is needed by\n", noun);
     for (uint32_t i = 0; i < question->cell->object.section_count; i++) {
         const struct section *section = &question->cell->sections[i];
         if (!concerns(question, section)) {
@@ -153,10 +154,8 @@ static enum status answer(const struct cell_namespace *namespace, const char *no
             return ERR_NOT_FOUND;
         }
     }
-    console_print("%s ", noun);
-    print_needs(&question);
-    console_print("%s ", noun);
-    print_needed_by(&question);
+    print_needs(noun, &question);
+    print_needed_by(noun, &question);
     return OK;
 }
 
@@ -167,6 +166,7 @@ enum status deps_main(const struct app_arguments *arguments)
         return ERR_INVALID_ARGUMENT;
     }
     const struct cell_namespace *namespace = cell_namespace_initial();
+    GUARD(mutex, held, cell_namespace_mutex());
     if (strcmp(arguments->values[1], "--all") == 0) {
         return print_all(namespace);
     }

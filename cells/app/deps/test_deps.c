@@ -4,6 +4,7 @@
 #include "cell_metadata.h"
 #include "cell_namespace.h"
 #include "console_recorder.h"
+#include "mutex.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +24,12 @@ static struct cell app = {.name = "app",
                           .dependency_count = 4,
                           .next = &lib};
 static struct cell_namespace namespace = {.name = "test", .first = &app, .cell_count = 2};
+
+struct mutex *cell_namespace_mutex(void)
+{
+    static struct mutex mutex;
+    return &mutex;
+}
 
 struct cell_namespace *cell_namespace_initial(void)
 {

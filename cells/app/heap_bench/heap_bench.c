@@ -10,6 +10,7 @@
 #include "console.h"
 #include "heap.h"
 #include "heap_load.h"
+#include "mutex.h"
 #include "x86.h"
 
 CELL(application, "1.0.0");
@@ -29,6 +30,7 @@ static void say_each(const char *name, uint64_t ticks, uint64_t count)
 
 static void say_which(void)
 {
+    GUARD(mutex, held, cell_namespace_mutex());
     for (const struct cell *cell = cell_namespace_initial()->first; cell; cell = cell->next) {
         if (cell->interface && __builtin_strcmp(cell->interface, "heap") == 0) {
             console_print("heap_bench: the heap is %s\n", cell->name);

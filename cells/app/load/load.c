@@ -9,6 +9,7 @@
 #include "console.h"
 #include "diag.h"
 #include "loader.h"
+#include "mutex.h"
 
 CELL(application, "1.0.0");
 
@@ -16,10 +17,16 @@ APPLICATION(load);
 
 #define LINE_SIZE 400 /* the longest diag */
 
+static bool is_loaded(const struct cell_namespace *namespace, const char *name)
+{
+    GUARD(mutex, held, cell_namespace_mutex());
+    return cell_namespace_find_cell(namespace, name) != NULL;
+}
+
 static enum status load_one(const char *name)
 {
     struct cell_namespace *namespace = cell_namespace_initial();
-    if (cell_namespace_find_cell(namespace, name)) {
+    if (is_loaded(namespace, name)) {
         console_print("load: %s is loaded already\n", name);
         return OK;
     }

@@ -4,6 +4,7 @@
 #include "cell_metadata.h"
 #include "cell_namespace.h"
 #include "console_recorder.h"
+#include "mutex.h"
 #include "diag.h"
 #include "loader.h"
 
@@ -16,6 +17,12 @@ APPLICATION(load);
 
 static struct cell_namespace namespace = {.name = "test"};
 static struct cell good = {.name = "good", .version = "1.0.0", .regions = {{.address = 0x9000}}};
+
+struct mutex *cell_namespace_mutex(void)
+{
+    static struct mutex mutex;
+    return &mutex;
+}
 
 struct cell_namespace *cell_namespace_initial(void)
 {

@@ -3,16 +3,14 @@
  * memory_storm [ROUNDS] - allocates, maps, loads and unloads on all CPUs at once, and counts what is
  * left.
  *
- * Each CPU does the same things in an order of its own, from a seed that is printed. Blocks are passed
- * on: what one CPU has allocated another one frees. Everything holds a pattern that only its owner
- * knows, so memory that two have at once is seen. In the end there must be as much of everything as
- * before. The other CPUs must be idle (processors.h).
+ * There is a task on each CPU; each does the same things in an order of its own, from a seed that is printed.
+ * Blocks are passed on: what one has allocated another one frees. Everything holds a pattern that only
+ * its owner knows, so memory that two have at once is seen. In the end there must be as much of
+ * everything as before.
  */
 #include "application.h"
 #include "cell_namespace.h"
-#include "clock.h"
 #include "console.h"
-#include "cpu_local.h"
 #include "descriptor_pool.h"
 #include "diag.h"
 #include "frame_allocator.h"
@@ -21,9 +19,8 @@
 #include "mapped_pages.h"
 #include "page_allocator.h"
 #include "page_table.h"
-#include "processors.h"
 #include "stack.h"
-#include "x86.h"
+#include "task.h"
 
 CELL(application, "1.0.0");
 
@@ -31,7 +28,6 @@ APPLICATION(memory_storm);
 
 #define ROUNDS_DEFAULT 8u
 #define SEED           0x9e3779b9u
-#define WAIT_NS        60000000000ull
 #define PLACES         64u /* where blocks lie between CPUs */
 #define STEPS          50u /* of a round that are not loads */
 #define BLOCK_MAX      6000u
@@ -159,9 +155,9 @@ static void load_and_unload(struct storm *storm)
     }
 }
 
-static void run(void *argument)
+static int run(struct storm **argument)
 {
-    struct storm *storm = argument;
+    struct storm *storm = *argument;
     uint32_t state = SEED * (CPU_LOCAL(index) + 1);
     for (unsigned round = 0; round < storm->rounds; round++) {
         for (unsigned step = 0; step < STEPS; step++) {
@@ -180,7 +176,9 @@ static void run(void *argument)
         load_and_unload(storm);
     }
     (void)heap_statistics(); /* this CPU gives back what it keeps at hand */
+    return 0;
 }
+TASK_DEFINE(storm_runner, struct storm *, int, run);
 
 /* ---- what is left ---- */
 
@@ -196,6 +194,8 @@ struct counts {
 /* As memory_test counts; slabs and tables that are kept are in `frames` of what is used. */
 static struct counts count(void)
 {
+    (void)task_statistics(); /* ended tasks leave nothing but stacks that are kept */
+    task_release_stacks();
     struct heap_statistics heap = heap_statistics();
     struct frame_statistics frames = frame_allocator_statistics();
     struct page_table_statistics tables = page_table_statistics();
@@ -233,28 +233,30 @@ static bool compare_all(struct counts before, struct counts after)
 
 static enum status run_on_all(struct storm *storm)
 {
-    for (unsigned cpu = 1; cpu < processors_count(); cpu++) {
-        enum status status = processors_run(cpu, run, storm);
-        if (status != OK) {
-            return status;
+    struct storm_runner_task *runners[CPU_LIMIT] = {0};
+    enum status status = OK;
+    for (unsigned cpu = 0; cpu < dispatcher_cpu_count() && status == OK; cpu++) {
+        struct task_options options = {.is_pinned = true, .cpu = cpu};
+        OWNED(storm_runner_task, runner);
+        status = storm_runner_spawn(&storm, &options, SLOT(runner));
+        if (status == OK) {
+            STORE(runners[cpu], runner);
         }
     }
-    run(storm);
-    uint64_t start = clock_now_ns();
-    for (unsigned cpu = 1; cpu < processors_count(); cpu++) {
-        while (!processors_is_idle(cpu)) {
-            cpu_relax();
-            if (clock_now_ns() - start > WAIT_NS) {
-                console_print("memory_storm: CPU %u does not end\n", cpu);
-                return ERR_TIMEOUT;
-            }
+    for (unsigned cpu = 0; cpu < CPU_LIMIT; cpu++) {
+        OWNED(storm_runner_task, runner);
+        LOAD(runner, runners[cpu]);
+        if (HELD(runner)) {
+            int result;
+            enum status joined = storm_runner_join(SLOT(runner), &result);
+            status = status == OK ? joined : status;
         }
     }
     for (unsigned i = 0; i < PLACES; i++) {
         end_block(storm, storm->places[i]);
         storm->places[i] = NULL;
     }
-    return OK;
+    return status;
 }
 
 static unsigned number_of(const char *text)
@@ -271,8 +273,8 @@ enum status memory_storm_main(const struct app_arguments *arguments)
     struct storm storm = {
         .rounds = arguments->count > 1 ? number_of(arguments->values[1]) : ROUNDS_DEFAULT,
     };
-    console_print("memory_storm: %u CPUs, %u rounds, seed 0x%x\n", processors_count(), storm.rounds,
-                  SEED);
+    console_print("memory_storm: %u CPUs, %u rounds, seed 0x%x\n", dispatcher_cpu_count(),
+                  storm.rounds, SEED);
     unsigned rounds = storm.rounds;
     storm.rounds = 1; /* what stays stays from now on */
     enum status status = run_on_all(&storm);

@@ -94,9 +94,9 @@ static void load_all_cells(void)
     while ((name = loader_next_member(&cursor))) {
         struct cell *cell;
         struct diag diag = {0};
-        const struct cell *other = loader_find_alternative(cell_namespace_initial(), name);
+        const char *other = loader_find_alternative(cell_namespace_initial(), name);
         if (other) {
-            console_print("captain: left out %s: %s is there in its place\n", name, other->name);
+            console_print("captain: left out %s: %s is there in its place\n", name, other);
         } else if (loader_load(cell_namespace_initial(), name, &cell, &diag)) {
             print_diag("refused", name, &diag);
             refused++;

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "cell_namespace.h"
 #include "heap.h"
+#include "mutex.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
 
 static struct cell_namespace initial = {.name = "initial"};
+static struct mutex changes = {.name = "loader"};
 
 struct cell_namespace *cell_namespace_initial(void)
 {
     return &initial;
+}
+
+struct mutex *cell_namespace_mutex(void)
+{
+    return &changes;
 }
 
 void cell_namespace_init(struct cell_namespace *namespace, const char *name,

@@ -8,11 +8,19 @@
  *
  * Rules: changed by the loader only, in two steps: cell_namespace_reserve() may fail and changes
  * nothing that anybody sees; cell_namespace_publish() cannot fail. A namespace must be empty, and
- * nobody's parent, when it ends. One CPU, no preemption: docs/locking.md.
+ * nobody's parent, when it ends. All namespaces, and the cells in them, change under one mutex only. Who walks a
+ * namespace, or uses what it found there and does not hold (loader.h), holds that mutex meanwhile, and
+ * calls neither the loader nor what waits long:
+ *
+ *      GUARD(mutex, held, cell_namespace_mutex());   to the end of the block
+ *
+ * `cell_count` is a word that anybody may read.
  */
 #pragma once
 
 #include "cell_metadata.h"
+
+struct mutex;
 
 struct cell_namespace {
     const char *name;
@@ -26,6 +34,9 @@ struct cell_namespace {
 
 /* The namespace of the running system. Never ends. */
 CELL_API struct cell_namespace *cell_namespace_initial(void);
+
+/* The one lock of all namespaces, and of the loader. Tasks only, and the system before there are any. */
+CELL_API struct mutex *cell_namespace_mutex(void);
 
 /* An empty namespace; `name` must outlive it. */
 CELL_API void cell_namespace_init(struct cell_namespace *namespace, const char *name,

@@ -29,7 +29,14 @@ static const unsigned region_flags[REGION_COUNT] = {
     [REGION_DATA] = PAGE_READ | PAGE_WRITE,
 };
 
-struct spinlock loader_lock = {.name = "loader"};
+void loader_lock(struct mutex **guard) OWN_UNCHECKED
+{
+    bool may_wait = preemption_count() == 0 && interrupts_enabled();
+    if (parking_self() && !may_wait) {
+        __builtin_trap(); /* the caller's error: docs/locking.md */
+    }
+    mutex_lock(cell_namespace_mutex(), guard);
+}
 
 static struct loader_statistics statistics;
 
@@ -308,7 +315,7 @@ static struct cell *find_cell_of_entry(uint64_t address)
 
 enum status loader_hold_for(uint64_t address, const char *holder, struct cell_reference **out)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     const struct section *section = address_map_find(address);
     struct cell *cell = section ? section->cell : find_cell_of_entry(address);
     return cell ? hold_locked(cell, holder, out) : ERR_NOT_FOUND;
@@ -320,7 +327,7 @@ void cell_reference_drop(struct cell_reference **handle)
     if (!*handle) {
         return;
     }
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     struct cell_reference *reference = *handle;
     struct cell_reference **link = &reference->cell->references;
     while (*link && *link != reference) {
@@ -345,14 +352,14 @@ enum status loader_init(struct span archive, struct diag *diag)
     if (archive.size == 0) {
         return diag_set(diag, DIAG_ARCHIVE_ABSENT, &(struct diag_site){0});
     }
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     return catalog_open(archive, diag);
 }
 
 enum status loader_load(struct cell_namespace *namespace, const char *name, struct cell **out_cell,
                         struct diag *diag)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     struct cell *cell = cell_namespace_find_cell(namespace, name);
     if (!cell) {
         uint64_t member;
@@ -397,7 +404,7 @@ static uint64_t address_of(const struct symbol *symbol)
 enum status loader_demand(struct cell_namespace *namespace, const char *name, uint64_t *out_address,
                           struct diag *diag)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     const struct symbol *symbol;
     enum status status = demand_locked(namespace, name, &symbol, diag);
     if (status == OK) {
@@ -410,7 +417,7 @@ enum status loader_demand_held_for(struct cell_namespace *namespace, const char 
                                    const char *holder, uint64_t *out_address,
                                    struct cell_reference **out, struct diag *diag)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     const struct symbol *symbol;
     enum status status = demand_locked(namespace, name, &symbol, diag);
     if (status != OK) {
@@ -511,14 +518,14 @@ static enum status unload_locked(struct cell *cell, struct diag *diag)
 
 enum status loader_unload(struct cell *cell, struct diag *diag)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     return unload_locked(cell, diag);
 }
 
 enum status loader_unload_named(struct cell_namespace *namespace, const char *name,
                                 struct diag *diag)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     struct cell *cell = cell_namespace_find_cell(namespace, name);
     return cell ? unload_locked(cell, diag)
                 : diag_set(diag, DIAG_LINK_CELL, &(struct diag_site){.cell = name});
@@ -529,14 +536,14 @@ const char *loader_next_member(uint64_t *cursor)
     return catalog_next(cursor);
 }
 
-const struct cell *loader_find_alternative(const struct cell_namespace *namespace, const char *name)
+const char *loader_find_alternative(const struct cell_namespace *namespace, const char *name)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     const char *interface = catalog_interface(name);
     for (const struct cell *cell = interface ? namespace->first : NULL; cell; cell = cell->next) {
         if (cell->interface && __builtin_strcmp(cell->interface, interface) == 0 &&
             __builtin_strcmp(cell->name, name) != 0) {
-            return cell;
+            return cell->name;
         }
     }
     return NULL;
@@ -549,6 +556,6 @@ void count_adoption(uint64_t ticks)
 
 struct loader_statistics loader_statistics(void)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     return statistics;
 }

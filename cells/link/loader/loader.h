@@ -11,7 +11,8 @@
  * commit cannot fail. After a failure nothing is left: no page, no entry, no symbol. `diag` says
  * why. The archive must stay mapped: cells keep pointing into it. No recursion; at most
  * LOADER_MAX_CELLS cells in one load.
- * Any task on any CPU; not in exceptions and interrupt handlers. Loads, unloads and lookups by name wait
+ * Any task on any CPU, and the system before there are tasks; with interrupts enabled and nothing held that
+ * keeps a task from waiting, else it traps. Not in exceptions and interrupt handlers. Loads, unloads and lookups by name wait
  * for each other (lookups of addresses do not: address_map.h). What an address or a `struct cell` from
  * here belongs to may be unloaded by others, unless it is held: loader_demand_held(), loader_hold().
  */
@@ -94,11 +95,11 @@ CELL_API MUST_CHECK enum status loader_unload_named(struct cell_namespace *names
 CELL_API const char *loader_next_member(uint64_t *cursor);
 
 /*
- * The loaded cell that implements the same interface as the cell of that name in the archive, and so
+ * The name, in the archive, of the loaded cell that implements the same interface as the cell of that name in the archive, and so
  * leaves no room for it; NULL when there is none, or no such cell in the archive.
  */
-CELL_API const struct cell *loader_find_alternative(const struct cell_namespace *namespace,
-                                                    const char *cell);
+CELL_API const char *loader_find_alternative(const struct cell_namespace *namespace,
+                                             const char *cell);
 
 /*
  * Does nothing. It is called with each cell that a commit has just made part of the system; a

@@ -218,7 +218,7 @@ static enum status publish_image_symbol(struct cell_namespace *namespace,
 enum status loader_adopt(struct cell_namespace *namespace, const struct nano_core_image *image,
                          struct diag *diag)
 {
-    GUARD(spinlock, guard, &loader_lock);
+    LOADER_GUARD(guard);
     uint64_t start = loader_ticks();
     if (image->magic != NANO_CORE_IMAGE_MAGIC || image->cell_count > LOADER_MAX_CELLS) {
         return diag_set(diag, DIAG_LINK_IMAGE,

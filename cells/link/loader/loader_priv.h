@@ -13,13 +13,21 @@
 #include "diag.h"
 #include "link_unit.h"
 #include "mapped_pages.h"
-#include "spinlock.h"
+#include "mutex.h"
 
 struct address_table;
 struct cell_namespace;
 
-/* The one lock of the loader: catalog, namespaces, metadata, entries, references, statistics. */
-extern struct spinlock loader_lock;
+/*
+ * The one lock of the loader: catalog, namespaces, metadata, entries, references, statistics. Traps
+ * where the task that calls must not wait, whether or not it would have to.
+ */
+void loader_lock(struct mutex **guard);
+
+/* Holds it to the end of the block. */
+#define LOADER_GUARD(name) \
+    OWNED(mutex, name);    \
+    loader_lock(SLOT(name))
 
 /* ---- catalog ---- */
 
