@@ -327,7 +327,8 @@ void cell_reference_drop(struct cell_reference **handle)
     if (!*handle) {
         return;
     }
-    LOADER_GUARD(guard);
+    /* Not LOADER_GUARD: while a fault is unwound the count of holds may be off by one. */
+    GUARD(mutex, guard, cell_namespace_mutex());
     struct cell_reference *reference = *handle;
     struct cell_reference **link = &reference->cell->references;
     while (*link && *link != reference) {
