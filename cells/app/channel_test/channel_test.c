@@ -399,5 +399,5 @@ enum status channel_test_main(const struct app_arguments *arguments)
     uint64_t left = heap_statistics().blocks_in_use;
     console_print("channel_test: on %u CPUs; %lu blocks in use, %lu before\n",
                   (unsigned)dispatcher_cpu_count(), (unsigned long)left, (unsigned long)blocks);
-    return status;
+    return status == OK && left != blocks ? report("blocks that are left", ERR_MISMATCH) : status;
 }
