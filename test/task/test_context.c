@@ -15,8 +15,8 @@
 #define STACK_SIZE 65536
 
 static _Alignas(16) unsigned char stack_memory[2][STACK_SIZE];
-static uint64_t own_context;      /* of the test */
-static uint64_t other_context[2]; /* of what runs on the stacks */
+static uint64_t own_context[CONTEXT_WORDS];      /* of the test */
+static uint64_t other_context[2][CONTEXT_WORDS]; /* of what runs on the stacks */
 
 struct visit {
     unsigned number;
@@ -31,15 +31,16 @@ __attribute__((no_sanitize("address", "undefined"))) static void visit_often(voi
     visit->frame = (uintptr_t)__builtin_frame_address(0);
     for (;;) {
         visit->count++;
-        context_switch(&other_context[visit->number], own_context);
+        context_switch(other_context[visit->number], own_context);
     }
 }
 
 static void prepare(unsigned number, struct visit *visit)
 {
     vaddr_t top = (vaddr_t)stack_memory[number] + STACK_SIZE;
-    other_context[number] = context_prepare(top, visit_often, visit);
-    assert_true(other_context[number] >= top - 64 && other_context[number] < top);
+    uint64_t *context = other_context[number];
+    context_prepare(top, visit_often, visit, context);
+    assert_true(context[CONTEXT_STACK] >= top - 64 && context[CONTEXT_STACK] < top);
 }
 
 static void test_context_switch_goes_and_comes_back(void **state)
@@ -49,7 +50,7 @@ static void test_context_switch_goes_and_comes_back(void **state)
     prepare(0, &visits[0]);
     prepare(1, &visits[1]);
     for (unsigned i = 1; i <= 1000; i++) {
-        context_switch(&own_context, other_context[i % 2]);
+        context_switch(own_context, other_context[i % 2]);
         assert_int_equal(visits[0].count, i / 2);
         assert_int_equal(visits[1].count, (i + 1) / 2);
     }
@@ -71,7 +72,7 @@ __attribute__((naked)) static void spoil(void *argument)
             "movq $-5, %r14\n\t"
             "movq $-6, %r15\n\t"
             "leaq other_context(%rip), %rdi\n\t"
-            "movq own_context(%rip), %rsi\n\t"
+            "leaq own_context(%rip), %rsi\n\t"
             "subq $8, %rsp\n\t"
             "call context_switch\n\t"
             "addq $8, %rsp\n\t"
@@ -95,7 +96,7 @@ __attribute__((naked)) static void switch_with(uint64_t *values)
             "movq 32(%rdi), %r14\n\t"
             "movq 40(%rdi), %r15\n\t"
             "leaq own_context(%rip), %rdi\n\t"
-            "movq other_context(%rip), %rsi\n\t"
+            "leaq other_context(%rip), %rsi\n\t"
             "call context_switch\n\t"
             "popq %rdi\n\t"
             "movq %rbx, 0(%rdi)\n\t"
@@ -116,8 +117,7 @@ __attribute__((naked)) static void switch_with(uint64_t *values)
 static void test_context_switch_keeps_the_registers_of_a_callee(void **state)
 {
     (void)state;
-    other_context[0] =
-        context_prepare((vaddr_t)stack_memory[0] + STACK_SIZE, spoil, &other_context[0]);
+    context_prepare((vaddr_t)stack_memory[0] + STACK_SIZE, spoil, NULL, other_context[0]);
     uint64_t values[6];
     for (unsigned turn = 0; turn < 10; turn++) {
         for (unsigned i = 0; i < 6; i++) {

@@ -3,21 +3,22 @@
 
 CELL(library, "1.0.0");
 
-/* In the order in which context_switch.S pops. Behind it lies `top`, aligned as before a call. */
+/* What context_first pops. Behind it lies `top`, aligned as before a call. */
 struct first_context {
-    uint64_t r15, r14, r13, r12, rbx, rbp;
-    uint64_t return_address;
+    uint64_t argument;
+    uint64_t entry;
 };
 
 __attribute__((visibility("hidden"))) void context_first(void); /* context_switch.S */
 
-uint64_t context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument)
+void context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument,
+                     uint64_t *out)
 {
-    struct first_context *context = (struct first_context *)(uintptr_t)top - 1;
-    *context = (struct first_context){
-        .r12 = (uintptr_t)entry,
-        .r13 = (uintptr_t)argument,
-        .return_address = (uintptr_t)context_first,
+    struct first_context *first = (struct first_context *)(uintptr_t)top - 1;
+    *first = (struct first_context){
+        .argument = (uintptr_t)argument,
+        .entry = (uintptr_t)entry,
     };
-    return (uintptr_t)context;
+    out[CONTEXT_RESUME] = (uintptr_t)context_first;
+    out[CONTEXT_STACK] = (uintptr_t)first;
 }

@@ -2,24 +2,51 @@
 /*
  * context.h - switches from one stack to another.
  *
- * Why: a function that calls another one has saved what the callee may change already, so all that a
- * switch must keep is six registers and the stack pointer (psABI, "Registers").
+ * Why: all that a switch must keep is where to go on and with which stack. A function that calls another one
+ * has saved what the callee may change already, and the compiler saves the rest around a statement
+ * that says it changes all of it: only what is in use, once. So in the system a switch is four instructions in
+ * the middle of a function; natively, where sanitizers want frame pointers, it is a call.
  *
  * Rules: flags, segment bases and vector registers are not touched: who switches takes care of them.
- * Works in a process as well.
+ * Who unwinds what does not run begins at the two words of its context; all registers that a
+ * callee keeps are found by the CFI of the function there. Between the two last instructions of a switch the
+ * stack is the other's and the code still this one's: only an NMI can see that.
  */
 #pragma once
 
 #include "memory.h"
 
-/*
- * Keeps the caller's registers on its stack and the pointer to them in `*save`, and goes on where the
- * stack pointer `next` was saved. Comes back when somebody switches to what it saved.
- */
-CELL_API void context_switch(uint64_t *save, uint64_t next);
+/* A context is two words. */
+enum {
+    CONTEXT_RESUME, /* where it goes on */
+    CONTEXT_STACK,  /* with this stack pointer */
+    CONTEXT_WORDS,
+};
 
 /*
- * Writes a first context below `top`, 16-byte aligned, and returns its stack pointer: switching there
- * calls entry(argument), which must not return. An unwinder finds no caller above it.
+ * Keeps in `save` where the caller is, and goes on where `next` says. Comes back when somebody switches
+ * to what it saved.
  */
-CELL_API uint64_t context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument);
+#if __STDC_HOSTED__
+void context_switch(uint64_t *save, const uint64_t *next);
+#else
+static inline __attribute__((always_inline)) void context_switch(uint64_t *save, const uint64_t *next)
+{
+    __asm__ volatile("movq $1f, (%0)\n\t"
+                     "movq %%rsp, 8(%0)\n\t"
+                     "movq 8(%1), %%rsp\n\t"
+                     "jmpq *(%1)\n"
+                     "1:"
+                     : "+D"(save), "+S"(next)
+                     :
+                     : "rax", "rbx", "rcx", "rdx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13",
+                       "r14", "r15", "memory", "cc");
+}
+#endif
+
+/*
+ * Prepares `out` and the memory below `top`, 16-byte aligned: switching there calls entry(argument), which
+ * must not return. An unwinder finds no caller above it.
+ */
+CELL_API void context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument,
+                              uint64_t *out);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two ends of a switch. The frame that context_switch leaves on a stack is struct first_context of
- * context.c; its CFI is that of a function which has pushed six registers, so an unwinder that starts at
- * a saved stack pointer needs no special case: it is at `switched`, with everything pushed.
+ * Where a stack begins, and the switch of native programs, which keeps all registers by itself.
  */
 
+#if __STDC_HOSTED__
 	.section .text.context_switch, "ax", @progbits
 	.globl	context_switch
 	.type	context_switch, @function
@@ -28,8 +27,12 @@ context_switch:
 	pushq	%r15
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset r15, 0
-	movq	%rsp, (%rdi)
-	movq	%rsi, %rsp			/* the frame has the same shape on the other stack */
+	leaq	.Lresume(%rip), %rax
+	movq	%rax, (%rdi)
+	movq	%rsp, 8(%rdi)
+	movq	8(%rsi), %rsp
+	jmpq	*(%rsi)
+.Lresume:
 	popq	%r15
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore r15
@@ -51,6 +54,7 @@ context_switch:
 	ret
 	.cfi_endproc
 	.size	context_switch, . - context_switch
+#endif
 
 	.section .text.context_first, "ax", @progbits
 	.globl	context_first
@@ -59,9 +63,10 @@ context_switch:
 context_first:
 	.cfi_startproc
 	.cfi_undefined rip			/* there is no caller */
-	movq	%r13, %rdi
+	movq	(%rsp), %rdi			/* struct first_context */
+	movq	8(%rsp), %rax
 	xorl	%ebp, %ebp
-	call	*%r12
+	call	*%rax
 	ud2
 	.cfi_endproc
 	.size	context_first, . - context_first

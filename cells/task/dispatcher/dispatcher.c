@@ -180,7 +180,7 @@ static inline void switch_to(struct cpu *cpu, struct task *next)
     CPU_LOCAL(task) = next;
     previous->own_top = OWN_TOP;
     OWN_TOP = next->own_top;
-    context_switch(&previous->stack_pointer, next->stack_pointer);
+    context_switch(previous->context, next->context);
     finish_switch();
 }
 
@@ -562,7 +562,7 @@ static enum status start_boot_cpu(const char *boot_name)
         heap_free(cpu);
         return status != OK ? status : ERR_NO_MEMORY;
     }
-    cpu->idle->stack_pointer = context_prepare(stack_top(REF(stack)), enter_idle, NULL);
+    context_prepare(stack_top(REF(stack)), enter_idle, NULL, cpu->idle->context);
     STORE(cpu->idle->stack, stack);
     task_state_init(task, boot_name, TASK_PRIORITY_BASE, 0);
     task->is_pinned = true;

@@ -226,7 +226,7 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
         return status;
     }
     record->cell = cell_tasks_get((uintptr_t)plan);
-    task->stack_pointer = context_prepare(stack_top(task->stack), run_task, record);
+    context_prepare(stack_top(task->stack), run_task, record, task->context);
     task_list_add(record);
     dispatcher_set_undertaker(undertaker, release);
     cell_tasks_set_finder(find_in_cell);

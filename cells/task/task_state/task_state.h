@@ -52,7 +52,7 @@ struct task_wait {
 
 struct task {
     /* Of its CPU, with that CPU's dispatcher locked. */
-    uint64_t stack_pointer;   /* while it does not run: the rest of its context lies there */
+    uint64_t context[2];      /* while it does not run: where it goes on (context.h) */
     struct own_slot *own_top; /* while it does not run: its chain (own.h) */
     enum task_runstate state;
     uint32_t home;          /* the CPU that runs it; changes while READY only */
