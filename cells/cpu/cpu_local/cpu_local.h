@@ -31,6 +31,7 @@ struct cpu_local {
     void (*reschedule)(void); /* preemption.h; NULL before there are tasks */
     uint32_t apic_id;         /* of the local APIC */
     uint32_t interrupt_depth; /* handlers of interrupts that are nested here now */
+    void *dispatcher;         /* its record of this CPU; NULL before there are tasks */
 };
 static_assert(offsetof(struct cpu_local, own_top) == OWN_TOP_OFFSET, "own.h has it at this offset");
 

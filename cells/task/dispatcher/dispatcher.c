@@ -25,13 +25,13 @@ CELL(library, "1.0.0");
 
 struct cpu {
     struct cpu *locked_by_guard; /* this record while locked, else NULL */
+    union task_standing blocked_here; /* of a task of this CPU that waits without a deadline */
     uint32_t index;
     bool is_running;              /* its idle task has begun */
     struct run_queue *queue;      /* owned */
     struct timer_queue deadlines; /* of tasks that are BLOCKED with this home */
     struct task *current;
     struct task *idle;
-    struct task *previous; /* who was switched from */
     struct task *dead;     /* ended, by next_dead */
     bool wants_switch;     /* another CPU has made ready what should run at once */
     uint64_t slice_end;    /* NO_SLICE: not armed */
@@ -52,7 +52,7 @@ static void (*release)(struct task *task);
 
 static inline struct cpu *this_cpu(void)
 {
-    return cpus[CPU_LOCAL(index)];
+    return CPU_LOCAL(dispatcher);
 }
 
 static inline void lock(struct cpu *cpu)
@@ -161,13 +161,7 @@ static inline void make_ready(struct cpu *cpu, struct task *task)
 
 static inline void finish_switch(void)
 {
-    struct cpu *cpu = this_cpu();
-    struct task *previous = cpu->previous;
-    if (UNLIKELY(previous->state == TASK_ENDED)) {
-        previous->next_dead = cpu->dead;
-        cpu->dead = previous;
-    }
-    unlock(cpu);
+    unlock(this_cpu());
 }
 
 static inline void switch_to(struct cpu *cpu, struct task *next)
@@ -176,7 +170,6 @@ static inline void switch_to(struct cpu *cpu, struct task *next)
     next->state = TASK_RUNNING;
     cpu->statistics.switches++;
     cpu->current = next;
-    cpu->previous = previous;
     CPU_LOCAL(task) = next;
     previous->own_top = OWN_TOP;
     OWN_TOP = next->own_top;
@@ -239,7 +232,10 @@ void dispatcher_end(void)
     disable_interrupts();
     struct cpu *cpu = this_cpu();
     lock(cpu);
-    cpu->current->state = TASK_ENDED;
+    struct task *task = cpu->current;
+    task->state = TASK_ENDED;
+    task->next_dead = cpu->dead; /* picked up by who has the lock, which is held until it is off */
+    cpu->dead = task;
     switch_away(cpu);
     __builtin_unreachable();
 }
@@ -253,18 +249,17 @@ static inline void demand_no_holds(void)
 }
 
 /* Interrupts are off, the CPU is locked, and there is no permit. */
-static inline void block(struct cpu *cpu, struct task *task, struct task_wait *wait,
+static inline void block(struct cpu *cpu, struct task *task, struct timer_entry *timer,
                          uint64_t deadline, const struct parking_reason *reason)
 {
-    wait->reason = reason;
-    wait->timer.link = NULL;
-    task->state = TASK_BLOCKED;
-    task->timed_out = false;
-    task->wait = wait;
-    if (deadline != PARK_FOREVER) {
-        wait->timer.deadline = deadline;
-        wait->timer.context = task;
-        timer_queue_add(&cpu->deadlines, &wait->timer);
+    task->standing.word = cpu->blocked_here.word;
+    task->reason = reason;
+    if (UNLIKELY(deadline != PARK_FOREVER)) {
+        timer->deadline = deadline;
+        timer->context = task;
+        task->timer = timer;
+        task->has_timer = true;
+        timer_queue_add(&cpu->deadlines, timer);
         set_alarm(cpu);
     }
 }
@@ -272,10 +267,10 @@ static inline void block(struct cpu *cpu, struct task *task, struct task_wait *w
 /* Its home is locked; it is BLOCKED. */
 static inline void unblock(struct cpu *cpu, struct task *task)
 {
-    if (task->wait->timer.link) {
-        timer_queue_remove(&cpu->deadlines, &task->wait->timer);
+    if (UNLIKELY(task->has_timer)) {
+        timer_queue_remove(&cpu->deadlines, task->timer);
+        task->has_timer = false;
     }
-    task->wait = NULL;
 }
 
 static enum status park(uint64_t deadline, const struct parking_reason *reason)
@@ -291,8 +286,8 @@ static enum status park(uint64_t deadline, const struct parking_reason *reason)
         end(true);
         return OK;
     }
-    struct task_wait wait; /* block() fills it as far as it is used */
-    block(cpu, task, &wait, deadline, reason);
+    struct timer_entry timer; /* block() fills it if there is a deadline */
+    block(cpu, task, &timer, deadline, reason);
     switch_away(cpu);
     enum status status = task->timed_out ? ERR_TIMEOUT : OK;
     enable_interrupts();
@@ -313,6 +308,15 @@ static void unpark(struct task *task)
     end(enable);
 }
 
+/* The long way, also for tasks that wait with a deadline. */
+static NOINLINE enum status unpark_and_park(struct task *task, uint64_t deadline,
+                                            const struct parking_reason *reason)
+{
+    unpark(task);
+    enable_interrupts();
+    return park(deadline, reason);
+}
+
 static enum status hand_over(struct task *task, uint64_t deadline,
                              const struct parking_reason *reason)
 {
@@ -321,15 +325,12 @@ static enum status hand_over(struct task *task, uint64_t deadline,
     struct cpu *cpu = this_cpu();
     lock(cpu);
     struct task *self = cpu->current;
-    if (UNLIKELY(task->home != cpu->index || task->state != TASK_BLOCKED || self->has_permit)) {
+    if (UNLIKELY(task->standing.word != cpu->blocked_here.word || self->has_permit)) {
         unlock(cpu);
-        unpark(task);
-        enable_interrupts();
-        return park(deadline, reason);
+        return unpark_and_park(task, deadline, reason);
     }
-    unblock(cpu, task);
-    struct task_wait wait; /* block() fills it as far as it is used */
-    block(cpu, self, &wait, deadline, reason);
+    struct timer_entry timer; /* block() fills it if there is a deadline */
+    block(cpu, self, &timer, deadline, reason);
     switch_to(cpu, task);
     enum status status = self->timed_out ? ERR_TIMEOUT : OK;
     enable_interrupts();
@@ -363,9 +364,9 @@ static bool find_reason(const struct task *task, struct parking_reason *out)
 {
     bool enable = begin();
     struct cpu *cpu = lock_home(task);
-    bool is_found = task->wait && task->wait->reason;
+    bool is_found = task->state == TASK_BLOCKED && task->reason;
     if (is_found) {
-        *out = *task->wait->reason;
+        *out = *task->reason;
     }
     unlock(cpu);
     end(enable);
@@ -410,7 +411,7 @@ static void wake_expired(struct cpu *cpu, uint64_t time)
     while ((entry = timer_queue_take_expired(&cpu->deadlines, time))) {
         struct task *task = entry->context;
         task->timed_out = true;
-        task->wait = NULL;
+        task->has_timer = false;
         make_ready(cpu, task);
     }
 }
@@ -530,6 +531,7 @@ static enum status create_cpu(uint32_t index, struct cpu **out_cpu)
     cpu->current = idle_task;
     cpu->slice_end = NO_SLICE;
     cpu->alarm = PARK_FOREVER;
+    cpu->blocked_here = (union task_standing){.state = TASK_BLOCKED, .home = index};
     *out_cpu = cpu;
     return OK;
 }
@@ -541,6 +543,7 @@ static void join_system(struct cpu *cpu, struct task *task)
     cpu->current = task;
     cpu->is_running = true;
     CPU_LOCAL(task) = task;
+    CPU_LOCAL(dispatcher) = cpu;
     CPU_LOCAL(reschedule) = reschedule;
     __atomic_add_fetch(&cpu_count, 1, __ATOMIC_RELAXED);
 }
@@ -605,7 +608,7 @@ enum status dispatcher_add_cpu(uint32_t index)
 
 void dispatcher_run_cpu(void)
 {
-    struct cpu *cpu = this_cpu();
+    struct cpu *cpu = cpus[CPU_LOCAL(index)];
     join_system(cpu, cpu->idle);
     idle(cpu);
 }

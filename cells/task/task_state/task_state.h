@@ -44,22 +44,36 @@ enum task_end {
     TASK_KILLED,
 };
 
-/* What a task waits for. */
-struct task_wait {
-    const struct parking_reason *reason; /* NULL: not stated */
-    struct timer_entry timer;            /* linked while there is a deadline */
+/* How a task stands with its CPU's dispatcher, in one word, so that it is read and written at once. */
+union task_standing {
+    struct {
+        uint8_t state;   /* enum task_runstate */
+        bool has_timer;  /* BLOCKED, with a deadline */
+        bool timed_out;  /* the deadline of its last wait came before a permit */
+        bool has_permit; /* parking.h */
+        uint32_t home;   /* the CPU that runs it; changes while READY only */
+    };
+    uint64_t word;
 };
+static_assert(sizeof(union task_standing) == sizeof(uint64_t), "one word");
 
 struct task {
     /* Of its CPU, with that CPU's dispatcher locked. */
     uint64_t context[2];      /* while it does not run: where it goes on (context.h) */
     struct own_slot *own_top; /* while it does not run: its chain (own.h) */
-    enum task_runstate state;
-    uint32_t home;          /* the CPU that runs it; changes while READY only */
-    bool has_permit;        /* parking.h */
-    bool timed_out;         /* the deadline of its last wait came before a permit */
-    uint8_t lent;           /* priority lent by who waits for it; 0: none */
-    struct task_wait *wait; /* while BLOCKED; on its stack */
+    union {
+        union task_standing standing;
+        struct {
+            uint8_t state; /* enum task_runstate */
+            bool has_timer;
+            bool timed_out;
+            bool has_permit;
+            uint32_t home;
+        };
+    };
+    const struct parking_reason *reason; /* while BLOCKED; NULL: not stated */
+    struct timer_entry *timer;           /* while it has one; on its stack */
+    uint8_t lent;                        /* priority lent by who waits for it; 0: none */
 
     /* Constant while it lives. */
     uint8_t priority;
