@@ -11,8 +11,7 @@ struct first_context {
 
 __attribute__((visibility("hidden"))) void context_first(void); /* context_switch.S */
 
-void context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument,
-                     uint64_t *out)
+void context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument, uint64_t *out)
 {
     struct first_context *first = (struct first_context *)(uintptr_t)top - 1;
     *first = (struct first_context){

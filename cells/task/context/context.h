@@ -30,7 +30,8 @@ enum {
 #if __STDC_HOSTED__
 void context_switch(uint64_t *save, const uint64_t *next);
 #else
-static inline __attribute__((always_inline)) void context_switch(uint64_t *save, const uint64_t *next)
+static inline __attribute__((always_inline)) void context_switch(uint64_t *save,
+                                                                 const uint64_t *next)
 {
     __asm__ volatile("movq $1f, (%0)\n\t"
                      "movq %%rsp, 8(%0)\n\t"

@@ -24,7 +24,7 @@ CELL(library, "1.0.0");
 #define NO_SLICE        PARK_FOREVER
 
 struct cpu {
-    struct cpu *locked_by_guard; /* this record while locked, else NULL */
+    struct cpu *locked_by_guard;      /* this record while locked, else NULL */
     union task_standing blocked_here; /* of a task of this CPU that waits without a deadline */
     uint32_t index;
     bool is_running;              /* its idle task has begun */
@@ -32,10 +32,10 @@ struct cpu {
     struct timer_queue deadlines; /* of tasks that are BLOCKED with this home */
     struct task *current;
     struct task *idle;
-    struct task *dead;     /* ended, by next_dead */
-    bool wants_switch;     /* another CPU has made ready what should run at once */
-    uint64_t slice_end;    /* NO_SLICE: not armed */
-    uint64_t alarm;        /* what the hardware's timer is set to */
+    struct task *dead;  /* ended, by next_dead */
+    bool wants_switch;  /* another CPU has made ready what should run at once */
+    uint64_t slice_end; /* NO_SLICE: not armed */
+    uint64_t alarm;     /* what the hardware's timer is set to */
     struct dispatcher_statistics statistics;
 };
 
