@@ -23,6 +23,7 @@ static inline uint64_t read_cr0(void)
     return value;
 }
 
+#define CR0_TASK_SWITCHED (1ull << 3)  /* vector instructions raise #NM */
 #define CR0_WRITE_PROTECT (1ull << 16) /* read-only pages are so for ring 0 too */
 
 static inline void write_cr0(uint64_t value)
@@ -71,6 +72,53 @@ static inline uint64_t read_cr4(void)
     uint64_t value;
     __asm__ volatile("mov %%cr4, %0" : "=r"(value));
     return value;
+}
+
+static inline void write_cr4(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory");
+}
+
+/* Clears CR0_TASK_SWITCHED. */
+static inline void clear_task_switched(void)
+{
+    __asm__ volatile("clts" : : : "memory");
+}
+
+/* Which states XSAVE knows; CR4.OSXSAVE is set. */
+static inline void write_xcr0(uint64_t value)
+{
+    __asm__ volatile("xsetbv"
+                     :
+                     : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+}
+
+/* Vector registers to and from `area`: by XSAVE 64-byte aligned, the states in `mask`; else 16-byte. */
+static inline void xsave(void *area, uint64_t mask)
+{
+    __asm__ volatile("xsave64 (%0)"
+                     :
+                     : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+                     : "memory");
+}
+
+static inline void xrstor(const void *area, uint64_t mask)
+{
+    __asm__ volatile("xrstor64 (%0)"
+                     :
+                     : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+                     : "memory");
+}
+
+static inline void fxsave(void *area)
+{
+    __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+
+static inline void fxrstor(const void *area)
+{
+    __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
 
 /* What CPUID answers. */

@@ -45,6 +45,7 @@ static uint32_t cpu_count;                /* of those whose idle task has begun 
 static uint64_t idle_mask;                /* CPUs that halt; atomically */
 static size_t capacity = FIRST_CAPACITY;  /* of every run queue */
 static struct spinlock growth;            /* of the above */
+static void (*switch_vectors)(struct task *previous, struct task *next);
 static void (*undertaker)(void);
 static void (*release)(struct task *task);
 
@@ -173,6 +174,9 @@ static inline void switch_to(struct cpu *cpu, struct task *next)
     CPU_LOCAL(task) = next;
     previous->own_top = OWN_TOP;
     OWN_TOP = next->own_top;
+    if (UNLIKELY(((uintptr_t)previous->vector_state | (uintptr_t)next->vector_state) != 0)) {
+        switch_vectors(previous, next);
+    }
     context_switch(previous->context, next->context);
     finish_switch();
 }
@@ -729,6 +733,11 @@ struct task *dispatcher_take_dead(bool of_any_cpu)
         task = cpus[i] ? take_dead_of(cpus[i]) : NULL;
     }
     return task;
+}
+
+void dispatcher_set_vectors(void (*change)(struct task *previous, struct task *next))
+{
+    switch_vectors = change;
 }
 
 void dispatcher_set_undertaker(void (*bury)(void), void (*release_record)(struct task *task))

@@ -71,6 +71,9 @@ CELL_API NORETURN void dispatcher_end(void);
  * none. The caller releases its stack and its own reference. */
 CELL_API struct task *dispatcher_take_dead(bool of_any_cpu);
 
+/* Called in switches between tasks one of which has a `vector_state`; before there are such. */
+CELL_API void dispatcher_set_vectors(void (*change)(struct task *previous, struct task *next));
+
 /* Called by idle tasks when there are dead (NULL: nobody); and when a task's last reference goes by
  * parking_put(). */
 CELL_API void dispatcher_set_undertaker(void (*undertaker)(void),

@@ -4,6 +4,7 @@
 #include "apic_timer.h"
 #include "clock.h"
 #include "dispatcher.h"
+#include "fpu.h"
 #include "interrupts.h"
 #include "ipi.h"
 #include "local_apic.h"
@@ -53,6 +54,20 @@ static void on_wake(void *unused)
     dispatcher_wake_interrupt();
 }
 
+static bool has_vectors;
+
+static void start_vectors(void)
+{
+    enum status status = fpu_init();
+    if (status != OK) {
+        log_error("no vector registers: %s", status_text(status));
+        return;
+    }
+    dispatcher_set_vectors(fpu_switch);
+    fpu_init_cpu();
+    has_vectors = true;
+}
+
 static enum status register_interrupts(void)
 {
     OWNED(interrupt, timer);
@@ -75,6 +90,9 @@ static enum status register_interrupts(void)
 static void run_cpu(void)
 {
     apic_ids[CPU_LOCAL(index)] = CPU_LOCAL(apic_id);
+    if (has_vectors) {
+        fpu_init_cpu();
+    }
     enum status status = apic_timer_init_cpu(MULTITASKING_VECTOR_TIMER);
     if (status != OK) {
         log_error("CPU %u has no timer: %s", (unsigned)CPU_LOCAL(index), status_text(status));
@@ -126,6 +144,7 @@ enum status multitasking_start(const char *name)
         interrupt_drop(&timer_interrupt);
         return status;
     }
+    start_vectors();
     enable_interrupts();
     start_other_cpus();
     log_info("tasks run on %u CPU%s, policy: %s", (unsigned)dispatcher_cpu_count(),

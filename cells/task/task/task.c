@@ -29,9 +29,17 @@ static unsigned stack_count;
 
 /* ---- references ---- */
 
-/* Its code may go. Cleared first: a kill in between leaves a count too many, never one too few. */
-static void leave_cell(struct task *task)
+/*
+ * It is off its stack: its code and its vector registers may go. Fields are cleared first: a kill in between
+ * leaves a count or a block too many, never one too few.
+ */
+static void leave(struct task *task)
 {
+    void *vector_state = task->vector_state;
+    if (vector_state) {
+        task->vector_state = NULL;
+        heap_free(vector_state);
+    }
     struct task_record *record = (struct task_record *)task;
     struct cell *cell = record->cell;
     if (cell) {
@@ -44,7 +52,7 @@ static void release(struct task *task)
 {
     struct task_record *record = (struct task_record *)task;
     task_list_remove(record);
-    leave_cell(task);
+    leave(task);
     stack_drop(&task->stack);
     heap_free(record);
 }
@@ -72,7 +80,7 @@ static void keep_stack(struct stack **stack)
 
 static void bury(struct task *task)
 {
-    leave_cell(task);
+    leave(task);
     keep_stack(&task->stack);
     put(task);
 }
@@ -163,7 +171,7 @@ static enum status get_stack(size_t bytes, const char *name, struct stack **out)
     if (dead && dead->stack && stack_top(dead->stack) - stack_bottom(dead->stack) == bytes) {
         *out = dead->stack;
         dead->stack = NULL;
-        leave_cell(dead);
+        leave(dead);
         put(dead);
         return OK;
     }

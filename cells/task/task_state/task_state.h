@@ -74,6 +74,11 @@ struct task {
     const struct parking_reason *reason; /* while BLOCKED; NULL: not stated */
     struct timer_entry *timer;           /* while it has one; on its stack */
     uint8_t lent;                        /* priority lent by who waits for it; 0: none */
+    bool vectors_refused;                /* fpu.h: there was no memory */
+
+    /* Its own, fpu.h; of its CPU while it does not run. */
+    void *vector_state;      /* a block of the heap until it is off its stack; NULL: uses none */
+    uint64_t vectors_resume; /* where it wanted to use some first */
 
     /* Constant while it lives. */
     uint8_t priority;
