@@ -45,6 +45,7 @@ static uint32_t cpu_count;                /* of those whose idle task has begun 
 static uint64_t idle_mask;                /* CPUs that halt; atomically */
 static size_t capacity = FIRST_CAPACITY;  /* of every run queue */
 static struct spinlock growth;            /* of the above */
+static struct task *boot_task;            /* owned, for good */
 static void (*switch_vectors)(struct task *previous, struct task *next);
 static void (*undertaker)(void);
 static void (*release)(struct task *task);
@@ -574,8 +575,14 @@ static enum status start_boot_cpu(const char *boot_name)
     task_state_init(task, boot_name, TASK_PRIORITY_BASE, 0);
     task->is_pinned = true;
     cpus[0] = cpu;
+    boot_task = task;
     join_system(cpu, task);
     return OK;
+}
+
+const struct task *dispatcher_boot_task(void)
+{
+    return boot_task;
 }
 
 enum status dispatcher_start(const struct dispatcher_hardware *functions, const char *boot_name)

@@ -35,6 +35,9 @@ struct dispatcher_hardware {
 CELL_API MUST_CHECK enum status dispatcher_start(const struct dispatcher_hardware *hardware,
                                                  const char *name);
 
+/* The task that dispatcher_start() made; NULL before. It never ends. */
+CELL_API const struct task *dispatcher_boot_task(void);
+
 /* Prepares CPU `index` (its cpu_local's), from any task. ERR_NO_MEMORY, ERR_EXISTS, ERR_LIMIT. */
 CELL_API MUST_CHECK enum status dispatcher_add_cpu(uint32_t index);
 

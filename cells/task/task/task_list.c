@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* All tasks but the idle ones, newest first. A record is freed after it has left: who looks holds the lock. */
+/*
+ * All tasks but the idle ones and the boot task, newest first. A record is freed after it has left: who
+ * looks holds the lock.
+ */
 #include "freestanding.h"
 #include "task_priv.h"
 
@@ -55,18 +58,8 @@ void task_list_find_in_cell(const struct cell *cell, char name[TASK_NAME_SIZE])
     }
 }
 
-/* Newest first means that numbers fall, so the last one above `after` is the smallest. */
-bool task_next(uint64_t after, struct task_information *out)
+static void describe(const struct task *task, struct task_information *out)
 {
-    GUARD(spinlock, held, &lock);
-    const struct task_record *found = NULL;
-    for (const struct task_record *at = first; at && at->task.id > after; at = at->next) {
-        found = at;
-    }
-    if (!found) {
-        return false;
-    }
-    const struct task *task = &found->task;
     struct parking_reason reason = {0};
     (void)parking_reason(task, &reason);
     *out = (struct task_information){
@@ -79,5 +72,27 @@ bool task_next(uint64_t after, struct task_information *out)
         .waits_for = reason.what,
     };
     memcpy(out->name, task->name, sizeof(out->name));
+}
+
+/*
+ * The boot task is older than all in the list. Newest first means that numbers fall, so the last one above
+ * `after` is the smallest.
+ */
+bool task_next(uint64_t after, struct task_information *out)
+{
+    const struct task *boot_task = dispatcher_boot_task();
+    if (boot_task && boot_task->id > after) {
+        describe(boot_task, out);
+        return true;
+    }
+    GUARD(spinlock, held, &lock);
+    const struct task_record *found = NULL;
+    for (const struct task_record *at = first; at && at->task.id > after; at = at->next) {
+        found = at;
+    }
+    if (!found) {
+        return false;
+    }
+    describe(&found->task, out);
     return true;
 }

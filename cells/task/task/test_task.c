@@ -461,6 +461,8 @@ static void test_many_tasks_leave_nothing(void **state)
     }
     assert_int_equal(task_statistics().tasks, MANY);
     struct task_information information = {0};
+    assert_true(task_next(0, &information));
+    assert_string_equal(information.name, "test"); /* the first of all */
     size_t seen = 0;
     while (task_next(information.id, &information)) {
         assert_string_equal(information.name, "adder");
