@@ -154,7 +154,7 @@ static inline void make_ready(struct cpu *cpu, struct task *task)
             hardware->wake(cpu->index);
         }
     }
-    if (!current->is_idle && run_queue_count(cpu->queue) > 1 && cpu_count > 1) {
+    if (cpu_count > 1 && !current->is_idle && run_queue_count(cpu->queue) > 1) {
         wake_idle_cpu(cpu);
     }
 }
@@ -166,9 +166,8 @@ static inline void finish_switch(void)
     unlock(this_cpu());
 }
 
-static inline void switch_to(struct cpu *cpu, struct task *next)
+static inline void switch_to(struct cpu *cpu, struct task *previous, struct task *next)
 {
-    struct task *previous = cpu->current;
     next->state = TASK_RUNNING;
     cpu->statistics.switches++;
     cpu->current = next;
@@ -195,11 +194,11 @@ static inline void switch_away(struct cpu *cpu)
         unlock(cpu);
         return;
     }
-    switch_to(cpu, next);
+    switch_to(cpu, cpu->current, next);
 }
 
-/* Back into the queue, behind others. */
-static void switch_if_others(struct cpu *cpu)
+/* Back into the queue, behind others. Within its callers, so that registers are saved once. */
+static inline __attribute__((always_inline)) void switch_if_others(struct cpu *cpu)
 {
     struct task *current = cpu->current;
     if (run_queue_count(cpu->queue) == 0) {
@@ -336,10 +335,10 @@ static enum status hand_over(struct task *task, uint64_t deadline,
     }
     struct timer_entry timer; /* block() fills it if there is a deadline */
     block(cpu, self, &timer, deadline, reason);
-    switch_to(cpu, task);
-    enum status status = self->timed_out ? ERR_TIMEOUT : OK;
+    switch_to(cpu, self, task);
+    bool timed_out = CPU_LOCAL(task)->timed_out; /* of `self`, which need not be kept */
     enable_interrupts();
-    return status;
+    return LIKELY(!timed_out) ? OK : ERR_TIMEOUT;
 }
 
 static uint64_t now(void)

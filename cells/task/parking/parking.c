@@ -53,81 +53,78 @@ static const char *no_name(const struct task *task)
     return "boot";
 }
 
-static const struct parking_operations before_tasks = {
-    .park = park_nobody,
-    .unpark = unpark_nobody,
-    .hand_over = hand_over_to_nobody,
-    .now = no_time,
-    .priority = no_priority,
-    .lend = lend_nobody,
-    .reason = no_reason,
-    .name = no_name,
-};
+#define BEFORE_TASKS                                                                       \
+    {                                                                                      \
+        .park = park_nobody, .unpark = unpark_nobody, .hand_over = hand_over_to_nobody,    \
+        .now = no_time, .priority = no_priority, .lend = lend_nobody, .reason = no_reason, \
+        .name = no_name,                                                                   \
+    }
+static const struct parking_operations before_tasks = BEFORE_TASKS;
 
-static const struct parking_operations *behind = &before_tasks;
+static struct parking_operations behind = BEFORE_TASKS; /* a copy: each call is one jump */
 
 void parking_set(const struct parking_operations *operations)
 {
-    behind = operations ? operations : &before_tasks;
+    behind = operations ? *operations : before_tasks;
 }
 
 enum status parking_park(uint64_t deadline, const struct parking_reason *reason)
 {
-    return behind->park(deadline, reason);
+    return behind.park(deadline, reason);
 }
 
 void parking_unpark(struct task *task)
 {
-    behind->unpark(task);
+    behind.unpark(task);
 }
 
 enum status parking_hand_over(struct task *task, uint64_t deadline,
                               const struct parking_reason *reason)
 {
-    return behind->hand_over(task, deadline, reason);
+    return behind.hand_over(task, deadline, reason);
 }
 
 uint64_t parking_now(void)
 {
-    return behind->now();
+    return behind.now();
 }
 
 uint64_t parking_deadline(uint64_t duration_ns)
 {
-    uint64_t now = behind->now();
+    uint64_t now = behind.now();
     return duration_ns < PARK_FOREVER - now ? now + duration_ns : PARK_FOREVER;
 }
 
 unsigned parking_priority(const struct task *task)
 {
-    return behind->priority(task);
+    return behind.priority(task);
 }
 
 void parking_lend(struct task *task, unsigned priority)
 {
-    behind->lend(task, priority);
+    behind.lend(task, priority);
 }
 
 bool parking_reason(const struct task *task, struct parking_reason *out)
 {
-    return behind->reason(task, out);
+    return behind.reason(task, out);
 }
 
 const char *parking_name(const struct task *task)
 {
-    return behind->name(task);
+    return behind.name(task);
 }
 
 void parking_get(struct task *task)
 {
-    if (behind->get) {
-        behind->get(task);
+    if (behind.get) {
+        behind.get(task);
     }
 }
 
 void parking_put(struct task *task)
 {
-    if (behind->put) {
-        behind->put(task);
+    if (behind.put) {
+        behind.put(task);
     }
 }
