@@ -100,10 +100,13 @@
 /*
  * The same for locks: `struct OWN_LOCK("mutex") mutex;`, `mutex_lock(m, guard) OWN_LOCKS(*m)`; what
  * a lock protects says OWN_GUARDED_BY(&lock), with the `&` that C needs; a function that wants its
- * caller to hold it OWN_NEEDS(table->lock); a lock that comes first OWN_BEFORE(second).
+ * caller to hold it OWN_NEEDS(table->lock); a lock that comes first OWN_BEFORE(second). What may leave
+ * its guard empty, try_lock(m, guard), says OWN_MAY_LOCK(**guard): then the guard may be dropped, and
+ * nothing that the lock protects is within reach.
  */
 #define OWN_LOCK(name)                OWN_LOCK_ATTRIBUTE_(capability(name))
 #define OWN_LOCKS(...)                OWN_LOCK_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
+#define OWN_MAY_LOCK(...)             OWN_LOCK_ATTRIBUTE_(assert_capability(__VA_ARGS__))
 #define OWN_UNLOCKS(...)              OWN_LOCK_ATTRIBUTE_(release_capability(__VA_ARGS__))
 #define OWN_NEEDS(...)                OWN_LOCK_ATTRIBUTE_(requires_capability(__VA_ARGS__))
 #define OWN_EXCLUDES(...)             OWN_LOCK_ATTRIBUTE_(locks_excluded(__VA_ARGS__))

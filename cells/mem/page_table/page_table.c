@@ -531,6 +531,14 @@ enum status page_table_cut(vaddr_t page)
     return status == OK ? cut(SLOT_SELF, page) : status;
 }
 
+static void try_to_lock(struct spinlock **guard) OWN_MAY_LOCK(**guard);
+static void try_to_lock(struct spinlock **guard)
+{
+    for (unsigned i = 0; i < FIND_TRIES && !spinlock_try_lock(&lock, guard); i++) {
+        cpu_relax();
+    }
+}
+
 bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
 {
     page = page_align_down(page);
@@ -538,9 +546,7 @@ bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
         return false;
     }
     OWNED(spinlock, guard);
-    for (unsigned i = 0; i < FIND_TRIES && !spinlock_try_lock(&lock, SLOT(guard)); i++) {
-        cpu_relax();
-    }
+    try_to_lock(SLOT(guard));
     const entry_t *directory = find_directory(SLOT_SELF, page);
     if (!directory) {
         return false;

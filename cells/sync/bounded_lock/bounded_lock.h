@@ -38,4 +38,5 @@ OWN_DECLARE_LOCK(bounded_lock);
  * the caller came in the middle; or one hold lasted BOUNDED_LOCK_TICKS. Nobody waits again for such a
  * hold; if it ends after all, the lock is as before.
  */
-CELL_API MUST_CHECK bool bounded_lock_lock(struct bounded_lock *lock, struct bounded_lock **guard);
+CELL_API MUST_CHECK bool bounded_lock_lock(struct bounded_lock *lock, struct bounded_lock **guard)
+    OWN_MAY_LOCK(**guard);

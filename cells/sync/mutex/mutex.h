@@ -47,7 +47,8 @@ OWN_DECLARE_LOCK(mutex);
 CELL_API void mutex_lock(struct mutex *mutex, struct mutex **guard) OWN_LOCKS(*mutex);
 
 /* Takes it if nobody has it: `*guard` is full then, and true is returned. */
-CELL_API MUST_CHECK bool mutex_try_lock(struct mutex *mutex, struct mutex **guard);
+CELL_API MUST_CHECK bool mutex_try_lock(struct mutex *mutex, struct mutex **guard)
+    OWN_MAY_LOCK(**guard);
 
 /* `*guard` is full if it returns OK. ERR_TIMEOUT at `deadline` (parking.h), ERR_DEADLOCK at once. */
 CELL_API MUST_CHECK enum status mutex_lock_until(struct mutex *mutex, struct mutex **guard,

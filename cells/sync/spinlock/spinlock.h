@@ -41,7 +41,8 @@ CELL_API void irq_spinlock_lock(struct irq_spinlock *lock, struct irq_spinlock *
     OWN_LOCKS(*lock);
 
 /* Takes it if nobody has it: `*guard` is full then, and true is returned. */
-CELL_API MUST_CHECK bool spinlock_try_lock(struct spinlock *lock, struct spinlock **guard);
+CELL_API MUST_CHECK bool spinlock_try_lock(struct spinlock *lock, struct spinlock **guard)
+    OWN_MAY_LOCK(**guard);
 
 /* Before the end of the guard's scope. What spinlock_drop does, with the contract of an unlock. */
 #define spinlock_unlock(guard)     spinlock_drop(guard)
