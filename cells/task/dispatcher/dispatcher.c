@@ -137,7 +137,7 @@ static NOINLINE void wake_idle_cpu(const struct cpu *busy)
 static inline void make_ready(struct cpu *cpu, struct task *task)
 {
     task->state = TASK_READY;
-    run_queue_add(cpu->queue, task);
+    run_queue_add(STORED(cpu->queue), task);
     struct task *current = cpu->current;
     bool is_here = cpu->index == CPU_LOCAL(index);
     if (current->is_idle || run_queue_preempts(task, current)) {
@@ -154,7 +154,7 @@ static inline void make_ready(struct cpu *cpu, struct task *task)
             hardware->wake(cpu->index);
         }
     }
-    if (cpu_count > 1 && !current->is_idle && run_queue_count(cpu->queue) > 1) {
+    if (cpu_count > 1 && !current->is_idle && run_queue_count(STORED(cpu->queue)) > 1) {
         wake_idle_cpu(cpu);
     }
 }
@@ -184,7 +184,7 @@ static inline void switch_to(struct cpu *cpu, struct task *previous, struct task
 /* The current task has another state than RUNNING now. */
 static inline void switch_away(struct cpu *cpu)
 {
-    struct task *next = run_queue_take(cpu->queue);
+    struct task *next = run_queue_take(STORED(cpu->queue));
     if (!next) {
         next = cpu->idle;
     }
@@ -201,14 +201,14 @@ static inline void switch_away(struct cpu *cpu)
 static inline __attribute__((always_inline)) void switch_if_others(struct cpu *cpu)
 {
     struct task *current = cpu->current;
-    if (run_queue_count(cpu->queue) == 0) {
+    if (run_queue_count(STORED(cpu->queue)) == 0) {
         preemption_clear_request();
         unlock(cpu);
         return;
     }
     current->state = TASK_READY;
     if (!current->is_idle) {
-        run_queue_add(cpu->queue, current);
+        run_queue_add(STORED(cpu->queue), current);
     }
     switch_away(cpu);
 }
@@ -218,7 +218,7 @@ static void reschedule(void)
 {
     struct cpu *cpu = this_cpu();
     lock(cpu);
-    cpu->statistics.preemptions += run_queue_count(cpu->queue) != 0;
+    cpu->statistics.preemptions += run_queue_count(STORED(cpu->queue)) != 0;
     switch_if_others(cpu);
 }
 
@@ -355,7 +355,7 @@ static void lend(struct task *task, unsigned lent)
 {
     bool enable = begin();
     struct cpu *cpu = lock_home(task);
-    bool was_queued = task->state == TASK_READY && run_queue_remove(cpu->queue, task);
+    bool was_queued = task->state == TASK_READY && run_queue_remove(STORED(cpu->queue), task);
     task->lent = (uint8_t)(lent < TASK_PRIORITIES ? lent : TASK_PRIORITIES - 1);
     if (was_queued) {
         make_ready(cpu, task);
@@ -429,7 +429,7 @@ void dispatcher_timer_interrupt(void)
     wake_expired(cpu, time);
     if (cpu->slice_end <= time) {
         cpu->slice_end = NO_SLICE;
-        if (run_queue_count(cpu->queue)) {
+        if (run_queue_count(STORED(cpu->queue))) {
             preemption_request();
             cpu->slice_end = time + DISPATCHER_SLICE_NS;
         }
@@ -447,7 +447,7 @@ void dispatcher_wake_interrupt(void)
         cpu->wants_switch = false;
         preemption_request();
     }
-    if (run_queue_count(cpu->queue) && cpu->slice_end == NO_SLICE) {
+    if (run_queue_count(STORED(cpu->queue)) && cpu->slice_end == NO_SLICE) {
         begin_slice(cpu);
     }
     unlock(cpu);
@@ -460,11 +460,11 @@ static bool take_over(struct cpu *cpu)
 {
     for (uint32_t i = 1; i < DISPATCHER_CPUS; i++) {
         struct cpu *other = cpus[(cpu->index + i) % DISPATCHER_CPUS];
-        if (!other || run_queue_count(other->queue) == 0) {
+        if (!other || run_queue_count(STORED(other->queue)) == 0) {
             continue;
         }
         lock(other);
-        struct task *task = other->is_running ? run_queue_give(other->queue) : NULL;
+        struct task *task = other->is_running ? run_queue_give(STORED(other->queue)) : NULL;
         if (task) {
             other->statistics.moves++;
             __atomic_store_n(&task->home, cpu->index, __ATOMIC_RELAXED);
@@ -472,7 +472,7 @@ static bool take_over(struct cpu *cpu)
         unlock(other);
         if (task) {
             lock(cpu);
-            run_queue_add(cpu->queue, task);
+            run_queue_add(STORED(cpu->queue), task);
             unlock(cpu);
             return true;
         }
@@ -489,7 +489,7 @@ static NORETURN void idle(struct cpu *cpu)
         }
         disable_interrupts();
         __atomic_or_fetch(&idle_mask, bit, __ATOMIC_SEQ_CST); /* and then looks */
-        if (run_queue_count(cpu->queue) || take_over(cpu)) {
+        if (run_queue_count(STORED(cpu->queue)) || take_over(cpu)) {
             __atomic_and_fetch(&idle_mask, ~bit, __ATOMIC_RELAXED);
             enable_interrupts();
             dispatcher_yield();
@@ -645,7 +645,7 @@ static enum status enlarge(struct cpu *cpu, size_t count)
     }
     bool enable = begin();
     lock(cpu);
-    run_queue_inherit(REF(larger), cpu->queue);
+    run_queue_inherit(REF(larger), STORED(cpu->queue));
     LOAD(old, cpu->queue);
     STORE(cpu->queue, larger);
     unlock(cpu);
@@ -664,7 +664,7 @@ enum status dispatcher_reserve(size_t count)
         wanted *= 2;
     }
     for (uint32_t i = 0; i < DISPATCHER_CPUS; i++) {
-        if (cpus[i] && run_queue_capacity(cpus[i]->queue) < wanted) {
+        if (cpus[i] && run_queue_capacity(STORED(cpus[i]->queue)) < wanted) {
             enum status status = enlarge(cpus[i], wanted);
             if (status != OK) {
                 return status; /* those that are larger now stay so */
@@ -675,9 +675,9 @@ enum status dispatcher_reserve(size_t count)
     return OK;
 }
 
-static size_t load_of(const struct cpu *cpu)
+static size_t load_of(struct cpu *cpu)
 {
-    return run_queue_count(cpu->queue) + !cpu->current->is_idle;
+    return run_queue_count(STORED(cpu->queue)) + !cpu->current->is_idle;
 }
 
 /* Where it is done soonest; here, if nowhere sooner. Looks without locks: it is a guess. */
@@ -758,7 +758,7 @@ struct dispatcher_statistics dispatcher_statistics(uint32_t index)
     struct cpu *cpu = index < DISPATCHER_CPUS ? cpus[index] : NULL;
     if (cpu) {
         result = cpu->statistics;
-        result.ready = run_queue_count(cpu->queue);
+        result.ready = run_queue_count(STORED(cpu->queue));
     }
     return result;
 }

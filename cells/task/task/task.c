@@ -64,10 +64,17 @@ static void put(struct task *task)
     }
 }
 
+static size_t size_of(const struct stack *stack) OWN_BORROWS(*stack);
+static size_t size_of(const struct stack *stack)
+{
+    return stack_top(stack) - stack_bottom(stack);
+}
+
 /* Keeps the stack for the next task, or gives it back. */
+static void keep_stack(struct stack **stack) OWN_CONSUMES(**stack);
 static void keep_stack(struct stack **stack)
 {
-    if (*stack && stack_top(*stack) - stack_bottom(*stack) == TASK_STACK_SIZE) {
+    if (*stack && size_of(*stack) == TASK_STACK_SIZE) {
         GUARD(spinlock, held, &stacks_lock);
         if (stack_count < TASK_STACKS_KEPT) {
             stacks[stack_count++] = *stack;
@@ -81,7 +88,7 @@ static void keep_stack(struct stack **stack)
 static void bury(struct task *task)
 {
     leave(task);
-    keep_stack(&task->stack);
+    keep_stack(STORED_SLOT(task->stack));
     put(task);
 }
 
@@ -168,7 +175,7 @@ static enum status get_stack(size_t bytes, const char *name, struct stack **out)
 {
     bytes = bytes ? bytes : TASK_STACK_SIZE;
     struct task *dead = dispatcher_take_dead(false);
-    if (dead && dead->stack && stack_top(dead->stack) - stack_bottom(dead->stack) == bytes) {
+    if (dead && dead->stack && size_of(STORED(dead->stack)) == bytes) {
         *out = dead->stack;
         dead->stack = NULL;
         leave(dead);
@@ -234,7 +241,7 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
         return status;
     }
     record->cell = cell_tasks_get((uintptr_t)plan);
-    context_prepare(stack_top(task->stack), run_task, record, task->context);
+    context_prepare(stack_top(STORED(task->stack)), run_task, record, task->context);
     task_list_add(record);
     dispatcher_set_undertaker(undertaker, release);
     cell_tasks_set_finder(find_in_cell);
@@ -247,7 +254,8 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
 
 /* ---- joining ---- */
 
-static enum status wait_for_end(struct task *task, uint64_t deadline)
+/* Unchecked: the guard's address is lent in a loop, and clang loses sight of it. */
+static enum status wait_for_end(struct task *task, uint64_t deadline) OWN_UNCHECKED
 {
     static const struct parking_reason reason = {.what = "task"};
     enum status status = OK;
