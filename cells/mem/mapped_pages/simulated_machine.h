@@ -10,7 +10,6 @@
  */
 #pragma once
 
-#include "boot_info.h"
 #include "descriptor_pool.h"
 #include "frame_allocator.h"
 #include "mapped_pages.h"
@@ -21,6 +20,7 @@
 
 #ifdef SIMULATED_FRAMES
 
+    #include "boot_info.h"
     #include "simulated_mmu.h"
 
     #define MIB        0x100000ull
