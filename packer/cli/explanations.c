@@ -247,8 +247,8 @@ EXPLAIN(DIAG_LINK_HELD,
         "Let those end, or drop their references, first.", "cellpack explain C0214");
 EXPLAIN(DIAG_LINK_NEEDED,
         "A relocation of another cell, which the symbol names, leads into the cell.",
-        "The cell was to be unloaded before those that need it.",
-        "Unload the other cell first.", "cellpack deps heap");
+        "The cell was to be unloaded before those that need it.", "Unload the other cell first.",
+        "cellpack deps heap");
 
 /* ---- 03xx: archives ---- */
 

@@ -14,7 +14,8 @@
 
 CELL(library, "1.0.0");
 
-#define CPU_LIMIT_NS 5000000000ull /* in which a CPU that runs comes; virtual ones wait for real ones */
+#define CPU_LIMIT_NS \
+    5000000000ull /* in which a CPU that runs comes; virtual ones wait for real ones */
 
 static struct interrupt *timer_interrupt; /* owned, for good, these two */
 static struct interrupt *wake_interrupt;
