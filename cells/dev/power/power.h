@@ -8,7 +8,7 @@
  *
  * Rules: any context, exceptions included; other CPUs go on until the machine stops. Ways are kept in
  * a list whose every change is one store, so an exception in between finds it whole. Registering and
- * unregistering: one caller at a time.
+ * unregistering: by one CPU, at boot. Who ends the system on two CPUs at once ends it.
  */
 #pragma once
 
