@@ -395,13 +395,15 @@ struct link {
 /* Until memory is used up; how many tasks there were then, and what the next one was told. */
 static unsigned spawn_until_refused(volatile bool *flag, struct link **all, enum status *refused)
 {
+    /* Each takes so much that there are hundreds, not thousands: all that end are unmapped. */
+    struct task_options large = {.stack_bytes = 8 * TASK_STACK_SIZE};
     unsigned spawned = 0;
     for (;; spawned++) {
         struct link *link = heap_allocate_zeroed(sizeof(*link));
         OWNED(waiter_task, task);
         *refused = ERR_NO_MEMORY;
         if (link) {
-            *refused = waiter_spawn(&flag, NULL, SLOT(task));
+            *refused = waiter_spawn(&flag, &large, SLOT(task));
         }
         if (*refused != OK) {
             heap_free(link);
