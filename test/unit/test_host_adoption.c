@@ -30,8 +30,8 @@
 
 #define IMAGE_BASE 0x18000000u /* no cell, no arena, no program is here */
 
-static const char *const image_cells[] = {"freestanding", "format",  "diag",
-                                          "status",       "sort",    "symbol_map",
+static const char *const image_cells[] = {"freestanding", "format",       "diag",
+                                          "status",       "sort",         "symbol_map",
                                           "elf_object",   "bounded_lock", "console"};
 
 static struct nano_core_image *image;

@@ -66,11 +66,12 @@ static int write_lines(struct writer *writer)
     for (uint32_t i = 0; i < LINES; i++) {
         char line[LINE_SIZE];
         compose(line, writer->number, i);
-        OWNED(interrupt_mask, masked);
         if (writer->masked) {
-            interrupt_mask_lock(INTERRUPTS, SLOT(masked));
+            GUARD(interrupt_mask, masked, INTERRUPTS);
+            console_print("%s", line);
+        } else {
+            console_print("%s", line);
         }
-        console_print("%s", line);
     }
     for (uint32_t i = 0; i < MESSAGES; i++) {
         log_debug("task %u message %u", writer->number, i);
@@ -92,14 +93,12 @@ static enum status run_writers(void)
             STORE(writers[i], task);
         }
     }
-    for (uint32_t i = 0; i < TASKS; i++) {
+    for (uint32_t i = 0; i < TASKS && writers[i]; i++) {
         OWNED(console_writer_task, task);
         LOAD(task, writers[i]);
-        if (HELD(task)) {
-            int result;
-            enum status joined = console_writer_join(SLOT(task), &result);
-            status = status == OK ? joined : status;
-        }
+        int result;
+        enum status joined = console_writer_join(SLOT(task), &result);
+        status = status == OK ? joined : status;
     }
     return status;
 }

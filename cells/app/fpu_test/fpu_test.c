@@ -146,11 +146,18 @@ static enum status run_all(enum width width, unsigned *wrong)
         }
         STORE(abstainers[i], abstainer);
     }
-    for (unsigned i = 0; i < TASKS; i++) {
+    for (unsigned i = 0; i < TASKS && computers[i]; i++) {
+        OWNED(computer_task, computer);
+        LOAD(computer, computers[i]);
         unsigned found = 0;
-        enum status joined = computers[i] ? computer_join(&computers[i], &found) : OK;
+        enum status joined = computer_join(SLOT(computer), &found);
         *wrong += joined == OK ? found : 1;
-        joined = abstainers[i] ? abstainer_join(&abstainers[i], &found) : OK;
+    }
+    for (unsigned i = 0; i < TASKS && abstainers[i]; i++) {
+        OWNED(abstainer_task, abstainer);
+        LOAD(abstainer, abstainers[i]);
+        unsigned found = 0;
+        enum status joined = abstainer_join(SLOT(abstainer), &found);
         *wrong += joined == OK ? found : 1;
     }
     return status;

@@ -244,13 +244,14 @@ static enum status run_on_all(struct storm *storm)
         }
     }
     for (unsigned cpu = 0; cpu < CPU_LIMIT; cpu++) {
+        if (!runners[cpu]) {
+            continue;
+        }
         OWNED(storm_runner_task, runner);
         LOAD(runner, runners[cpu]);
-        if (HELD(runner)) {
-            int result;
-            enum status joined = storm_runner_join(SLOT(runner), &result);
-            status = status == OK ? joined : status;
-        }
+        int result;
+        enum status joined = storm_runner_join(SLOT(runner), &result);
+        status = status == OK ? joined : status;
     }
     for (unsigned i = 0; i < PLACES; i++) {
         end_block(storm, storm->places[i]);

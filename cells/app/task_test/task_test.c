@@ -401,11 +401,13 @@ static unsigned spawn_until_refused(volatile bool *flag, struct link **all, enum
     for (;; spawned++) {
         struct link *link = heap_allocate_zeroed(sizeof(*link));
         OWNED(waiter_task, task);
-        *refused = ERR_NO_MEMORY;
-        if (link) {
-            *refused = waiter_spawn(&flag, &large, SLOT(task));
+        if (!link) {
+            *refused = ERR_NO_MEMORY;
+            return spawned;
         }
-        if (*refused != OK) {
+        enum status status = waiter_spawn(&flag, &large, SLOT(task));
+        if (status != OK) {
+            *refused = status;
             heap_free(link);
             return spawned;
         }

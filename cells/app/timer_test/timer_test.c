@@ -78,10 +78,12 @@ static bool calls_come_in_order(void)
     for (unsigned i = 0; i < ONCE; i++) { /* the last one first */
         shots[i] = (struct shot){&record, i, now + (ONCE - i) * 20 * MS, false};
         OWNED(timer, timer);
-        is_right &= timer_create(shots[i].deadline, 0, note, &shots[i], SLOT(timer)) == OK;
-        if (HELD(timer)) {
-            STORE(timers[i], timer);
+        enum status status = timer_create(shots[i].deadline, 0, note, &shots[i], SLOT(timer));
+        if (status != OK) {
+            is_right = false;
+            continue;
         }
+        STORE(timers[i], timer);
     }
     is_right &= wait_for(&record.calls, ONCE);
     for (unsigned i = 0; i < ONCE; i++) {

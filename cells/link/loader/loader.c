@@ -29,13 +29,12 @@ static const unsigned region_flags[REGION_COUNT] = {
     [REGION_DATA] = PAGE_READ | PAGE_WRITE,
 };
 
-void loader_lock(struct mutex **guard) OWN_UNCHECKED
+void loader_may_wait(void)
 {
     bool may_wait = preemption_count() == 0 && interrupts_enabled();
     if (parking_self() && !may_wait) {
         __builtin_trap(); /* the caller's error: docs/locking.md */
     }
-    mutex_lock(cell_namespace_mutex(), guard);
 }
 
 static struct loader_statistics statistics;

@@ -18,16 +18,16 @@
 struct address_table;
 struct cell_namespace;
 
-/*
- * The one lock of the loader: catalog, namespaces, metadata, entries, references, statistics. Traps
- * where the task that calls must not wait, whether or not it would have to.
- */
-void loader_lock(struct mutex **guard);
+/* Traps where the task that calls must not wait for the loader's lock, whether or not it would. */
+void loader_may_wait(void);
 
-/* Holds it to the end of the block. */
+/*
+ * Holds the one lock of the loader to the end of the block: catalog, namespaces, metadata, entries,
+ * references, statistics.
+ */
 #define LOADER_GUARD(name) \
-    OWNED(mutex, name);    \
-    loader_lock(SLOT(name))
+    loader_may_wait();     \
+    GUARD(mutex, name, cell_namespace_mutex())
 
 /* ---- catalog ---- */
 
