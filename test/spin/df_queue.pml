@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two producers, and a consumer that is killed between any two accesses and followed by another:
- * cells/channel/df_queue, access by access. Producer 0 pushes items 1 and 2 and drops item 1 at any
- * time after that, producer 1 pushes item 3.
+ * Two producers and a consumer, one of which is killed between any two accesses; a consumer is followed
+ * by another: cells/channel/df_queue, access by access. Producer 0 pushes items 1 and 2 and drops item 1 at any
+ * time after that, producer 1 pushes item 3. A producer that dies drops all its items.
  *
  * Claims: each item is handled, or was dropped before; its producer is told of the end of it; none is
  * handled after its end, or touched after it is freed; those of one producer are handled in order;
- * what was dropped is freed, unless the consumer is killed between the last two stores of a completion.
+ * what was dropped is freed, unless the consumer is killed between the last two stores of a completion, or the
+ * producer between the stores that make an item ready and the one that lets it into the queue.
  */
 #define ITEMS 3
 #define IDLE      0
@@ -20,7 +21,10 @@ byte older[ITEMS + 1], newer[ITEMS + 1], state[ITEMS + 1];
 bool linked[ITEMS + 1], gone[ITEMS + 1], freed[ITEMS + 1];
 byte handled[ITEMS + 1];
 bool ended[2], consumer_ended;
-bool killed;
+bool killed;     /* the consumer */
+bool stopped[2]; /* a producer; it has `died` if it was not done yet */
+bool died[2];
+bool entered[ITEMS + 1];
 bool leaving[ITEMS + 1]; /* unlinked, not yet let go */
 
 #define ALIVE(item) assert(!freed[item])
@@ -33,7 +37,7 @@ inline push(item)
     :: older[item] = head;
         atomic {
             if
-            :: incoming == head -> incoming = item; pushed = true
+            :: incoming == head -> incoming = item; entered[item] = true; pushed = true
             :: else -> head = incoming; pushed = false
             fi
         };
@@ -58,9 +62,21 @@ proctype producer(byte me)
 {
     byte head;
     bool pushed;
+    {
+        if
+        :: me == 0 -> push(1); push(2); drop_item(1)
+        :: me == 1 -> push(3)
+        fi
+    } unless { stopped[me] };
     if
-    :: me == 0 -> push(1); push(2); drop_item(1)
-    :: me == 1 -> push(3)
+    :: stopped[me] && me == 0 ->
+        died[0] = true;
+        if :: !gone[1] -> drop_item(1) :: else fi;
+        drop_item(2)
+    :: stopped[me] && me == 1 ->
+        died[1] = true;
+        drop_item(3)
+    :: else
     fi;
     ended[me] = true
 }
@@ -181,15 +197,27 @@ proctype consumer()
     consumer_ended = true
 }
 
+/* An item of a producer that died: not lost if it came into the queue, and not leaked if it could be told. */
+#define ENDED(item) \
+    assert(!entered[item] || state[item] >= COMPLETED); \
+    assert(freed[item] || leaving[item] || (linked[item] && !entered[item]))
+
 init
 {
     atomic { run producer(0); run producer(1); run consumer() };
-    if :: killed = true :: skip fi;
+    if :: killed = true :: stopped[0] = true :: stopped[1] = true :: skip fi;
     consumer_ended;
     atomic {
-        assert(state[1] >= COMPLETED && state[2] == COMPLETED && state[3] == COMPLETED);
-        assert(handled[2] && handled[3] && (handled[1] || state[1] == LOST));
-        assert(freed[1] || leaving[1]);
-        assert(!freed[2] && !freed[3])
+        if
+        :: died[0] -> ENDED(1); ENDED(2)
+        :: else ->
+            assert(state[1] >= COMPLETED && state[2] == COMPLETED);
+            assert(handled[2] && (handled[1] || state[1] == LOST));
+            assert((freed[1] || leaving[1]) && !freed[2])
+        fi;
+        if
+        :: died[1] -> ENDED(3)
+        :: else -> assert(state[3] == COMPLETED && handled[3] && !freed[3])
+        fi
     }
 }
