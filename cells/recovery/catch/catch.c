@@ -27,6 +27,7 @@ struct catch_point {
     uint64_t rsp;   /* catch_call() puts these two here */
     uint64_t flags; /* of the CPU */
     uint32_t stack; /* of the pool; NO_STACK until there is a fault */
+    uint32_t waits; /* how often there was none in the pool */
     uint32_t hold;  /* preemption_count() */
     uint32_t depth; /* of interrupts */
     vaddr_t bottom; /* the stack that the newest slot was on when the fault struck */
@@ -184,7 +185,7 @@ bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault
     if (point->stack == NO_STACK) {
         point->stack = take_stack();
         if (point->stack == NO_STACK) {
-            return false;
+            return ++point->waits < CATCH_WAITS_MAX;
         }
         begin_reason(point, registers, fault);
     }
@@ -213,6 +214,7 @@ enum status catch_watched(void (*function)(void *argument), void *argument, catc
     struct catch_point point;
     point.witness = witness;
     point.stack = NO_STACK;
+    point.waits = 0;
     point.hold = preemption_count();
     point.depth = CPU_LOCAL(interrupt_depth);
     own_enter(&point.slot, point_drop);

@@ -29,8 +29,12 @@
 
 #define CATCH_FAULTS_MAX 64
 
-/* Functions that fault at one time; the next one's exception is not taken. */
+/*
+ * Functions that fault at one time. The next one executes what faults again and again, until a stack
+ * is free: it may be interrupted in between. After so many times its exception is not taken.
+ */
 #define CATCH_STACKS     8u
+#define CATCH_WAITS_MAX  20000000u
 #define CATCH_STACK_SIZE 8192u /* what drops of one slot may use, interrupts included */
 
 struct catch_fault {
@@ -67,7 +71,8 @@ CELL_API MUST_CHECK enum status catch_watched(void (*function)(void *argument), 
 /*
  * For handlers of exceptions: is there a catch point on the chain of what was interrupted? Then
  * `registers`, those of the interrupted code, are changed so that going on there releases the slots
- * and comes back at the catch point. The handler owns no slots when it asks.
+ * and comes back at the catch point. They are unchanged where all stacks are in use: then it is to go
+ * on there and fault once more. The handler owns no slots when it asks.
  */
 CELL_API bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault);
 

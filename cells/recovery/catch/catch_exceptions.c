@@ -35,6 +35,9 @@ static bool take(struct exception_frame *frame, void *context)
     if (!catch_take(registers, &fault)) {
         return false;
     }
+    if (registers[CFI_RIP] == frame->rip) {
+        return true; /* not yet */
+    }
     catch_witness_t witness = catch_witness(registers[CFI_RDI]);
     if (witness) {
         witness(frame);
