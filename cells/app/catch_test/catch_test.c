@@ -170,7 +170,8 @@ enum status catch_test_main(const struct app_arguments *arguments)
         return result;
     }
     /* The first use of everything may keep memory, such as tables of pages. */
-    (void)try_kind(&kinds[ARRAY_COUNT(kinds) - 1], begin_descent, DEPTH + 1);
+    struct descent descent = {.kind = &kinds[ARRAY_COUNT(kinds) - 1], .limit = DEPTH};
+    (void)!catch_unwind(begin_descent, &descent, NULL);
     for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
         bool has_stack = kinds[i].provoke == overflow_stack;
         if (try_kind(&kinds[i], begin_descent, DEPTH + has_stack) != OK) {
