@@ -13,7 +13,7 @@
 static const char *const table[TASK_RUNSTATES] = {
     [TASK_READY] = "running ",
     [TASK_RUNNING] = "ready blocked ended ",
-    [TASK_BLOCKED] = "ready ",
+    [TASK_BLOCKED] = "ready running ",
     [TASK_ENDED] = "",
 };
 

@@ -4,103 +4,32 @@
  * wants to change the state of a task elsewhere locks its home and looks again (lock_home).
  *
  * A switch: the task that leaves holds the lock of its CPU, has put itself where it belongs (run
- * queue, nowhere, or `previous` when it has ended) and goes over to the other's stack; the other unlocks
- * (finish_switch). Between the two nobody else can pick the task that leaves, though it is in a queue:
+ * queue, nowhere, or `previous` when it has ended) and goes over to the other's stack; the other unlocks. Between the two nobody else can pick the task that leaves, though it is in a queue:
  * picking needs the lock. So nobody ever runs on a stack that is still in use.
  *
  * The slice: a timer is armed when a task becomes ready while another runs, and not before. It stays
  * armed over switches, so those who hand the CPU to and fro by themselves never touch the timer.
  */
-#include "dispatcher.h"
+#include "dispatcher_priv.h"
 
 #include "context.h"
-#include "format.h"
-#include "heap.h"
 
 CELL(library, "1.0.0");
 
-#define IDLE_STACK_SIZE 16384u
-#define FIRST_CAPACITY  64u /* tasks; grows by dispatcher_reserve() */
-#define NO_SLICE        PARK_FOREVER
-
-struct cpu {
-    struct cpu *locked_by_guard;      /* this record while locked, else NULL */
-    union task_standing blocked_here; /* of a task of this CPU that waits without a deadline */
-    uint32_t index;
-    bool is_running;              /* its idle task has begun */
-    struct run_queue *queue;      /* owned */
-    struct timer_queue deadlines; /* of tasks that are BLOCKED with this home */
-    struct task *current;
-    struct task *idle;
-    struct task *dead;  /* ended, by next_dead */
-    bool wants_switch;  /* another CPU has made ready what should run at once */
-    uint64_t slice_end; /* NO_SLICE: not armed */
-    uint64_t alarm;     /* what the hardware's timer is set to */
-    struct dispatcher_statistics statistics;
-};
-
-static const struct dispatcher_hardware *hardware;
-static struct cpu *cpus[DISPATCHER_CPUS]; /* owned; those that were added */
-static uint32_t cpu_count;                /* of those whose idle task has begun */
-static uint64_t idle_mask;                /* CPUs that halt; atomically */
-static size_t capacity = FIRST_CAPACITY;  /* of every run queue */
-static struct spinlock growth;            /* of the above */
-static struct task *boot_task;            /* owned, for good */
 static void (*switch_vectors)(struct task *previous, struct task *next);
-static void (*undertaker)(void);
 static void (*release)(struct task *task);
-
-/* ---- locks; interrupts are off ---- */
-
-static inline struct cpu *this_cpu(void)
-{
-    return CPU_LOCAL(dispatcher);
-}
-
-static inline void lock(struct cpu *cpu)
-{
-    struct cpu *nobody = NULL;
-    while (UNLIKELY(!__atomic_compare_exchange_n(&cpu->locked_by_guard, &nobody, cpu, false,
-                                                 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))) {
-        nobody = NULL;
-        cpu_relax();
-    }
-}
-
-static inline void unlock(struct cpu *cpu)
-{
-    __atomic_store_n(&cpu->locked_by_guard, NULL, __ATOMIC_RELEASE);
-}
 
 /* The record of the task's home, locked. */
 static inline struct cpu *lock_home(const struct task *task)
 {
     for (;;) {
         uint32_t home = __atomic_load_n(&task->home, __ATOMIC_RELAXED);
-        struct cpu *cpu = cpus[home];
+        struct cpu *cpu = dispatcher_cpus[home];
         lock(cpu);
         if (LIKELY(task->home == home)) {
             return cpu;
         }
         unlock(cpu);
-    }
-}
-
-static inline bool begin(void)
-{
-    bool enable = interrupts_enabled();
-    disable_interrupts();
-    return enable;
-}
-
-/* Interrupts as they were; a switch that was asked for meanwhile happens now. */
-static inline void end(bool enable)
-{
-    if (enable) {
-        enable_interrupts();
-        if (UNLIKELY(CPU_LOCAL(hold) == 0)) {
-            preemption_switch();
-        }
     }
 }
 
@@ -112,13 +41,13 @@ static void set_alarm(struct cpu *cpu)
     next = cpu->slice_end < next ? cpu->slice_end : next;
     if (next < cpu->alarm) {
         cpu->alarm = next;
-        hardware->set_timer(next);
+        dispatcher_hardware->set_timer(next);
     }
 }
 
 static NOINLINE void begin_slice(struct cpu *cpu)
 {
-    cpu->slice_end = hardware->now() + DISPATCHER_SLICE_NS;
+    cpu->slice_end = dispatcher_hardware->now() + DISPATCHER_SLICE_NS;
     set_alarm(cpu);
 }
 
@@ -128,15 +57,15 @@ static NOINLINE void begin_slice(struct cpu *cpu)
 static NOINLINE void wake_idle_cpu(const struct cpu *busy)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the queue before the mask; idle() in reverse */
-    uint64_t mask = __atomic_load_n(&idle_mask, __ATOMIC_RELAXED) & ~(1ull << busy->index);
+    uint64_t others = ~(1ull << busy->index | 1ull << CPU_LOCAL(index)); /* this one looks anyway */
+    uint64_t mask = __atomic_load_n(&dispatcher_idle, __ATOMIC_RELAXED) & others;
     if (mask) {
-        hardware->wake((uint32_t)__builtin_ctzll(mask));
+        dispatcher_hardware->wake((uint32_t)__builtin_ctzll(mask));
     }
 }
 
 static inline void make_ready(struct cpu *cpu, struct task *task)
 {
-    task->state = TASK_READY;
     run_queue_add(STORED(cpu->queue), task);
     struct task *current = cpu->current;
     bool is_here = cpu->index == CPU_LOCAL(index);
@@ -145,30 +74,30 @@ static inline void make_ready(struct cpu *cpu, struct task *task)
             preemption_request();
         } else {
             cpu->wants_switch = true;
-            hardware->wake(cpu->index);
+            dispatcher_hardware->wake(cpu->index);
         }
     } else if (cpu->slice_end == NO_SLICE) {
         if (is_here) {
             begin_slice(cpu);
         } else {
-            hardware->wake(cpu->index);
+            dispatcher_hardware->wake(cpu->index);
         }
     }
-    if (cpu_count > 1 && !current->is_idle && run_queue_count(STORED(cpu->queue)) > 1) {
+    if (dispatcher_running > 1 && !current->is_idle && run_queue_count(STORED(cpu->queue)) > 1) {
         wake_idle_cpu(cpu);
     }
 }
 
 /* ---- switching; this CPU is locked ---- */
 
-static inline void finish_switch(void)
+void dispatcher_finish_switch(void)
 {
     unlock(this_cpu());
 }
 
 static inline void switch_to(struct cpu *cpu, struct task *previous, struct task *next)
 {
-    next->state = TASK_RUNNING;
+    set_state(next, TASK_RUNNING);
     cpu->statistics.switches++;
     cpu->current = next;
     CPU_LOCAL(task) = next;
@@ -178,7 +107,7 @@ static inline void switch_to(struct cpu *cpu, struct task *previous, struct task
         switch_vectors(previous, next);
     }
     context_switch(previous->context, next->context);
-    finish_switch();
+    unlock(this_cpu());
 }
 
 /* The current task has another state than RUNNING now. */
@@ -190,7 +119,7 @@ static inline void switch_away(struct cpu *cpu)
     }
     preemption_clear_request();
     if (next == cpu->current) {
-        next->state = TASK_RUNNING;
+        set_state(next, TASK_RUNNING);
         unlock(cpu);
         return;
     }
@@ -206,7 +135,7 @@ static inline __attribute__((always_inline)) void switch_if_others(struct cpu *c
         unlock(cpu);
         return;
     }
-    current->state = TASK_READY;
+    set_state(current, TASK_READY);
     if (!current->is_idle) {
         run_queue_add(STORED(cpu->queue), current);
     }
@@ -214,7 +143,7 @@ static inline __attribute__((always_inline)) void switch_if_others(struct cpu *c
 }
 
 /* cpu_local's: interrupts are off, nobody holds preemption, and somebody asked for this. */
-static void reschedule(void)
+void dispatcher_reschedule(void)
 {
     struct cpu *cpu = this_cpu();
     lock(cpu);
@@ -237,7 +166,7 @@ void dispatcher_end(void)
     struct cpu *cpu = this_cpu();
     lock(cpu);
     struct task *task = cpu->current;
-    task->state = TASK_ENDED;
+    set_state(task, TASK_ENDED);
     task->next_dead = cpu->dead; /* picked up by who has the lock, which is held until it is off */
     cpu->dead = task;
     switch_away(cpu);
@@ -256,6 +185,7 @@ static inline void demand_no_holds(void)
 static inline void block(struct cpu *cpu, struct task *task, struct timer_entry *timer,
                          uint64_t deadline, const struct parking_reason *reason)
 {
+    DEMAND_STATE(task, TASK_BLOCKED);
     task->standing.word = cpu->blocked_here.word;
     task->reason = reason;
     if (UNLIKELY(deadline != PARK_FOREVER)) {
@@ -304,6 +234,7 @@ static void unpark(struct task *task)
     struct cpu *cpu = lock_home(task);
     if (task->state == TASK_BLOCKED) {
         unblock(cpu, task);
+        set_state(task, TASK_READY);
         make_ready(cpu, task);
     } else {
         task->has_permit = true;
@@ -343,7 +274,7 @@ static enum status hand_over(struct task *task, uint64_t deadline,
 
 static uint64_t now(void)
 {
-    return hardware->now();
+    return dispatcher_hardware->now();
 }
 
 static unsigned priority(const struct task *task)
@@ -394,7 +325,7 @@ static void put(struct task *task)
     }
 }
 
-static const struct parking_operations operations = {
+const struct parking_operations dispatcher_parking = {
     .park = park,
     .unpark = unpark,
     .hand_over = hand_over,
@@ -416,6 +347,7 @@ static void wake_expired(struct cpu *cpu, uint64_t time)
         struct task *task = entry->context;
         task->timed_out = true;
         task->has_timer = false;
+        set_state(task, TASK_READY);
         make_ready(cpu, task);
     }
 }
@@ -424,7 +356,7 @@ void dispatcher_timer_interrupt(void)
 {
     struct cpu *cpu = this_cpu();
     lock(cpu);
-    uint64_t time = hardware->now();
+    uint64_t time = dispatcher_hardware->now();
     cpu->alarm = PARK_FOREVER;
     wake_expired(cpu, time);
     if (cpu->slice_end <= time) {
@@ -453,243 +385,23 @@ void dispatcher_wake_interrupt(void)
     unlock(cpu);
 }
 
-/* ---- idle CPUs ---- */
-
-/* Takes a task that is ready elsewhere. */
-static bool take_over(struct cpu *cpu)
-{
-    for (uint32_t i = 1; i < DISPATCHER_CPUS; i++) {
-        struct cpu *other = cpus[(cpu->index + i) % DISPATCHER_CPUS];
-        if (!other || run_queue_count(STORED(other->queue)) == 0) {
-            continue;
-        }
-        lock(other);
-        struct task *task = other->is_running ? run_queue_give(STORED(other->queue)) : NULL;
-        if (task) {
-            other->statistics.moves++;
-            __atomic_store_n(&task->home, cpu->index, __ATOMIC_RELAXED);
-        }
-        unlock(other);
-        if (task) {
-            lock(cpu);
-            run_queue_add(STORED(cpu->queue), task);
-            unlock(cpu);
-            return true;
-        }
-    }
-    return false;
-}
-
-static NORETURN void idle(struct cpu *cpu)
-{
-    uint64_t bit = 1ull << cpu->index;
-    for (;;) {
-        if (undertaker && cpu->dead) {
-            undertaker();
-        }
-        disable_interrupts();
-        __atomic_or_fetch(&idle_mask, bit, __ATOMIC_SEQ_CST); /* and then looks */
-        if (run_queue_count(STORED(cpu->queue)) || take_over(cpu)) {
-            __atomic_and_fetch(&idle_mask, ~bit, __ATOMIC_RELAXED);
-            enable_interrupts();
-            dispatcher_yield();
-            continue;
-        }
-        enable_interrupts_and_halt();
-        __atomic_and_fetch(&idle_mask, ~bit, __ATOMIC_RELAXED);
-    }
-}
-
-static void enter_idle(void *unused)
-{
-    (void)unused;
-    finish_switch();
-    idle(this_cpu());
-}
-
-/* ---- start ---- */
-
-/* A record for a CPU, not yet in the table; its queue has room for as many as the others have. */
-static enum status create_cpu(uint32_t index, struct cpu **out_cpu)
-{
-    OWNED(run_queue, queue);
-    enum status status = run_queue_create(capacity, SLOT(queue));
-    if (status != OK) {
-        return status;
-    }
-    struct cpu *cpu = heap_allocate_zeroed(sizeof(*cpu));
-    struct task *idle_task = heap_allocate_zeroed(sizeof(*idle_task));
-    if (!cpu || !idle_task) {
-        heap_free(cpu);
-        heap_free(idle_task);
-        return ERR_NO_MEMORY;
-    }
-    char idle_name[TASK_NAME_SIZE];
-    format_into(idle_name, sizeof(idle_name), "idle %u", (unsigned)index);
-    task_state_init(idle_task, idle_name, 0, index);
-    idle_task->is_idle = true;
-    idle_task->is_pinned = true;
-    STORE(cpu->queue, queue);
-    cpu->index = index;
-    cpu->idle = idle_task;
-    cpu->current = idle_task;
-    cpu->slice_end = NO_SLICE;
-    cpu->alarm = PARK_FOREVER;
-    cpu->blocked_here = (union task_standing){.state = TASK_BLOCKED, .home = index};
-    *out_cpu = cpu;
-    return OK;
-}
-
-/* The calling CPU runs `task` and is part of the system. */
-static void join_system(struct cpu *cpu, struct task *task)
-{
-    task->state = TASK_RUNNING;
-    cpu->current = task;
-    cpu->is_running = true;
-    CPU_LOCAL(task) = task;
-    CPU_LOCAL(dispatcher) = cpu;
-    CPU_LOCAL(reschedule) = reschedule;
-    __atomic_add_fetch(&cpu_count, 1, __ATOMIC_RELAXED);
-}
-
-static enum status start_boot_cpu(const char *boot_name)
-{
-    struct cpu *cpu;
-    enum status status = create_cpu(0, &cpu);
-    if (status != OK) {
-        return status;
-    }
-    OWNED(stack, stack);
-    status = stack_create(IDLE_STACK_SIZE, "idle, CPU 0", SLOT(stack));
-    struct task *task = heap_allocate_zeroed(sizeof(*task));
-    if (status != OK || !task) {
-        heap_free(task);
-        run_queue_drop(&cpu->queue);
-        heap_free(cpu->idle);
-        heap_free(cpu);
-        return status != OK ? status : ERR_NO_MEMORY;
-    }
-    context_prepare(stack_top(REF(stack)), enter_idle, NULL, cpu->idle->context);
-    STORE(cpu->idle->stack, stack);
-    task_state_init(task, boot_name, TASK_PRIORITY_BASE, 0);
-    task->is_pinned = true;
-    cpus[0] = cpu;
-    boot_task = task;
-    join_system(cpu, task);
-    return OK;
-}
-
-const struct task *dispatcher_boot_task(void)
-{
-    return boot_task;
-}
-
-enum status dispatcher_start(const struct dispatcher_hardware *functions, const char *boot_name)
-{
-    if (cpus[0]) {
-        return ERR_STATE;
-    }
-    growth = SPINLOCK_INIT("run queues");
-    hardware = functions;
-    enum status status = start_boot_cpu(boot_name);
-    if (status != OK) {
-        return status;
-    }
-    parking_set(&operations);
-    return OK;
-}
-
-enum status dispatcher_add_cpu(uint32_t index)
-{
-    if (index >= DISPATCHER_CPUS) {
-        return ERR_LIMIT;
-    }
-    GUARD(spinlock, held, &growth);
-    if (cpus[index]) {
-        return ERR_EXISTS;
-    }
-    struct cpu *cpu;
-    enum status status = create_cpu(index, &cpu);
-    if (status == OK) {
-        __atomic_store_n(&cpus[index], cpu, __ATOMIC_RELEASE);
-    }
-    return status;
-}
-
-void dispatcher_run_cpu(void)
-{
-    struct cpu *cpu = cpus[CPU_LOCAL(index)];
-    join_system(cpu, cpu->idle);
-    idle(cpu);
-}
-
-uint32_t dispatcher_cpu_count(void)
-{
-    return cpu_count;
-}
-
-bool dispatcher_has_cpu(uint32_t index)
-{
-    return index < DISPATCHER_CPUS && cpus[index] && cpus[index]->is_running;
-}
-
-/* ---- tasks ---- */
-
-static enum status enlarge(struct cpu *cpu, size_t count)
-{
-    OWNED(run_queue, larger);
-    OWNED(run_queue, old);
-    enum status status = run_queue_create(count, SLOT(larger));
-    if (status != OK) {
-        return status;
-    }
-    bool enable = begin();
-    lock(cpu);
-    run_queue_inherit(REF(larger), STORED(cpu->queue));
-    LOAD(old, cpu->queue);
-    STORE(cpu->queue, larger);
-    unlock(cpu);
-    end(enable);
-    return OK;
-}
-
-enum status dispatcher_reserve(size_t count)
-{
-    if (LIKELY(count <= __atomic_load_n(&capacity, __ATOMIC_RELAXED))) {
-        return OK;
-    }
-    GUARD(spinlock, held, &growth);
-    size_t wanted = capacity;
-    while (wanted < count) {
-        wanted *= 2;
-    }
-    for (uint32_t i = 0; i < DISPATCHER_CPUS; i++) {
-        if (cpus[i] && run_queue_capacity(STORED(cpus[i]->queue)) < wanted) {
-            enum status status = enlarge(cpus[i], wanted);
-            if (status != OK) {
-                return status; /* those that are larger now stay so */
-            }
-        }
-    }
-    __atomic_store_n(&capacity, wanted, __ATOMIC_RELAXED);
-    return OK;
-}
+/* ---- new tasks ---- */
 
 static size_t load_of(struct cpu *cpu)
 {
-    return run_queue_count(STORED(cpu->queue)) + !cpu->current->is_idle;
+    return count_ready(cpu) + !cpu->current->is_idle;
 }
 
-/* Where it is done soonest; here, if nowhere sooner. Looks without locks: it is a guess. */
+/* Where it is done soonest; here, if nowhere sooner. One looked at after the other: it is a guess. */
 static struct cpu *choose_cpu(void)
 {
     struct cpu *best = this_cpu();
-    if (cpu_count == 1) {
+    if (dispatcher_running == 1) {
         return best;
     }
     size_t least = load_of(best);
     for (uint32_t i = 0; i < DISPATCHER_CPUS && least; i++) {
-        struct cpu *cpu = cpus[i];
+        struct cpu *cpu = dispatcher_cpus[i];
         if (cpu && cpu->is_running && load_of(cpu) < least) {
             best = cpu;
             least = load_of(cpu);
@@ -701,7 +413,7 @@ static struct cpu *choose_cpu(void)
 void dispatcher_add(struct task *task, uint32_t index)
 {
     bool enable = begin();
-    struct cpu *cpu = index == DISPATCHER_ANY_CPU ? choose_cpu() : cpus[index];
+    struct cpu *cpu = index == DISPATCHER_ANY_CPU ? choose_cpu() : dispatcher_cpus[index];
     lock(cpu);
     task->home = cpu->index;
     make_ready(cpu, task);
@@ -711,34 +423,8 @@ void dispatcher_add(struct task *task, uint32_t index)
 
 void dispatcher_entered(void)
 {
-    finish_switch();
+    dispatcher_finish_switch();
     enable_interrupts();
-}
-
-static struct task *take_dead_of(struct cpu *cpu)
-{
-    if (!cpu->dead) {
-        return NULL;
-    }
-    bool enable = begin();
-    lock(cpu);
-    struct task *task = cpu->dead;
-    if (task) {
-        cpu->dead = task->next_dead;
-        task->next_dead = NULL;
-    }
-    unlock(cpu);
-    end(enable);
-    return task;
-}
-
-struct task *dispatcher_take_dead(bool of_any_cpu)
-{
-    struct task *task = take_dead_of(this_cpu());
-    for (uint32_t i = 0; !task && of_any_cpu && i < DISPATCHER_CPUS; i++) {
-        task = cpus[i] ? take_dead_of(cpus[i]) : NULL;
-    }
-    return task;
 }
 
 void dispatcher_set_vectors(void (*change)(struct task *previous, struct task *next))
@@ -746,19 +432,7 @@ void dispatcher_set_vectors(void (*change)(struct task *previous, struct task *n
     switch_vectors = change;
 }
 
-void dispatcher_set_undertaker(void (*bury)(void), void (*release_record)(struct task *task))
+void dispatcher_set_release(void (*release_record)(struct task *task))
 {
     release = release_record;
-    undertaker = bury;
-}
-
-struct dispatcher_statistics dispatcher_statistics(uint32_t index)
-{
-    struct dispatcher_statistics result = {0};
-    struct cpu *cpu = index < DISPATCHER_CPUS ? cpus[index] : NULL;
-    if (cpu) {
-        result = cpu->statistics;
-        result.ready = run_queue_count(STORED(cpu->queue));
-    }
-    return result;
 }

@@ -53,10 +53,11 @@ CELL_API void dispatcher_timer_interrupt(void);
 CELL_API void dispatcher_wake_interrupt(void);
 
 /*
- * Makes room for `count` tasks in the run queues; before the first of them is added. Only grows.
- * ERR_NO_MEMORY.
+ * Makes room in the run queues for one more task: before dispatcher_add(). ERR_NO_MEMORY. The room is
+ * given back when the task is in no queue for good.
  */
-CELL_API MUST_CHECK enum status dispatcher_reserve(size_t count);
+CELL_API MUST_CHECK enum status dispatcher_admit(void);
+CELL_API void dispatcher_dismiss(void);
 
 /* A new task with a prepared context becomes ready, on `cpu` or on the one with the least to do. */
 CELL_API void dispatcher_add(struct task *task, uint32_t cpu);
@@ -77,10 +78,11 @@ CELL_API struct task *dispatcher_take_dead(bool of_any_cpu);
 /* Called in switches between tasks one of which has a `vector_state`; before there are such. */
 CELL_API void dispatcher_set_vectors(void (*change)(struct task *previous, struct task *next));
 
-/* Called by idle tasks when there are dead (NULL: nobody); and when a task's last reference goes by
- * parking_put(). */
-CELL_API void dispatcher_set_undertaker(void (*undertaker)(void),
-                                        void (*release)(struct task *task));
+/* Called by idle tasks when there are dead; NULL: nobody. */
+CELL_API void dispatcher_set_undertaker(void (*undertaker)(void));
+
+/* Called when a task's last reference goes by parking_put(). */
+CELL_API void dispatcher_set_release(void (*release)(struct task *task));
 
 struct dispatcher_statistics {
     uint64_t switches;

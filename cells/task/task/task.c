@@ -54,6 +54,9 @@ static void release(struct task *task)
     task_list_remove(record);
     leave(task);
     stack_drop(&task->stack);
+    if (record->is_admitted) {
+        dispatcher_dismiss();
+    }
     heap_free(record);
 }
 
@@ -225,10 +228,6 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
     if (plan->argument_size > TASK_ARGUMENT_MAX || plan->result_size > TASK_ARGUMENT_MAX) {
         return ERR_LIMIT;
     }
-    status = dispatcher_reserve(task_list_count() + 1);
-    if (status != OK) {
-        return status;
-    }
     OWNED(task_handle, handle);
     struct task_record *record = create_record(plan, argument, options);
     if (!record) {
@@ -236,6 +235,11 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
     }
     FILL(SLOT(handle), (struct task_handle *)record);
     struct task *task = &record->task;
+    status = dispatcher_admit();
+    if (status != OK) {
+        return status;
+    }
+    record->is_admitted = true;
     status = get_stack(options->stack_bytes, task->name, &task->stack);
     if (status != OK) {
         return status;
@@ -243,7 +247,8 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
     record->cell = cell_tasks_get((uintptr_t)plan);
     context_prepare(stack_top(STORED(task->stack)), run_task, record, task->context);
     task_list_add(record);
-    dispatcher_set_undertaker(undertaker, release);
+    dispatcher_set_undertaker(undertaker);
+    dispatcher_set_release(release);
     cell_tasks_set_finder(find_in_cell);
     __atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);

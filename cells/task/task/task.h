@@ -28,7 +28,7 @@
 #include "own.h"
 
 #define TASK_STACK_SIZE   16384u /* what a task gets that does not ask */
-#define TASK_STACKS_KEPT  8u     /* by each CPU */
+#define TASK_STACKS_KEPT  8u     /* beside those of the dead, which are taken first */
 #define TASK_ARGUMENT_MAX 4096u  /* bytes, of argument or result */
 
 struct task_options {

@@ -13,6 +13,7 @@ struct task_record {
     struct cell *cell;            /* that one, counted (cell_tasks.h); NULL: off its stack */
     void *argument;               /* behind the record */
     void *result;                 /* behind that */
+    bool is_admitted;             /* the run queues have room for it */
     bool is_listed;
 };
 

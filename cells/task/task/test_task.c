@@ -417,7 +417,45 @@ static void test_spawn_refuses_bad_options(void **state)
     assert_int_equal(task_spawn(&large, NULL, NULL, SLOT(handle)), ERR_LIMIT);
 }
 
-#define MANY 500
+#define MANY         500
+#define FIRST_QUEUES 64 /* what run queues have room for before they grow */
+
+/* As many as there is room for at first; with the task that spawns them one too many. */
+static void test_run_queues_have_room_for_whoever_spawns_too(void **state)
+{
+    (void)state;
+    static struct adder_task *tasks[FIRST_QUEUES];
+    for (size_t i = 0; i < FIRST_QUEUES; i++) {
+        OWNED(adder_task, task);
+        assert_int_equal(adder_spawn(&(struct range){i, i + 1}, NULL, SLOT(task)), OK);
+        STORE(tasks[i], task);
+    }
+    task_yield(); /* all are ready now, this one too */
+    for (size_t i = 0; i < FIRST_QUEUES; i++) {
+        OWNED(adder_task, task);
+        LOAD(task, tasks[i]);
+        uint64_t sum = 0;
+        assert_int_equal(adder_join(SLOT(task), &sum), OK);
+        assert_int_equal(sum, 2 * i + 1);
+    }
+}
+
+static void test_admission_that_fails_is_undone(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    enum status status;
+    refuse_at = 1; /* the first request is that of a larger queue */
+    while ((status = dispatcher_admit()) == OK) {
+        count++;
+    }
+    assert_int_equal(status, ERR_NO_MEMORY);
+    assert_int_equal(refuse_at, 0);
+    assert_int_equal(dispatcher_admit(), OK); /* there is memory again */
+    for (count++; count > 0; count--) {
+        dispatcher_dismiss();
+    }
+}
 
 static void test_spawn_fails_at_every_request_and_loses_nothing(void **state)
 {
@@ -452,7 +490,6 @@ static void test_many_tasks_leave_nothing(void **state)
     task_release_stacks();
     long stacks_before = stacks_alive;
     static struct adder_task *tasks[MANY];
-    assert_int_equal(dispatcher_reserve(MANY), OK); /* queues stay as large as they were */
     long blocks_before = blocks;
     for (size_t i = 0; i < MANY; i++) {
         OWNED(adder_task, task);
@@ -514,6 +551,8 @@ int main(void)
         cmocka_unit_test(test_dropped_handle_lets_the_task_end_alone),
         cmocka_unit_test(test_spawn_refuses_bad_options),
         cmocka_unit_test(test_spawn_fails_at_every_request_and_loses_nothing),
+        cmocka_unit_test(test_run_queues_have_room_for_whoever_spawns_too),
+        cmocka_unit_test(test_admission_that_fails_is_undone),
         cmocka_unit_test(test_many_tasks_leave_nothing),
         cmocka_unit_test(test_large_stacks_are_released_as_others_come),
     };

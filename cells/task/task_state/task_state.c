@@ -13,7 +13,7 @@ static const char *const names[TASK_RUNSTATES] = {
 static const bool ways[TASK_RUNSTATES][TASK_RUNSTATES] = {
     [TASK_READY] = {[TASK_RUNNING] = true},
     [TASK_RUNNING] = {[TASK_READY] = true, [TASK_BLOCKED] = true, [TASK_ENDED] = true},
-    [TASK_BLOCKED] = {[TASK_READY] = true},
+    [TASK_BLOCKED] = {[TASK_READY] = true, [TASK_RUNNING] = true},
 };
 
 bool task_state_may_go(enum task_runstate from, enum task_runstate to)

@@ -15,6 +15,7 @@
  *                                               BLOCKED              parking_park()
  *                                               ENDED                its entry returned, or it failed
  *      BLOCKED     waits for its permit         READY                permit, deadline
+ *                                               RUNNING              parking_hand_over()
  *      ENDED       off its stack; result there  (none)               freed with its last reference
  */
 #pragma once

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CPUs come and tasks end here: what is done now and then. A run queue has room for every task that was
+ * admitted, since all of them may be ready on one CPU. Where there is none left all queues are
+ * replaced by larger ones, each under its CPU's lock, before the task that wants in is told that it may.
+ */
+#include "dispatcher_priv.h"
+
+#include "context.h"
+#include "format.h"
+#include "heap.h"
+
+#define IDLE_STACK_SIZE 16384u
+#define FIRST_CAPACITY  64u /* tasks */
+
+const struct dispatcher_hardware *dispatcher_hardware;
+struct cpu *dispatcher_cpus[DISPATCHER_CPUS];
+uint32_t dispatcher_running;
+uint64_t dispatcher_idle;
+
+static struct spinlock growth;           /* of the next two; the first is read without it */
+static size_t capacity = FIRST_CAPACITY; /* of every run queue */
+static size_t admitted;                  /* atomically */
+static struct task *boot_task;           /* owned, for good */
+static void (*undertaker)(void);
+
+/* ---- idle CPUs ---- */
+
+/* Takes a task that is ready elsewhere. */
+static bool take_over(struct cpu *cpu)
+{
+    for (uint32_t i = 1; i < DISPATCHER_CPUS; i++) {
+        struct cpu *other = dispatcher_cpus[(cpu->index + i) % DISPATCHER_CPUS];
+        if (!other || !other->is_running) {
+            continue;
+        }
+        lock(other);
+        struct task *task = run_queue_give(STORED(other->queue));
+        if (task) {
+            other->statistics.moves++;
+            __atomic_store_n(&task->home, cpu->index, __ATOMIC_RELAXED);
+        }
+        unlock(other);
+        if (task) {
+            lock(cpu);
+            run_queue_add(STORED(cpu->queue), task);
+            unlock(cpu);
+            return true;
+        }
+    }
+    return false;
+}
+
+static NORETURN void idle(struct cpu *cpu)
+{
+    uint64_t bit = 1ull << cpu->index;
+    for (;;) {
+        if (undertaker && cpu->dead) {
+            undertaker();
+        }
+        disable_interrupts();
+        __atomic_or_fetch(&dispatcher_idle, bit, __ATOMIC_SEQ_CST); /* and then looks */
+        if (count_ready(cpu) || take_over(cpu)) {
+            __atomic_and_fetch(&dispatcher_idle, ~bit, __ATOMIC_RELAXED);
+            enable_interrupts();
+            dispatcher_yield();
+            continue;
+        }
+        enable_interrupts_and_halt();
+        __atomic_and_fetch(&dispatcher_idle, ~bit, __ATOMIC_RELAXED);
+    }
+}
+
+static void enter_idle(void *unused)
+{
+    (void)unused;
+    dispatcher_finish_switch();
+    idle(this_cpu());
+}
+
+/* ---- start ---- */
+
+/* A record for a CPU, not yet in the table; its queue has room for as many as the others have. */
+static enum status create_cpu(uint32_t index, struct cpu **out_cpu)
+{
+    OWNED(run_queue, queue);
+    enum status status = run_queue_create(capacity, SLOT(queue));
+    if (status != OK) {
+        return status;
+    }
+    struct cpu *cpu = heap_allocate_zeroed(sizeof(*cpu));
+    struct task *idle_task = heap_allocate_zeroed(sizeof(*idle_task));
+    if (!cpu || !idle_task) {
+        heap_free(cpu);
+        heap_free(idle_task);
+        return ERR_NO_MEMORY;
+    }
+    char idle_name[TASK_NAME_SIZE];
+    format_into(idle_name, sizeof(idle_name), "idle %u", (unsigned)index);
+    task_state_init(idle_task, idle_name, 0, index);
+    idle_task->is_idle = true;
+    idle_task->is_pinned = true;
+    STORE(cpu->queue, queue);
+    cpu->index = index;
+    cpu->idle = idle_task;
+    cpu->current = idle_task;
+    cpu->slice_end = NO_SLICE;
+    cpu->alarm = PARK_FOREVER;
+    cpu->blocked_here = (union task_standing){.state = TASK_BLOCKED, .home = index};
+    *out_cpu = cpu;
+    return OK;
+}
+
+/* The calling CPU runs `task` and is part of the system. */
+static void join_system(struct cpu *cpu, struct task *task)
+{
+    task->state = TASK_RUNNING;
+    cpu->current = task;
+    cpu->is_running = true;
+    CPU_LOCAL(task) = task;
+    CPU_LOCAL(dispatcher) = cpu;
+    CPU_LOCAL(reschedule) = dispatcher_reschedule;
+    __atomic_add_fetch(&dispatcher_running, 1, __ATOMIC_RELAXED);
+}
+
+static enum status start_boot_cpu(const char *boot_name)
+{
+    struct cpu *cpu;
+    enum status status = create_cpu(0, &cpu);
+    if (status != OK) {
+        return status;
+    }
+    OWNED(stack, stack);
+    status = stack_create(IDLE_STACK_SIZE, "idle, CPU 0", SLOT(stack));
+    struct task *task = heap_allocate_zeroed(sizeof(*task));
+    if (status != OK || !task) {
+        heap_free(task);
+        run_queue_drop(&cpu->queue);
+        heap_free(cpu->idle);
+        heap_free(cpu);
+        return status != OK ? status : ERR_NO_MEMORY;
+    }
+    context_prepare(stack_top(REF(stack)), enter_idle, NULL, cpu->idle->context);
+    STORE(cpu->idle->stack, stack);
+    task_state_init(task, boot_name, TASK_PRIORITY_BASE, 0);
+    task->is_pinned = true;
+    dispatcher_cpus[0] = cpu;
+    boot_task = task;
+    admitted = 1;
+    join_system(cpu, task);
+    return OK;
+}
+
+const struct task *dispatcher_boot_task(void)
+{
+    return boot_task;
+}
+
+enum status dispatcher_start(const struct dispatcher_hardware *functions, const char *boot_name)
+{
+    if (dispatcher_cpus[0]) {
+        return ERR_STATE;
+    }
+    growth = SPINLOCK_INIT("run queues");
+    dispatcher_hardware = functions;
+    enum status status = start_boot_cpu(boot_name);
+    if (status != OK) {
+        return status;
+    }
+    parking_set(&dispatcher_parking);
+    return OK;
+}
+
+enum status dispatcher_add_cpu(uint32_t index)
+{
+    if (index >= DISPATCHER_CPUS) {
+        return ERR_LIMIT;
+    }
+    GUARD(spinlock, held, &growth);
+    if (dispatcher_cpus[index]) {
+        return ERR_EXISTS;
+    }
+    struct cpu *cpu;
+    enum status status = create_cpu(index, &cpu);
+    if (status == OK) {
+        __atomic_store_n(&dispatcher_cpus[index], cpu, __ATOMIC_RELEASE);
+    }
+    return status;
+}
+
+void dispatcher_run_cpu(void)
+{
+    struct cpu *cpu = dispatcher_cpus[CPU_LOCAL(index)];
+    join_system(cpu, cpu->idle);
+    idle(cpu);
+}
+
+uint32_t dispatcher_cpu_count(void)
+{
+    return dispatcher_running;
+}
+
+bool dispatcher_has_cpu(uint32_t index)
+{
+    return index < DISPATCHER_CPUS && dispatcher_cpus[index] && dispatcher_cpus[index]->is_running;
+}
+
+/* ---- room ---- */
+
+static enum status enlarge(struct cpu *cpu, size_t count)
+{
+    OWNED(run_queue, larger);
+    OWNED(run_queue, old);
+    enum status status = run_queue_create(count, SLOT(larger));
+    if (status != OK) {
+        return status;
+    }
+    bool enable = begin();
+    lock(cpu);
+    run_queue_inherit(REF(larger), STORED(cpu->queue));
+    LOAD(old, cpu->queue);
+    STORE(cpu->queue, larger);
+    unlock(cpu);
+    end(enable);
+    return OK;
+}
+
+/* With `growth`: every queue gets room for so many. Those that are larger stay so if it fails. */
+static enum status grow(size_t count)
+{
+    size_t wanted = capacity;
+    while (wanted < count) {
+        wanted *= 2;
+    }
+    for (uint32_t i = 0; i < DISPATCHER_CPUS; i++) {
+        struct cpu *cpu = dispatcher_cpus[i];
+        if (cpu && run_queue_capacity(STORED(cpu->queue)) < wanted) {
+            enum status status = enlarge(cpu, wanted);
+            if (status != OK) {
+                return status;
+            }
+        }
+    }
+    __atomic_store_n(&capacity, wanted, __ATOMIC_RELEASE);
+    return OK;
+}
+
+enum status dispatcher_admit(void)
+{
+    size_t count = __atomic_add_fetch(&admitted, 1, __ATOMIC_RELAXED);
+    if (LIKELY(count <= __atomic_load_n(&capacity, __ATOMIC_ACQUIRE))) {
+        return OK;
+    }
+    GUARD(spinlock, held, &growth);
+    enum status status = grow(count);
+    if (status != OK) {
+        dispatcher_dismiss();
+    }
+    return status;
+}
+
+void dispatcher_dismiss(void)
+{
+    __atomic_sub_fetch(&admitted, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- the dead ---- */
+
+static struct task *take_dead_of(struct cpu *cpu)
+{
+    if (!cpu->dead) {
+        return NULL;
+    }
+    bool enable = begin();
+    lock(cpu);
+    struct task *task = cpu->dead;
+    if (task) {
+        cpu->dead = task->next_dead;
+        task->next_dead = NULL;
+    }
+    unlock(cpu);
+    end(enable);
+    return task;
+}
+
+struct task *dispatcher_take_dead(bool of_any_cpu)
+{
+    struct task *task = take_dead_of(this_cpu());
+    for (uint32_t i = 0; !task && of_any_cpu && i < DISPATCHER_CPUS; i++) {
+        task = dispatcher_cpus[i] ? take_dead_of(dispatcher_cpus[i]) : NULL;
+    }
+    return task;
+}
+
+void dispatcher_set_undertaker(void (*bury)(void))
+{
+    undertaker = bury;
+}
+
+struct dispatcher_statistics dispatcher_statistics(uint32_t index)
+{
+    struct dispatcher_statistics result = {0};
+    struct cpu *cpu = index < DISPATCHER_CPUS ? dispatcher_cpus[index] : NULL;
+    if (cpu) {
+        bool enable = begin();
+        result = cpu->statistics;
+        result.ready = count_ready(cpu);
+        end(enable);
+    }
+    return result;
+}
