@@ -30,6 +30,17 @@ static void settle_moves(struct own_slot *until, uintptr_t low, uintptr_t high)
     }
 }
 
+/* Notes that the drop begins; false: it has begun often enough. */
+static bool begin_drop(struct own_slot *slot)
+{
+    if (slot->tag / OWN_TRY >= OWN_TRIES) {
+        return false;
+    }
+    slot->tag += OWN_TRY;
+    COMPILER_BARRIER();
+    return true;
+}
+
 size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
 {
     size_t count = 0;
@@ -38,15 +49,15 @@ size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
         if (!is_live(slot, low, high)) {
             break;
         }
-        own_drop_t drop = (own_drop_t)(slot->tag ^ (uintptr_t)slot);
-        OWN_TOP = slot->below;
-        COMPILER_BARRIER();
-        if (slot->handle) {
+        if (slot->handle && begin_drop(slot)) {
+            own_slot_type(slot)(&slot->handle);
             count++;
-            drop(&slot->handle);
         }
         COMPILER_BARRIER();
+        OWN_TOP = slot->below;
+        COMPILER_BARRIER();
         slot->tag = 0;
+        COMPILER_BARRIER();
     }
     return count;
 }

@@ -128,7 +128,8 @@
 
 /*
  * The head of every slot. The tag is the slot's address xor its drop function: it says that this
- * memory is a live slot, of which type, even when the chain is broken.
+ * memory is a live slot, of which type, even when the chain is broken. Its highest bits, which are
+ * equal in both addresses, count how often own_unwind() has begun the drop.
  */
 struct own_slot {
     struct own_slot *below; /* the chain, towards older slots */
@@ -179,11 +180,22 @@ static inline void own_leave(struct own_slot *slot, own_drop_t drop)
     COMPILER_BARRIER();
 }
 
+#define OWN_TRY   ((uintptr_t)1 << 60) /* one in the count of a tag */
+#define OWN_TRIES 2u
+
+/* The type of a slot that is linked: its drop function. */
+static inline own_drop_t own_slot_type(const struct own_slot *slot)
+{
+    return (own_drop_t)((slot->tag & (OWN_TRY - 1)) ^ (uintptr_t)slot);
+}
+
 /*
  * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of
- * a fault: it settles moves that were under way, then pops each slot before it drops it, so a drop
- * that faults is not tried twice. It stops at the first link that is not a live slot between `low`
- * and `high`, the bounds of the stack. Returns how many were released.
+ * a fault: it settles moves that were under way, and unlinks each slot after it has dropped it. Where a
+ * drop faults, or the task is killed in it, this is called again: what the drop itself owned is
+ * newer, is released first, and then the drop begins once more, where it left off. A drop that does not
+ * end in OWN_TRIES times is skipped: so the whole ends. It stops at the first link that is not a
+ * live slot between `low` and `high`, the bounds of the stack. Returns how many were released.
  */
 CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
 

@@ -8,7 +8,8 @@
  *
  * Nothing is released within the exception: drops are ordinary code, which may be interrupted, may wait,
  * and may fault in turn. A second fault comes to catch_take() again, finds the same point, which has
- * its stack already, and starts release_slots() anew: own_unwind() has popped what was at fault.
+ * its stack already, and starts release_slots() anew, below the slots that the drop at fault had on
+ * that stack: own_unwind() releases these first, and begins that drop once more.
  */
 #include "catch.h"
 #include "catch_priv.h"
@@ -21,6 +22,10 @@ CELL(library, "1.0.0");
 
 #define SLOTS_MAX 1000000u /* a chain that is longer goes in a circle */
 #define NO_STACK  CATCH_STACKS
+
+/* Of a stack of the pool: what one more begin of release_slots() needs; what host code has below rsp. */
+#define STACK_RESERVE 2048u
+#define RED_ZONE      128u
 
 struct catch_point {
     struct own_slot slot;
@@ -175,6 +180,32 @@ static void begin_reason(struct catch_point *point, const uint64_t registers[CFI
     point->reason.is_complete = true;
 }
 
+static bool is_on(const uint8_t *bottom, const struct own_slot *slot)
+{
+    return (uintptr_t)slot - (uintptr_t)bottom < CATCH_STACK_SIZE;
+}
+
+/*
+ * Where release_slots() begins: at the top, unless a drop has faulted whose own slots are there. Without
+ * room below those they are left where they are.
+ */
+static uint64_t *find_entry(struct catch_point *point, uint64_t rsp)
+{
+    uint8_t *bottom = catch_stacks.of[point->stack].stack;
+    uint64_t offset = CATCH_STACK_SIZE;
+    if (is_on(bottom, OWN_TOP)) {
+        uint64_t used = rsp - (uint64_t)bottom;
+        if (used >= STACK_RESERVE && used < CATCH_STACK_SIZE) {
+            offset = (used - RED_ZONE) & ~(uint64_t)15;
+        }
+    }
+    while (offset == CATCH_STACK_SIZE && is_on(bottom, OWN_TOP)) {
+        OWN_TOP = OWN_TOP->below;
+        point->reason.is_complete = false;
+    }
+    return (uint64_t *)(bottom + offset) - 1;
+}
+
 bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault)
 {
     struct stack_place first;
@@ -194,7 +225,7 @@ bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault
     }
     point->bottom = first.bottom;
     point->top = first.top;
-    uint64_t *top = (uint64_t *)(catch_stacks.of[point->stack].stack + CATCH_STACK_SIZE) - 1;
+    uint64_t *top = find_entry(point, registers[CFI_RSP]);
     *top = 0; /* as if release_slots() had been called, by nobody */
     registers[CFI_RIP] = (uint64_t)release_slots;
     registers[CFI_RSP] = (uint64_t)top;

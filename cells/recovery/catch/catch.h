@@ -18,8 +18,8 @@
  * interrupt handler, unless the handler itself called catch_unwind(). What the function holds outside of
  * slots is lost: see own.h. Slots are released on a stack of the pool below, with interrupts as they
  * were at the fault; afterwards holds of preemption and the flags are as when catch_unwind() was called.
- * A fault while slots are released skips the slot that is at fault and goes on; after
- * CATCH_FAULTS_MAX it is given up. Where the chain is broken nobody knows what lies behind: what is
+ * A fault while slots are released begins that drop once more, skips a slot whose drop faults again
+ * (OWN_TRIES), and goes on; after CATCH_FAULTS_MAX it is given up. Where the chain is broken nobody knows what lies behind: what is
  * left to the catch point is not released, and `is_complete` says so. Where it is broken above every
  * catch point none is found, and the exception ends the system with its report.
  */

@@ -27,7 +27,8 @@ OWN_DECLARE(thing);
 struct thing {
     int drops;
     int order;
-    bool is_faulty;
+    int faults; /* of its drop that are still to come */
+    struct thing *content;
 };
 
 static struct thing things[THINGS_MAX];
@@ -42,7 +43,12 @@ void thing_drop(struct thing **handle)
     if (!thing) {
         return;
     }
-    if (thing->is_faulty) {
+    OWNED(thing, content);
+    if (thing->content) {
+        LOAD(content, thing->content);
+    }
+    if (thing->faults) {
+        thing->faults--;
         __builtin_trap();
     }
     thing->drops++;
@@ -53,6 +59,14 @@ void thing_drop(struct thing **handle)
 bool stack_find(vaddr_t address, struct stack_place *out)
 {
     *out = (struct stack_place){.name = "main", .bottom = main_top - STACK_SIZE, .top = main_top};
+    for (unsigned i = 0; i < CATCH_STACKS; i++) {
+        vaddr_t bottom = (vaddr_t)catch_stacks.of[i].stack;
+        if (address - bottom < CATCH_STACK_SIZE) {
+            *out = (struct stack_place){
+                .name = "release", .bottom = bottom, .top = bottom + CATCH_STACK_SIZE};
+            return true;
+        }
+    }
     return is_stack_known && address >= out->bottom && address < out->top;
 }
 
@@ -252,14 +266,51 @@ static void test_catch_goes_on_behind_a_drop_that_faults(void **state)
     set_up();
     int depth = 0;
     struct catch_reason reason;
-    things[9].is_faulty = things[4].is_faulty = things[3].is_faulty = true;
+    things[9].faults = things[4].faults = things[3].faults = OWN_TRIES;
+    assert_int_equal(catch_it(own_and_recurse, &depth, &reason), ERR_FAULT);
+    assert_int_equal(reason.faults, 1 + 3 * OWN_TRIES);
+    assert_true(reason.is_complete);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(things[i].drops, i != 9 && i != 4 && i != 3);
+    }
+    assert_memory_equal((void *)reason.registers[CFI_RIP], "\x0f\x0b", 2);
+}
+
+/* A drop that faults once is begun again, and what it owned itself is released before. */
+static void test_catch_begins_a_drop_again(void **state)
+{
+    (void)state;
+    set_up();
+    int depth = 0;
+    struct catch_reason reason;
+    things[9].faults = things[3].faults = 1;
+    things[9].content = &things[10];
+    things[3].content = &things[11];
+    things[11].content = &things[12];
+    things[11].faults = 1;
     assert_int_equal(catch_it(own_and_recurse, &depth, &reason), ERR_FAULT);
     assert_int_equal(reason.faults, 4);
     assert_true(reason.is_complete);
-    for (int i = 0; i < 10; i++) {
-        assert_int_equal(things[i].drops, !things[i].is_faulty);
+    for (int i = 0; i <= 12; i++) {
+        assert_int_equal(things[i].drops, 1);
     }
-    assert_memory_equal((void *)reason.registers[CFI_RIP], "\x0f\x0b", 2);
+}
+
+/* There is no end to the faults, nor to the slots on the stack where they are released. */
+static void test_catch_ends_where_its_stack_does(void **state)
+{
+    (void)state;
+    set_up();
+    struct catch_reason reason;
+    for (int i = 1; i < THINGS_MAX; i++) {
+        things[i - 1].content = &things[i];
+        things[i].faults = OWN_TRIES;
+    }
+    int depth = 9;
+    things[9].faults = 0;
+    assert_int_equal(catch_it(own_and_recurse, &depth, &reason), ERR_FAULT);
+    assert_int_equal(things[9].drops, 1);
+    assert_int_equal(not_taken, 0);
 }
 
 static void break_chain(void *argument)
@@ -328,6 +379,8 @@ int main(void)
         cmocka_unit_test(test_catch_keeps_the_callers_registers),
         cmocka_unit_test(test_catch_nests),
         cmocka_unit_test(test_catch_goes_on_behind_a_drop_that_faults),
+        cmocka_unit_test(test_catch_begins_a_drop_again),
+        cmocka_unit_test(test_catch_ends_where_its_stack_does),
         cmocka_unit_test(test_catch_takes_nothing_by_a_broken_chain),
         cmocka_unit_test(test_catch_takes_nothing_without_a_point),
         cmocka_unit_test(test_catch_returns_from_a_wild_call),

@@ -65,7 +65,7 @@ static void remember_type(const struct lock_type *type)
 
 static const struct lock_type *type_of(const struct own_slot *slot)
 {
-    own_drop_t drop = (own_drop_t)(slot->tag ^ (uintptr_t)slot);
+    own_drop_t drop = own_slot_type(slot);
     for (unsigned i = 0; i < TYPES_MAX && types[i]; i++) {
         if (types[i]->drop == drop) {
             return types[i];
