@@ -2,6 +2,7 @@
 #include "test_support.h"
 
 #include "cell_info.h"
+#include "cell_transfer.h"
 #include "cell_writer.h"
 #include "elf_object.h"
 #include "unwind_index.h"
@@ -199,6 +200,42 @@ static void test_compile_symbols_that_nothing_uses_are_gone(void **state)
 }
 
 /* The same source in two folders, each the current one in its turn. */
+/* Two sources: their records make one array, and the function that only the note names is kept. */
+static void test_compile_lines_about_transfer_become_records(void **state)
+{
+    static const char one[] =
+        TEST_CELL_HEAD "enum status { OK };\n"
+                       "CELL_API int count(void);\n"
+                       "static long queue[2];\n"
+                       "int count(void) { return (int)++queue[1]; }\n"
+                       "static enum status widen(const void *old, size_t old_bytes, void *new,\n"
+                       "                         size_t new_bytes)\n"
+                       "{ *(long *)new = *(const int *)old + (long)(old_bytes + new_bytes);\n"
+                       "  return OK; }\n"
+                       "CELL_TRANSFER(old_queue, queue, widen);\n";
+    static const char other[] = "#include \"cell.h\"\n"
+                                "CELL_API int more(void);\n"
+                                "static char seen;\n"
+                                "int more(void) { return ++seen; }\n"
+                                "CELL_FRESH(seen);\n";
+    test_compile_good(&(struct test_cell){.name = "transfer", .source = one, .more = other});
+    open_file("transfer.cell");
+    assert_int_equal(cell_transfer_count(&object), 2);
+    bool seen[3] = {false};
+    for (uint32_t i = 0; i < 2; i++) {
+        struct cell_transfer transfer;
+        assert_int_equal(cell_transfer_read(&object, i, &transfer, NULL), OK);
+        assert_false(seen[transfer.kind]);
+        seen[transfer.kind] = true;
+        bool fresh = transfer.kind == CELL_TRANSFER_FRESH;
+        assert_string_equal(transfer.new, fresh ? "seen" : "queue");
+        assert_string_equal(transfer.old, fresh ? "" : "old_queue");
+        assert_string_equal(transfer.function, fresh ? "" : "widen");
+        assert_ptr_equal(&object.symbols[transfer.new_symbol], symbol_named(transfer.new));
+    }
+    close_file();
+}
+
 static void test_compile_bytes_do_not_depend_on_the_folder(void **state)
 {
     char *here = getcwd(NULL, 0);
@@ -357,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_compile_unwind_index_covers_each_function),
         cmocka_unit_test(test_compile_two_sources_keep_equal_static_names_apart),
         cmocka_unit_test(test_compile_symbols_that_nothing_uses_are_gone),
+        cmocka_unit_test(test_compile_lines_about_transfer_become_records),
         cmocka_unit_test(test_compile_bytes_do_not_depend_on_the_folder),
         cmocka_unit_test(test_compile_depfile_names_the_headers),
         cmocka_unit_test(test_compile_refused_sources_have_a_code),

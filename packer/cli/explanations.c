@@ -171,6 +171,14 @@ EXPLAIN(DIAG_CELL_NAME,
         "A member was renamed, or put into the archive by ar(1).",
         "Make the archive with `cellpack pack`, which names the members.",
         "cellpack pack -o cells.a *.cell");
+EXPLAIN(DIAG_CELL_TRANSFER,
+        "The note .cell.transfer says which function fills a static variable from that of an older "
+        "version. A record is cut off, of an unknown format, or names a variable or function that "
+        "the cell does not have, has twice, or has in another size.",
+        "The variable is never used, so the compiler left it out; or two sources of the cell have "
+        "static ones of this name.",
+        "Use the variable, or give it a name of its own.",
+        "CELL_TRANSFER(old_queue, queue, widen);");
 
 /* ---- 02xx: laying out and linking ---- */
 

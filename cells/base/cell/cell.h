@@ -61,3 +61,59 @@
         "version=" version "\0"                                                                    \
         "kind=" #kind "\0"                                                                         \
         "summary=" CELL_SUMMARY "\0" CELL_INTERFACE_FIELD_
+
+/*
+ * What becomes of a static variable when this version of a cell takes the place of an older one. A
+ * variable of equal name and type is adopted as it is and needs no line. One whose type has changed does:
+ *
+ *      static enum status widen(const void *old, size_t old_bytes, void *new, size_t new_bytes);
+ *      CELL_TRANSFER(old_queue, queue, widen);   fills `queue` from the old cell's `old_queue`
+ *      CELL_FRESH(statistics);                   the new initial value shall win
+ *
+ * The lines stand behind the definitions that they name, all of which are static and of this source; what a
+ * function of transfer may do is said in cell_transfer.h. The notes are records of one size, without
+ * relocations; docs/cell-format.md specifies them.
+ */
+#define CELL_TRANSFER_SECTION ".cell.transfer"
+#define CELL_TRANSFER_FORMAT  1u
+#define CELL_TRANSFER_NAME    64 /* bytes with the NUL */
+
+enum cell_transfer_kind {
+    CELL_TRANSFER_CHANGED = 1,
+    CELL_TRANSFER_FRESH = 2,
+};
+
+struct cell_transfer_note {
+    uint16_t format;
+    uint16_t kind;
+    uint32_t new_bytes;                /* sizeof of the variable `new` */
+    char old[CELL_TRANSFER_NAME];      /* empty for CELL_FRESH */
+    char new[CELL_TRANSFER_NAME];      /* of this cell */
+    char function[CELL_TRANSFER_NAME]; /* of this cell; empty for CELL_FRESH */
+};
+static_assert(sizeof(struct cell_transfer_note) == 200, "docs/cell-format.md");
+
+#define CELL_TRANSFER_NOTE_(symbol, what, from, variable, by)                               \
+    static_assert(sizeof(from) <= CELL_TRANSFER_NAME && sizeof(by) <= CELL_TRANSFER_NAME && \
+                      sizeof(#variable) <= CELL_TRANSFER_NAME,                              \
+                  "a name is too long");                                                    \
+    __attribute__((                                                                         \
+        used, aligned(4),                                                                   \
+        section(CELL_TRANSFER_SECTION))) static const struct cell_transfer_note symbol = {  \
+        .format = CELL_TRANSFER_FORMAT,                                                     \
+        .kind = (what),                                                                     \
+        .new_bytes = sizeof(variable),                                                      \
+        .old = from,                                                                        \
+        .new = #variable,                                                                   \
+        .function = by}
+
+#define CELL_TRANSFER(old_variable, new_variable, by)                                              \
+    static __typeof__(by) by __attribute__((used));                                                \
+    static_assert(__builtin_types_compatible_p(__typeof__(by),                                     \
+                                               enum status(const void *, size_t, void *, size_t)), \
+                  "not a function of transfer");                                                   \
+    CELL_TRANSFER_NOTE_(cell_transfer_##old_variable##_##new_variable, CELL_TRANSFER_CHANGED,      \
+                        #old_variable, new_variable, #by)
+
+#define CELL_FRESH(variable) \
+    CELL_TRANSFER_NOTE_(cell_fresh_##variable, CELL_TRANSFER_FRESH, "", variable, "")

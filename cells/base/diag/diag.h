@@ -58,6 +58,7 @@
     X(CELL_INFO, 140, ERR_BAD_FORMAT, "the .cell.info note is missing or malformed")              \
     X(CELL_UNWIND, 141, ERR_BAD_FORMAT, "the .cell.unwind index is malformed")                    \
     X(CELL_NAME, 142, ERR_MISMATCH, "the cell is not named like its member")                      \
+    X(CELL_TRANSFER, 145, ERR_BAD_FORMAT, "the .cell.transfer note is malformed")                 \
     X(LINK_SYMBOL_INDEX, 201, ERR_OUT_OF_BOUNDS, "relocation names a symbol that does not exist") \
     X(LINK_OFFSET, 202, ERR_OUT_OF_BOUNDS, "relocation lies outside its section")                 \
     X(LINK_RELOCATION_TYPE, 203, ERR_UNSUPPORTED, "relocation type is not supported")             \
