@@ -7,9 +7,9 @@
  * own, does what a kernel would do, pops the chain, and gives the program up. The functions of
  * thing.c count as one instruction. This program is built at every level of optimisation.
  */
+#include "single_step.h"
 #include "thing.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -39,29 +39,21 @@ static unsigned long strikes;
 static unsigned long failures;
 static uintptr_t stack_high;
 
-static void set_trap_flag(void)
-{
-    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" : : : "memory", "cc");
-}
-
-static void clear_trap_flag(void)
-{
-    __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" : : : "memory", "cc");
-}
-
 void thing_step_over(bool begins)
 {
     if (stepping && begins) {
-        clear_trap_flag();
+        single_step_end();
     } else if (stepping) {
-        set_trap_flag();
+        single_step_begin();
     }
 }
 
 /* One instruction was executed. */
-static void handle_step(int signal)
+static void handle_step(int signal, siginfo_t *info, void *context)
 {
     (void)signal;
+    (void)info;
+    (void)context;
     if (!stepping || thing_inside) {
         return;
     }
@@ -84,10 +76,8 @@ static void handle_step(int signal)
 int main(void)
 {
     static char handler_stack[HANDLER_STACK];
-    stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof(handler_stack)};
-    struct sigaction action = {.sa_handler = handle_step, .sa_flags = SA_ONSTACK};
     stack_high = (uintptr_t)__builtin_frame_address(0);
-    if (sigaltstack(&stack, NULL) != 0 || sigaction(SIGTRAP, &action, NULL) != 0) {
+    if (single_step_install(handle_step, handler_stack, sizeof(handler_stack), 0) != 0) {
         perror("cannot single-step");
         return EXIT_FAILURE;
     }
@@ -96,9 +86,9 @@ int main(void)
         program = programs[i].name;
         strikes = 0;
         stepping = 1;
-        set_trap_flag();
+        single_step_begin();
         (void)programs[i].run(ARGUMENT);
-        clear_trap_flag();
+        single_step_end();
         stepping = 0;
         failures += thing_judge() != NULL;
         sum += strikes;

@@ -12,13 +12,12 @@
  */
 #include "corpus.h"
 #include "host_source.h"
+#include "single_step.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #define HANDLER_STACK 65536
@@ -28,6 +27,8 @@
 #define FROM_HANDLER  64 /* one step of so many */
 #define REPORTS_MAX   10
 #define PRESERVED     6
+
+static_assert(SINGLE_STEP_REGISTERS == CFI_REGISTER_COUNT, "in the same order");
 
 extern uint8_t corpus_stack[];
 extern uint8_t corpus_stack_end[];
@@ -58,26 +59,6 @@ static uint64_t random_number(void)
     random_state ^= random_state >> 7;
     random_state ^= random_state << 17;
     return random_state;
-}
-
-static void set_trap_flag(void)
-{
-    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" : : : "memory", "cc");
-}
-
-static void clear_trap_flag(void)
-{
-    __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" : : : "memory", "cc");
-}
-
-static void get_registers(const ucontext_t *context, uint64_t registers[CFI_REGISTER_COUNT])
-{
-    static const int numbers[CFI_REGISTER_COUNT] = {
-        REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
-        REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
-    for (unsigned i = 0; i < CFI_REGISTER_COUNT; i++) {
-        registers[i] = (uint64_t)context->uc_mcontext.gregs[numbers[i]];
-    }
 }
 
 /* ---- the truth ---- */
@@ -235,7 +216,7 @@ static void handle_step(int signal, siginfo_t *info, void *context)
     if (!stepping) {
         return;
     }
-    get_registers(context, registers);
+    single_step_registers(context, registers);
     if (before[CFI_RIP]) {
         follow(registers);
     }
@@ -260,9 +241,9 @@ static NOINLINE void run(const struct corpus_function *program, long argument)
     call_count = 0;
     memset(before, 0, sizeof(before));
     stepping = 1;
-    set_trap_flag();
+    single_step_begin();
     call(argument);
-    clear_trap_flag();
+    single_step_end();
     stepping = 0;
 }
 
@@ -279,14 +260,12 @@ static void run_all(const struct corpus_function *programs)
 int main(void)
 {
     static char handler_stack[HANDLER_STACK];
-    stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof(handler_stack)};
-    struct sigaction action = {.sa_sigaction = handle_step, .sa_flags = SA_ONSTACK | SA_SIGINFO};
     uint64_t high = (uint64_t)__builtin_frame_address(0);
     host_source_add_stack(high - (1 << 20), high);
     host_source_add_stack((uint64_t)handler_stack, (uint64_t)handler_stack + HANDLER_STACK);
     host_source_add_stack((uint64_t)corpus_stack, (uint64_t)corpus_stack_end);
     host_source();
-    if (sigaltstack(&stack, NULL) != 0 || sigaction(SIGTRAP, &action, NULL) != 0) {
+    if (single_step_install(handle_step, handler_stack, sizeof(handler_stack), 0) != 0) {
         perror("cannot single-step");
         return EXIT_FAILURE;
     }

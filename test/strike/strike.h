@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * strike.h - a fault after every instruction of what real cells do.
+ *
+ * Why: a fault or a kill may end a function between any two of its instructions. Then the chain of
+ * slots is popped, and nothing may be lost, owned twice or left half done. That is shown here, not argued.
+ *
+ * A case runs once under the CPU's single-step flag. After each instruction, of the caller and of all that
+ * it calls, the state of the program is kept aside; a fault strikes: own_unwind() pops the chain, as
+ * catch does, on another stack; check() looks at what is left, with a truth of its own, and goes on using
+ * it; then the state is put back and the case executes its next instruction. So each strike has a fresh
+ * state, and none costs more than a copy of it.
+ *
+ * With a second fault, the release itself is struck 0 to 60 instructions after it began, is begun
+ * once more as catch does it, and check() looks then.
+ *
+ * Rules: the state is all variables of the program, the CPU's own memory (cpu_local.h), the chain, and the
+ * stack; keep it small, a few pages if possible: it is copied twice a strike. Nothing here uses malloc() or
+ * other state of the C library, files or threads. Code of the C library is executed, and not struck.
+ * Between cases the state is that of the program's start. A function that does not end within some
+ * hundredths of a second after a strike (a lock left held), or that crashes, is a failure like any other.
+ *
+ *      static void prepare(void) { ... }                 what is there before
+ *      static void operate(void) { OWNED(..); ... }      struck; what it leaves in variables stays
+ *      static void check(void) { strike_demand(..); }    after a strike, and after the undisturbed end
+ *
+ *      int main(void)
+ *      {
+ *          static const struct strike_case cases[] = {{"take one", prepare, operate, check}};
+ *          return strike_run(cases, ARRAY_COUNT(cases));
+ *      }
+ *
+ * add_strike_test() in test/strike/CMakeLists.txt compiles such a program and the cells it names at -O0
+ * and at -O2. THEORIS_STRIKE=full: a second fault at each of the 61 places after each first one, else at one
+ * of them in turn; THEORIS_STRIKE=first: no second faults. An argument is the name of a case to run alone.
+ */
+#pragma once
+
+#include <stddef.h>
+
+struct strike_case {
+    const char *name;
+    void (*prepare)(void); /* NULL: nothing */
+    void (*operate)(void);
+    void (*check)(void);
+};
+
+/* Runs all, prints one line for each, and what failed by function and offset. main()'s exit status. */
+int strike_run(const struct strike_case *cases, size_t count);
+
+/* For check(), and for prepare(): what must hold. */
+#define strike_demand(condition) \
+    ((condition) ? (void)0 : strike_fail(__FILE__, __LINE__, #condition))
+__attribute__((noreturn)) void strike_fail(const char *file, int line, const char *what);
+
+/* Is check() called because of a strike (true), or at the undisturbed end? */
+_Bool strike_has_struck(void);
