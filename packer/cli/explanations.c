@@ -179,6 +179,12 @@ EXPLAIN(DIAG_CELL_TRANSFER,
         "static ones of this name.",
         "Use the variable, or give it a name of its own.",
         "CELL_TRANSFER(old_queue, queue, widen);");
+EXPLAIN(
+    DIAG_CELL_ABI,
+    "The section .cell.abi, in which a cell states the signatures of what it exports and imports, "
+    "is damaged or of a version that the reader does not know.",
+    "The cell was changed behind cellpack's back, or made by a newer one.",
+    "Build the cell again, with this cellpack.", "cellpack abi heap");
 
 /* ---- 02xx: laying out and linking ---- */
 
@@ -257,6 +263,24 @@ EXPLAIN(DIAG_LINK_NEEDED,
         "A relocation of another cell, which the symbol names, leads into the cell.",
         "The cell was to be unloaded before those that need it.", "Unload the other cell first.",
         "cellpack deps heap");
+EXPLAIN(
+    DIAG_LINK_SIGNATURE,
+    "A cell imports a symbol, and declares it otherwise than the cell that exports it: another "
+    "result, "
+    "another parameter, another type of a variable. The message names the first one that differs, "
+    "on both "
+    "sides. A call would pass what the other side does not expect, so the cells are not linked.",
+    "One of the two was built with an older header.", "Build both from the same headers.",
+    "cellpack abi diff old/cells.a new/cells.a");
+EXPLAIN(DIAG_LINK_TYPE,
+        "Two cells that are to be linked know a structure, union or enumeration of the same name "
+        "in different "
+        "layouts, and one of the symbols between cells leads to it. The message names the first "
+        "field that "
+        "differs. What one of them writes the other would misread.",
+        "One of the two was built with an older header, or two headers use the same name.",
+        "Build both from the same headers; give types the prefix of their cell.",
+        "cellpack type 'struct task' --known-by");
 
 /* ---- 03xx: archives ---- */
 

@@ -58,6 +58,7 @@
     X(CELL_INFO, 140, ERR_BAD_FORMAT, "the .cell.info note is missing or malformed")              \
     X(CELL_UNWIND, 141, ERR_BAD_FORMAT, "the .cell.unwind index is malformed")                    \
     X(CELL_NAME, 142, ERR_MISMATCH, "the cell is not named like its member")                      \
+    X(CELL_ABI, 143, ERR_BAD_FORMAT, "the .cell.abi section is malformed")                        \
     X(CELL_TRANSFER, 145, ERR_BAD_FORMAT, "the .cell.transfer note is malformed")                 \
     X(LINK_SYMBOL_INDEX, 201, ERR_OUT_OF_BOUNDS, "relocation names a symbol that does not exist") \
     X(LINK_OFFSET, 202, ERR_OUT_OF_BOUNDS, "relocation lies outside its section")                 \
@@ -74,6 +75,8 @@
     X(LINK_CELL, 213, ERR_NOT_FOUND, "no such cell in the archive")                               \
     X(LINK_HELD, 214, ERR_BUSY, "the cell is held")                                               \
     X(LINK_NEEDED, 215, ERR_BUSY, "another cell refers to the cell")                              \
+    X(LINK_SIGNATURE, 216, ERR_MISMATCH, "two cells declare a symbol differently")                \
+    X(LINK_TYPE, 217, ERR_MISMATCH, "two cells know different layouts of a type")                 \
     X(ARCHIVE_MAGIC, 301, ERR_BAD_MAGIC, "not an ar archive")                                     \
     X(ARCHIVE_HEADER, 302, ERR_BAD_FORMAT, "malformed member header")                             \
     X(ARCHIVE_TRUNCATED, 303, ERR_TRUNCATED, "archive ends inside a member")                      \
@@ -109,7 +112,7 @@ enum diag_code {
 
 #define DIAG_CELL_SIZE    48
 #define DIAG_SECTION_SIZE 64
-#define DIAG_SYMBOL_SIZE  96
+#define DIAG_SYMBOL_SIZE  192
 
 struct diag {
     enum diag_code code;
