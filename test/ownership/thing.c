@@ -4,10 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct thing {
-    int number;
-};
-
 struct box {
     struct thing *content;
 };
@@ -63,6 +59,7 @@ enum status thing_create(int number, struct thing **out)
         return ERR_NO_MEMORY;
     }
     thing->number = number;
+    thing->next = NULL;
     created++;
     FILL(out, thing);
     return OK;
@@ -76,6 +73,7 @@ void thing_create_spare(struct thing **out)
         abort();
     }
     thing->number = 0;
+    thing->next = NULL;
     created++;
     FILL(out, thing);
 }
@@ -181,6 +179,18 @@ void mutex_lock(struct mutex *mutex, struct mutex **guard)
     if (guard) {
         FILL(guard, mutex);
     }
+}
+
+bool mutex_try_lock(struct mutex *mutex, struct mutex **guard)
+{
+    ONE_STEP();
+    if (mutex->held || thing_must_fail()) {
+        return false;
+    }
+    mutex->held = true;
+    locks_held++;
+    FILL(guard, mutex);
+    return true;
 }
 
 void mutex_unlock(struct mutex *mutex)

@@ -10,7 +10,10 @@
 
 #include "own.h"
 
-struct OWN_CAPABILITY("thing") thing;
+struct OWN_CAPABILITY("thing") thing {
+    int number;
+    struct thing *next; /* in a list */
+};
 OWN_DECLARE(thing);
 
 enum status thing_create(int number, struct thing **out) OWN_ACQUIRES(**out);
@@ -40,6 +43,7 @@ struct OWN_LOCK("mutex") mutex {
 OWN_DECLARE_LOCK(mutex);
 void mutex_lock(struct mutex *mutex, struct mutex **guard) OWN_LOCKS(*mutex);
 void mutex_unlock(struct mutex *mutex) OWN_UNLOCKS(*mutex);
+MUST_CHECK bool mutex_try_lock(struct mutex *mutex, struct mutex **guard) OWN_MAY_LOCK(**guard);
 
 /* A failure that thing.c asks for: true once, in some call of each run. */
 bool thing_must_fail(void);

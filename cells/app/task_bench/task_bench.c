@@ -141,6 +141,23 @@ static void measure_locks(void)
     say("preemption_guard", read_tsc() - start, ROUNDS);
 }
 
+/* ---- owned variables ---- */
+
+/* The loop itself is taken off. */
+static void measure_owned_variable(void)
+{
+    uint64_t start = read_tsc();
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        COMPILER_BARRIER();
+    }
+    uint64_t loop = read_tsc() - start;
+    start = read_tsc();
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        OWNED(idler_task, nothing);
+    }
+    say("owned_variable", read_tsc() - start - loop, ROUNDS);
+}
+
 /* ---- Figure 4 ---- */
 
 static enum status measure_removal(uint32_t cpus)
@@ -183,6 +200,7 @@ enum status task_bench_main(const struct app_arguments *arguments)
     status =
         status == OK ? measure_spawn("task_spawn_join_large_stack", 2 * TASK_STACK_SIZE) : status;
     measure_locks();
+    measure_owned_variable();
     for (uint32_t cpus = 2; cpus <= QUEUES_MAX && status == OK; cpus *= 2) {
         status = measure_removal(cpus);
     }

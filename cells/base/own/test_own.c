@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "own.h"
+#include "own_collections.h"
 
 /* A resource that counts: how many there are, and how often one was released. */
 struct OWN_CAPABILITY("thing") thing;
@@ -16,6 +17,7 @@ OWN_DECLARE(thing);
 
 struct thing {
     int releases;
+    struct thing *next;
 };
 
 static int alive;
@@ -232,6 +234,157 @@ static void test_own_unwind_interrupted_load_leaves_the_field_its_owner(void **s
     assert_int_equal(alive, 0);
 }
 
+/* ---- a second fault ---- */
+
+struct OWN_CAPABILITY("fragile thing") fragile {
+    unsigned faults; /* of its drop, still to come */
+    unsigned drops;
+    struct thing *content;
+};
+OWN_DECLARE(fragile);
+
+/* Takes its content into a slot of its own, and then may fail. */
+void fragile_drop(struct fragile **handle)
+{
+    struct fragile *fragile = *handle;
+    OWNED(thing, content);
+    if (fragile->content) {
+        LOAD(content, fragile->content);
+    }
+    if (fragile->faults > 0) {
+        fragile->faults--;
+        longjmp(fault, 1);
+    }
+    fragile->drops++;
+    EMPTY(handle);
+}
+
+/* Far below, so that what own_unwind() does keeps off the slots of a drop that failed. */
+__attribute__((no_sanitize("address"))) static NOINLINE void unwind_far_below(
+    struct own_slot *until, unsigned depth)
+{
+    char room[4096];
+    __asm__ volatile("" : : "r"(room) : "memory");
+    if (depth > 0) {
+        unwind_far_below(until, depth - 1);
+    } else {
+        uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+        own_unwind(until, here - 65536, here + 65536);
+    }
+    __asm__ volatile("" : : "r"(room) : "memory");
+}
+
+static unsigned unwind_until_done(struct own_slot *until)
+{
+    static volatile unsigned faults;
+    static struct own_slot *kept;
+    faults = 0;
+    kept = until;
+    if (setjmp(fault) != 0) {
+        faults++;
+    }
+    unwind_far_below(kept, faults + 1);
+    return faults;
+}
+
+static void test_own_unwind_begins_a_drop_that_faults_once_more(void **state)
+{
+    (void)state;
+    static struct fragile fragile;
+    fragile = (struct fragile){.faults = OWN_TRIES - 1};
+    struct own_slot *top = OWN_TOP;
+    struct fragile_slot slot;
+    assert_int_equal(thing_create(&fragile.content), OK);
+    own_enter(&slot.slot, (own_drop_t)fragile_drop);
+    FILL(SLOT(slot), &fragile);
+    assert_int_equal(unwind_until_done(top), OWN_TRIES - 1);
+    assert_ptr_equal(OWN_TOP, top);
+    assert_int_equal(fragile.drops, 1);
+    assert_int_equal(alive, 0);
+}
+
+static void test_own_unwind_skips_a_drop_that_goes_on_faulting(void **state)
+{
+    (void)state;
+    static struct fragile fragile;
+    fragile = (struct fragile){.faults = 100};
+    struct own_slot *top = OWN_TOP;
+    struct thing_slot older;
+    struct fragile_slot slot;
+    own_enter(&older.slot, (own_drop_t)thing_drop);
+    assert_int_equal(thing_create(SLOT(older)), OK);
+    assert_int_equal(thing_create(&fragile.content), OK);
+    own_enter(&slot.slot, (own_drop_t)fragile_drop);
+    FILL(SLOT(slot), &fragile);
+    assert_int_equal(unwind_until_done(top), OWN_TRIES);
+    assert_ptr_equal(OWN_TOP, top);
+    assert_int_equal(fragile.drops, 0);
+    assert_int_equal(alive, 0);
+}
+
+/* ---- collections ---- */
+
+OWN_ARRAY_DEFINE(things, thing, 3);
+OWN_LIST_DEFINE(thing_list, thing, next);
+
+static void test_own_array_is_released_from_the_last_to_the_first(void **state)
+{
+    (void)state;
+    {
+        OWNED_HERE(things, all);
+        for (int i = 0; i < 3; i += 2) {
+            OWNED(thing, thing);
+            assert_int_equal(thing_create(SLOT(thing)), OK);
+            REF(thing)->releases = i + 1;
+            STORE(REF(all)->at[i], thing);
+        }
+        assert_int_equal(alive, 2);
+    }
+    assert_int_equal(alive, 0);
+    assert_int_equal(order[0], 3);
+    assert_int_equal(order[1], 1);
+}
+
+static void fill_list(struct thing_list *list, int count)
+{
+    for (int i = 1; i <= count; i++) {
+        OWNED(thing, thing);
+        assert_int_equal(thing_create(SLOT(thing)), OK);
+        REF(thing)->releases = i;
+        thing_list_push(list, SLOT(thing));
+        assert_false(HELD(thing));
+    }
+}
+
+static void test_own_list_gives_back_what_was_pushed_last(void **state)
+{
+    (void)state;
+    {
+        OWNED_HERE(thing_list, list);
+        fill_list(REF(list), 3);
+        OWNED(thing, thing);
+        assert_int_equal(thing_list_pop(REF(list), SLOT(thing)), OK);
+        assert_int_equal(REF(thing)->releases, 3);
+        OWNED(thing, none);
+        assert_int_equal(thing_list_remove(REF(list), REF(thing), SLOT(none)), ERR_NOT_FOUND);
+        assert_int_equal(thing_list_remove(REF(list), REF(list)->first->next, SLOT(none)), OK);
+        assert_int_equal(REF(none)->releases, 1);
+        assert_int_equal(REF(list)->first->releases, 2);
+        assert_null(REF(list)->first->next);
+    }
+    assert_int_equal(alive, 0);
+    assert_int_equal(order_count, 3);
+}
+
+static void test_own_list_that_is_empty_gives_nothing(void **state)
+{
+    (void)state;
+    OWNED_HERE(thing_list, list);
+    OWNED(thing, thing);
+    assert_int_equal(thing_list_pop(REF(list), SLOT(thing)), ERR_NOT_FOUND);
+    assert_false(HELD(thing));
+}
+
 /* ---- a programmer's errors end the program ---- */
 
 static void fill_full(void)
@@ -312,6 +465,11 @@ int main(void)
         cmocka_unit_test_setup(test_own_unwind_interrupted_move_to_newer_slot_has_one_owner, reset),
         cmocka_unit_test_setup(test_own_store_and_load_change_the_owner, reset),
         cmocka_unit_test_setup(test_own_unwind_interrupted_load_leaves_the_field_its_owner, reset),
+        cmocka_unit_test_setup(test_own_unwind_begins_a_drop_that_faults_once_more, reset),
+        cmocka_unit_test_setup(test_own_unwind_skips_a_drop_that_goes_on_faulting, reset),
+        cmocka_unit_test_setup(test_own_array_is_released_from_the_last_to_the_first, reset),
+        cmocka_unit_test_setup(test_own_list_gives_back_what_was_pushed_last, reset),
+        cmocka_unit_test_setup(test_own_list_that_is_empty_gives_nothing, reset),
         cmocka_unit_test_setup(test_own_error_traps, reset),
         cmocka_unit_test_setup(test_own_unwind_stops_at_what_is_no_slot, reset),
     };
