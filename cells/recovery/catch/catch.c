@@ -10,10 +10,16 @@
  * and may fault in turn. A second fault comes to catch_take() again, finds the same point, which has
  * its stack already, and starts release_slots() anew, below the slots that the drop at fault had on
  * that stack: own_unwind() releases these first, and begins that drop once more.
+ *
+ * The way of a kill is shorter: catch_kill() is called by the task itself, from wherever it was
+ * stopped, and pops the chain on the stack that it is on. That stack is sound, other than after a
+ * fault, and so a kill needs nothing that might be used up. The points that it passes are closed: a
+ * drop that faults goes on at the outermost one, on a stack of the pool.
  */
 #include "catch.h"
 #include "catch_priv.h"
 #include "cpu_local.h"
+#include "kill_deferral.h"
 #include "own.h"
 #include "preemption.h"
 #include "stack.h"
@@ -29,23 +35,27 @@ CELL(library, "1.0.0");
 
 struct catch_point {
     struct own_slot slot;
-    uint64_t rsp;   /* catch_call() puts these two here */
-    uint64_t flags; /* of the CPU */
-    uint32_t stack; /* of the pool; NO_STACK until there is a fault */
-    uint32_t waits; /* how often there was none in the pool */
-    uint32_t hold;  /* preemption_count() */
-    uint32_t depth; /* of interrupts */
-    vaddr_t bottom; /* the stack that the newest slot was on when the fault struck */
+    uint64_t rsp;       /* catch_call() puts these two here */
+    uint64_t flags;     /* of the CPU */
+    uint32_t stack;     /* of the pool; NO_STACK until there is a fault */
+    uint32_t waits;     /* how often there was none in the pool */
+    uint32_t hold;      /* preemption_count() */
+    uint32_t depth;     /* of interrupts */
+    enum status status; /* what catch_call() returns by catch_resume() */
+    bool is_closed;     /* a kill has passed it: nothing ends here any more */
+    uint8_t no_mark;    /* of no stack of the pool: written only */
+    vaddr_t bottom;     /* the stack that the newest slot was on when the fault struck */
     vaddr_t top;
     catch_witness_t witness; /* NULL: nobody */
     struct catch_reason reason;
 };
 
-#define POINT_RSP   32
-#define POINT_FLAGS 40
+#define POINT_RSP    32
+#define POINT_FLAGS  40
+#define POINT_STATUS 64
 static_assert(offsetof(struct catch_point, rsp) == POINT_RSP, "catch_call() writes it");
 static_assert(offsetof(struct catch_point, flags) == POINT_FLAGS, "catch_call() writes it");
-static_assert(ERR_FAULT == -23, "catch_resume() returns it");
+static_assert(offsetof(struct catch_point, status) == POINT_STATUS, "catch_resume() returns it");
 
 ALIGNED(PAGE_SIZE) struct catch_stacks catch_stacks;
 static uint8_t is_taken[CATCH_STACKS]; /* by a locked exchange; freed by catch_resume() */
@@ -68,7 +78,7 @@ static NOINLINE void point_drop(void **handle)
                       ".cfi_restore " register "\n\t"
 
 /* Keeps stack pointer and flags in the point, then calls function(argument). Returns OK; or, by
- * catch_resume(), ERR_FAULT. */
+ * catch_resume(), the point's status. */
 __attribute__((naked, noinline, noclone)) static enum status catch_call(
     UNUSED struct catch_point *point, UNUSED void (*function)(void *), UNUSED void *argument)
 {
@@ -87,7 +97,7 @@ __attribute__((naked, noinline, noclone)) static enum status catch_call(
                                 RESTORE("r13") RESTORE("r12") RESTORE("rbp") RESTORE("rbx") "ret");
 }
 
-/* Leaves the stack of the pool, whose mark is cleared once nobody is on it. */
+/* Leaves this stack, whose mark in the pool is cleared once nobody is on it. */
 __attribute__((naked, noinline, noclone)) NORETURN static void catch_resume(
     UNUSED const struct catch_point *point, UNUSED uint8_t *mark)
 {
@@ -98,7 +108,7 @@ __attribute__((naked, noinline, noclone)) NORETURN static void catch_resume(
             ".cfi_adjust_cfa_offset 8\n\t"
             "popfq\n\t"
             ".cfi_adjust_cfa_offset -8\n\t"
-            "movl $-23, %eax\n\t"
+            "movl 64(%rdi), %eax\n\t"
             "jmp .Lcatch_return");
 }
 
@@ -131,9 +141,26 @@ __attribute__((no_sanitize("address"))) static NORETURN void release_slots(
 
 /* ---- the exception ---- */
 
+/* Is this a slot that was linked and not left? `place` is the stack of the one before, then its own. */
+static bool is_live(const struct own_slot *slot, struct stack_place *place)
+{
+    vaddr_t address = (vaddr_t)slot;
+    bool is_inside = address >= place->bottom && address < place->top;
+    if (!is_inside && (!stack_find(address, place) || place->part != STACK_INSIDE)) {
+        return false;
+    }
+    return address % alignof(struct own_slot) == 0 && place->top - address >= sizeof(*slot) &&
+           slot->tag != 0;
+}
+
+static bool is_of_type(const struct own_slot *slot, own_drop_t drop)
+{
+    return own_slot_type(slot) == drop;
+}
+
 /*
- * The newest catch point on the chain, and the stack that the newest slot is on. NULL too where the
- * chain is broken before.
+ * The newest catch point on the chain that is not closed, and the stack that the newest slot is on. NULL
+ * too where the chain is broken before.
  */
 static struct catch_point *find_point(struct stack_place *first)
 {
@@ -142,18 +169,12 @@ static struct catch_point *find_point(struct stack_place *first)
         return NULL;
     }
     struct stack_place place = *first;
-    for (unsigned i = 0; slot && i < SLOTS_MAX; i++) {
-        vaddr_t address = (vaddr_t)slot;
-        bool is_inside = address >= place.bottom && address < place.top;
-        if (!is_inside && (!stack_find(address, &place) || place.part != STACK_INSIDE)) {
-            return NULL;
-        }
-        if (address % alignof(struct own_slot) != 0 || place.top - address < sizeof(*slot) ||
-            slot->tag == 0) {
-            return NULL;
-        }
-        if (slot->tag == ((uintptr_t)slot ^ (uintptr_t)point_drop)) {
-            return CONTAINER_OF(slot, struct catch_point, slot);
+    for (unsigned i = 0; slot && i < SLOTS_MAX && is_live(slot, &place); i++) {
+        if (is_of_type(slot, point_drop)) {
+            struct catch_point *point = CONTAINER_OF(slot, struct catch_point, slot);
+            if (!point->is_closed) {
+                return point;
+            }
         }
         slot = slot->below;
     }
@@ -248,11 +269,16 @@ enum status catch_watched(void (*function)(void *argument), void *argument, catc
     point.waits = 0;
     point.hold = preemption_count();
     point.depth = CPU_LOCAL(interrupt_depth);
+    point.status = ERR_FAULT;
+    point.is_closed = false;
     own_enter(&point.slot, point_drop);
     enum status status = catch_call(&point, function, argument);
     own_leave(&point.slot, point_drop);
-    if (status != OK && out_reason) {
-        *out_reason = point.reason;
+    if (status != OK) {
+        if (out_reason) {
+            *out_reason = point.reason;
+        }
+        kill_deferral_check(); /* while this point's slots were released it was deferred */
     }
     return status;
 }
@@ -261,4 +287,75 @@ enum status catch_unwind(void (*function)(void *argument), void *argument,
                          struct catch_reason *out_reason)
 {
     return catch_watched(function, argument, NULL, out_reason);
+}
+
+/* ---- kills ---- */
+
+static const struct kill_deferral not_begun = {.what = "no catch point"};
+static const struct kill_deferral releasing = {.what = "the release of slots after a fault"};
+static const struct kill_deferral broken = {.what = "a broken chain of slots"};
+
+/* The oldest point on the chain; or NULL, and who or what keeps the task from being killed now. */
+static struct catch_point *find_outermost(const struct kill_deferral **out_by)
+{
+    struct stack_place place = {0};
+    struct catch_point *outermost = NULL;
+    unsigned count = 0;
+    for (struct own_slot *slot = OWN_TOP; slot; slot = slot->below) {
+        if (count++ == SLOTS_MAX || !is_live(slot, &place)) {
+            *out_by = &broken;
+            return NULL;
+        }
+        if (is_of_type(slot, (own_drop_t)kill_deferral_drop) && slot->handle) {
+            *out_by = slot->handle;
+            return NULL;
+        }
+        if (is_of_type(slot, point_drop)) {
+            outermost = CONTAINER_OF(slot, struct catch_point, slot);
+            if (outermost->stack != NO_STACK) {
+                *out_by = &releasing;
+                return NULL;
+            }
+        }
+    }
+    if (!outermost) {
+        *out_by = &not_begun;
+    }
+    return outermost;
+}
+
+/* All points that are newer than this one; their links have been looked at. */
+static void close_points(const struct catch_point *outermost)
+{
+    for (struct own_slot *slot = OWN_TOP; slot != &outermost->slot; slot = slot->below) {
+        if (is_of_type(slot, point_drop)) {
+            CONTAINER_OF(slot, struct catch_point, slot)->is_closed = true;
+        }
+    }
+}
+
+__attribute__((no_sanitize("address"))) void catch_kill(const struct kill_deferral **out_by)
+{
+    struct catch_point *point = find_outermost(out_by);
+    struct stack_place place;
+    if (!point) {
+        return;
+    }
+    if (!stack_find((vaddr_t)OWN_TOP, &place)) {
+        *out_by = &broken;
+        return;
+    }
+    static const uint64_t registers[CFI_REGISTER_COUNT];
+    begin_reason(point, registers, &(struct catch_fault){0});
+    point->status = ERR_KILLED;
+    point->bottom = place.bottom;
+    point->top = place.top;
+    close_points(point);
+    pop_slots(point);
+    if (OWN_TOP != &point->slot) {
+        point->reason.is_complete = false;
+        OWN_TOP = &point->slot;
+    }
+    preemption_restore(point->hold);
+    catch_resume(point, &point->no_mark);
 }

@@ -47,13 +47,13 @@ struct catch_reason {
     struct catch_fault fault;               /* the first one */
     uint64_t registers[CFI_REGISTER_COUNT]; /* when it struck, by enum cfi_register */
     uint64_t released;                      /* slots that held something */
-    uint32_t faults;                        /* 1, and those while slots were released */
+    uint32_t faults;                        /* 1 (a kill: 0), and those while slots were released */
     bool is_complete;                       /* every slot above the catch point was reached */
 };
 
 /*
  * Calls function(argument). OK when it returns; ERR_FAULT when it did not, and then `out_reason` is
- * filled (it may be NULL).
+ * filled (it may be NULL); of a task's outermost point also ERR_KILLED, by catch_kill().
  */
 CELL_API MUST_CHECK enum status catch_unwind(void (*function)(void *argument), void *argument,
                                              struct catch_reason *out_reason);
@@ -75,6 +75,17 @@ CELL_API MUST_CHECK enum status catch_watched(void (*function)(void *argument), 
  * on there and fault once more. The handler owns no slots when it asks.
  */
 CELL_API bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault);
+
+/*
+ * Kills what the calling task does, wherever it was stopped: all slots above its outermost point are
+ * released, on the stack that it is on, and the call of that point returns ERR_KILLED. The points in between
+ * do not return: code that is prepared for faults of what it calls has no say in its task's end. A fault
+ * meanwhile is dealt with as one of the outermost point's. In the reason is no fault, and no registers.
+ * Interrupts are enabled, nothing is held. Comes back only where the task cannot be killed now, and says
+ * why: a guard (kill_deferral.h), slots being released after a fault, no catch point at all. One call a task.
+ */
+struct kill_deferral;
+CELL_API void catch_kill(const struct kill_deferral **out_by);
 
 /*
  * Takes exceptions of faulty code from now on, for all CPUs: divide error, invalid opcode, device not

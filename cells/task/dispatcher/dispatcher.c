@@ -9,6 +9,10 @@
  *
  * The slice: a timer is armed when a task becomes ready while another runs, and not before. It stays
  * armed over switches, so those who hand the CPU to and fro by themselves never touch the timer.
+ *
+ * A kill is a sign that the task itself looks at whenever it comes back from a switch, and before it waits:
+ * all under the lock of its home, so none is overlooked. Where it runs, a switch is requested there: the request is heard
+ * when nothing is held, which is just when a kill may strike, and costs those who hold nothing.
  */
 #include "dispatcher_priv.h"
 
@@ -18,6 +22,7 @@ CELL(library, "1.0.0");
 
 static void (*switch_vectors)(struct task *previous, struct task *next);
 static void (*release)(struct task *task);
+static void (*kill)(const struct kill_deferral **out_by);
 
 /* The record of the task's home, locked. */
 static inline struct cpu *lock_home(const struct task *task)
@@ -149,6 +154,9 @@ void dispatcher_reschedule(void)
     lock(cpu);
     cpu->statistics.preemptions += run_queue_count(STORED(cpu->queue)) != 0;
     switch_if_others(cpu);
+    if (UNLIKELY(CPU_LOCAL(task)->is_struck)) {
+        dispatcher_strike();
+    }
 }
 
 void dispatcher_yield(void)
@@ -157,6 +165,9 @@ void dispatcher_yield(void)
     struct cpu *cpu = this_cpu();
     lock(cpu);
     switch_if_others(cpu);
+    if (UNLIKELY(CPU_LOCAL(task)->is_struck)) {
+        dispatcher_strike();
+    }
     enable_interrupts();
 }
 
@@ -207,6 +218,29 @@ static inline void unblock(struct cpu *cpu, struct task *task)
     }
 }
 
+/* Its signs say that it does not wait. A kill that is deferred looks like a permit that was left over. */
+static NOINLINE enum status do_not_wait(struct cpu *cpu, struct task *task)
+{
+    task->has_permit = false;
+    unlock(cpu);
+    if (task->is_struck) {
+        dispatcher_strike();
+    }
+    end(true);
+    return OK;
+}
+
+/* Back from a wait, interrupts still off, with signs that say more than that there was a permit. */
+static NOINLINE enum status wake_up(struct task *task)
+{
+    bool timed_out = task->timed_out;
+    if (task->is_struck) {
+        dispatcher_strike();
+    }
+    enable_interrupts();
+    return timed_out ? ERR_TIMEOUT : OK;
+}
+
 static enum status park(uint64_t deadline, const struct parking_reason *reason)
 {
     demand_no_holds();
@@ -214,18 +248,17 @@ static enum status park(uint64_t deadline, const struct parking_reason *reason)
     struct cpu *cpu = this_cpu();
     lock(cpu);
     struct task *task = cpu->current;
-    if (task->has_permit) {
-        task->has_permit = false;
-        unlock(cpu);
-        end(true);
-        return OK;
+    if (task->standing.signs & TASK_SIGNS_BEFORE_WAIT) {
+        return do_not_wait(cpu, task);
     }
     struct timer_entry timer; /* block() fills it if there is a deadline */
     block(cpu, task, &timer, deadline, reason);
     switch_away(cpu);
-    enum status status = task->timed_out ? ERR_TIMEOUT : OK;
+    if (UNLIKELY(task->standing.signs & TASK_SIGNS_AFTER_WAIT)) {
+        return wake_up(task);
+    }
     enable_interrupts();
-    return status;
+    return OK;
 }
 
 static void unpark(struct task *task)
@@ -260,16 +293,20 @@ static enum status hand_over(struct task *task, uint64_t deadline,
     struct cpu *cpu = this_cpu();
     lock(cpu);
     struct task *self = cpu->current;
-    if (UNLIKELY(task->standing.word != cpu->blocked_here.word || self->has_permit)) {
+    if (UNLIKELY(task->standing.word != cpu->blocked_here.word ||
+                 self->standing.signs & TASK_SIGNS_BEFORE_WAIT)) {
         unlock(cpu);
         return unpark_and_park(task, deadline, reason);
     }
     struct timer_entry timer; /* block() fills it if there is a deadline */
     block(cpu, self, &timer, deadline, reason);
     switch_to(cpu, self, task);
-    bool timed_out = CPU_LOCAL(task)->timed_out; /* of `self`, which need not be kept */
+    self = CPU_LOCAL(task); /* as it was, but need not be kept */
+    if (UNLIKELY(self->standing.signs & TASK_SIGNS_AFTER_WAIT)) {
+        return wake_up(self);
+    }
     enable_interrupts();
-    return LIKELY(!timed_out) ? OK : ERR_TIMEOUT;
+    return OK;
 }
 
 static uint64_t now(void)
@@ -320,9 +357,11 @@ static void get(struct task *task)
 
 static void put(struct task *task)
 {
+    preemption_hold(); /* a kill would leave a record that nobody knows */
     if (__atomic_sub_fetch(&task->references, 1, __ATOMIC_ACQ_REL) == 0) {
         release(task);
     }
+    preemption_release();
 }
 
 const struct parking_operations dispatcher_parking = {
@@ -337,6 +376,89 @@ const struct parking_operations dispatcher_parking = {
     .get = get,
     .put = put,
 };
+
+/* ---- kills ---- */
+
+/*
+ * The kill is its own now: others only ever make WANTED of nothing. It comes back only where something
+ * defers it, and then the sign is gone until dispatcher_kill_check().
+ */
+void dispatcher_strike(void)
+{
+    struct task *self = CPU_LOCAL(task);
+    self->is_struck = false;
+    if (self->kill == TASK_KILL_BEGUN || !kill) {
+        return;
+    }
+    self->kill = TASK_KILL_BEGUN;
+    enable_interrupts();
+    kill(&self->kept_by);
+    disable_interrupts();
+    self->kill = TASK_KILL_DEFERRED;
+}
+
+void dispatcher_kill_check(void)
+{
+    struct task *self = CPU_LOCAL(task);
+    if (!self || LIKELY(self->kill == TASK_NO_KILL || self->kill == TASK_KILL_BEGUN)) {
+        return;
+    }
+    bool enable = begin();
+    self->kill = TASK_KILL_WANTED;
+    self->is_struck = true;
+    preemption_request(); /* heard now, or when the last hold ends */
+    end(enable);
+}
+
+/* Its home is locked, and it is not the task that calls unless that runs here. */
+static void wake_for_kill(struct cpu *cpu, struct task *task)
+{
+    if (task->state == TASK_BLOCKED) {
+        unblock(cpu, task);
+        set_state(task, TASK_READY);
+        make_ready(cpu, task);
+    } else if (task->state == TASK_RUNNING) {
+        if (cpu->index == CPU_LOCAL(index)) {
+            preemption_request();
+        } else {
+            cpu->wants_switch = true;
+            dispatcher_hardware->wake(cpu->index);
+        }
+    }
+}
+
+void dispatcher_kill(struct task *task)
+{
+    bool enable = begin();
+    struct cpu *cpu = lock_home(task);
+    if (task->kill == TASK_NO_KILL && task->state != TASK_ENDED) {
+        task->kill_time = dispatcher_hardware->now();
+        task->kill = TASK_KILL_WANTED;
+        task->is_struck = true;
+        wake_for_kill(cpu, task);
+    }
+    unlock(cpu);
+    end(enable);
+}
+
+void dispatcher_set_kill(void (*function)(const struct kill_deferral **out_by))
+{
+    kill = function;
+}
+
+bool dispatcher_examine(struct task *task, void (*look)(const struct task *task, void *context),
+                        void *context)
+{
+    bool enable = begin();
+    struct cpu *cpu = lock_home(task);
+    bool is_still = task->state == TASK_READY || task->state == TASK_BLOCKED;
+    if (is_still) {
+        look(task, context);
+    }
+    unlock(cpu);
+    end(enable);
+    return is_still;
+}
 
 /* ---- interrupts ---- */
 
@@ -415,7 +537,7 @@ void dispatcher_add(struct task *task, uint32_t index)
     bool enable = begin();
     struct cpu *cpu = index == DISPATCHER_ANY_CPU ? choose_cpu() : dispatcher_cpus[index];
     lock(cpu);
-    task->home = cpu->index;
+    task->home = (uint16_t)cpu->index;
     make_ready(cpu, task);
     unlock(cpu);
     end(enable);

@@ -71,6 +71,30 @@ CELL_API void dispatcher_yield(void);
 /* The task that calls is off its CPU for good; it is among the dead then. */
 CELL_API NORETURN void dispatcher_end(void);
 
+/*
+ * Ends a task, which the caller knows to exist: wherever it is stopped, at the next moment at which it runs
+ * on its CPU with interrupts enabled and holds no preemption, the function set below is called in
+ * it. One that waits is woken for that; one that runs is interrupted. Again, or after its end: does nothing.
+ */
+CELL_API void dispatcher_kill(struct task *task);
+
+/*
+ * `kill` does not return, unless the task cannot be killed now: then it says why (kill_deferral.h), and is
+ * called again by dispatcher_kill_check().
+ */
+CELL_API void dispatcher_set_kill(void (*kill)(const struct kill_deferral **out_by));
+
+/* A kill of the calling task that was wanted, or deferred, strikes now if nothing speaks against it. */
+CELL_API void dispatcher_kill_check(void);
+
+/*
+ * Calls look(task, context) while it does not run: its CPU is locked, interrupts are off. False without
+ * that where it runs or has ended. `task` is known to exist.
+ */
+CELL_API bool dispatcher_examine(struct task *task,
+                                 void (*look)(const struct task *task, void *context),
+                                 void *context);
+
 /* Takes a task that has ended on this CPU, or on any, off the list of the dead; NULL if there is
  * none. The caller releases its stack and its own reference. */
 CELL_API struct task *dispatcher_take_dead(bool of_any_cpu);

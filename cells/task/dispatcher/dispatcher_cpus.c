@@ -38,7 +38,7 @@ static bool take_over(struct cpu *cpu)
         struct task *task = run_queue_give(STORED(other->queue));
         if (task) {
             other->statistics.moves++;
-            __atomic_store_n(&task->home, cpu->index, __ATOMIC_RELAXED);
+            __atomic_store_n(&task->home, (uint16_t)cpu->index, __ATOMIC_RELAXED);
         }
         unlock(other);
         if (task) {
@@ -106,7 +106,7 @@ static enum status create_cpu(uint32_t index, struct cpu **out_cpu)
     cpu->current = idle_task;
     cpu->slice_end = NO_SLICE;
     cpu->alarm = PARK_FOREVER;
-    cpu->blocked_here = (union task_standing){.state = TASK_BLOCKED, .home = index};
+    cpu->blocked_here = (union task_standing){.state = TASK_BLOCKED, .home = (uint16_t)index};
     *out_cpu = cpu;
     return OK;
 }

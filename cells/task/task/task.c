@@ -4,6 +4,9 @@
  * leaves at its end is picked up by whoever runs on that CPU next: dispatcher_take_dead() hands out
  * tasks that are off their stacks. Spawning takes one of these first and uses its stack, which is
  * why spawn and join do not touch page tables.
+ *
+ * What no slot owns for some instructions is between preemption_hold() and preemption_release(), so that no
+ * kill comes between. A fault there, which would be an error of this file, loses it.
  */
 #include "catch.h"
 #include "cell_tasks.h"
@@ -11,6 +14,7 @@
 #include "exceptions.h"
 #include "freestanding.h"
 #include "heap.h"
+#include "kill_deferral.h"
 #include "logger.h"
 #include "task_priv.h"
 
@@ -30,7 +34,7 @@ static unsigned stack_count;
 /* ---- references ---- */
 
 /*
- * It is off its stack: its code and its vector registers may go. Fields are cleared first: a kill in between
+ * It is off its stack: its code and its vector registers may go. Fields are cleared first: a fault in between
  * leaves a count or a block too many, never one too few.
  */
 static void leave(struct task *task)
@@ -60,6 +64,7 @@ static void release(struct task *task)
     heap_free(record);
 }
 
+/* Preemption is held, by who has taken the reference from where it was. */
 static void put(struct task *task)
 {
     if (__atomic_sub_fetch(&task->references, 1, __ATOMIC_ACQ_REL) == 0) {
@@ -95,11 +100,20 @@ static void bury(struct task *task)
     put(task);
 }
 
+static bool bury_one(bool of_any_cpu)
+{
+    preemption_hold();
+    struct task *task = dispatcher_take_dead(of_any_cpu);
+    if (task) {
+        bury(task);
+    }
+    preemption_release();
+    return task;
+}
+
 static void bury_all(bool of_any_cpu)
 {
-    struct task *task;
-    while ((task = dispatcher_take_dead(of_any_cpu))) {
-        bury(task);
+    while (bury_one(of_any_cpu)) {
     }
 }
 
@@ -119,8 +133,10 @@ void task_handle_drop(struct task_handle **handle)
 {
     struct task *task = (struct task *)*handle;
     if (task) {
+        preemption_hold();
         EMPTY(handle);
         put(task);
+        preemption_release();
     }
 }
 
@@ -136,26 +152,38 @@ static NORETURN void end_task(struct task *task, enum task_end end)
     dispatcher_end();
 }
 
+/* The first thing within the catch point: a kill that came before finds its way now. */
 static void run_plan(void *argument)
 {
     struct task_record *record = argument;
+    if (UNLIKELY(record->task.kill != TASK_NO_KILL)) {
+        dispatcher_kill_check();
+    }
     record->plan->run(record->argument, record->result);
 }
 
-/* What it owned has been released when it comes back by a fault. */
+/* Whatever ends it first is its end: what comes later finds no catch point. */
+static enum task_end end_by(enum status status, const struct task *task,
+                            const struct catch_reason *reason)
+{
+    bool was_killed = status == ERR_KILLED;
+    if (!was_killed || reason->faults || !reason->is_complete) {
+        log_error("task `%s` %s; %lu resources released%s", task->name,
+                  was_killed ? "was killed, and failed in a release" : "has failed",
+                  (unsigned long)reason->released,
+                  reason->is_complete ? "" : ", others were out of reach");
+    }
+    return was_killed ? TASK_KILLED : TASK_FAILED;
+}
+
+/* What it owned has been released when it comes back by a fault or a kill. */
 static void run_task(void *argument)
 {
     struct task_record *record = argument;
     struct catch_reason reason;
     dispatcher_entered();
-    enum task_end end = TASK_RETURNED;
-    if (catch_watched(run_plan, record, exceptions_print, &reason) != OK) {
-        end = TASK_FAILED;
-        log_error("task `%s` has failed; %lu resources released%s", record->task.name,
-                  (unsigned long)reason.released,
-                  reason.is_complete ? "" : ", others were out of reach");
-    }
-    end_task(&record->task, end);
+    enum status status = catch_watched(run_plan, record, exceptions_print, &reason);
+    end_task(&record->task, status == OK ? TASK_RETURNED : end_by(status, &record->task, &reason));
 }
 
 /* ---- spawning ---- */
@@ -168,28 +196,42 @@ static enum status check_options(const struct task_options *options)
     return options->is_pinned && !dispatcher_has_cpu(options->cpu) ? ERR_INVALID_ARGUMENT : OK;
 }
 
+/* Others call back into this cell from now on. */
+static void introduce(void)
+{
+    static bool is_known;
+    if (UNLIKELY(!is_known)) {
+        dispatcher_set_undertaker(undertaker);
+        dispatcher_set_release(release);
+        dispatcher_set_kill(catch_kill);
+        kill_deferral_set_check(dispatcher_kill_check);
+        cell_tasks_set_finder(find_in_cell);
+        is_known = true;
+    }
+}
+
 static struct stack *take_kept_stack(void)
 {
     GUARD(spinlock, held, &stacks_lock);
     return stack_count ? stacks[--stack_count] : NULL;
 }
 
-static enum status get_stack(size_t bytes, const char *name, struct stack **out)
+/* One that is at hand, for nothing. Preemption is held. */
+static bool reuse_stack(size_t bytes, struct stack **out)
 {
-    bytes = bytes ? bytes : TASK_STACK_SIZE;
     struct task *dead = dispatcher_take_dead(false);
     if (dead && dead->stack && size_of(STORED(dead->stack)) == bytes) {
         *out = dead->stack;
         dead->stack = NULL;
         leave(dead);
         put(dead);
-        return OK;
+        return true;
     }
     if (dead) {
         bury(dead); /* one comes, one goes: the dead do not pile up */
     }
     *out = bytes == TASK_STACK_SIZE ? take_kept_stack() : NULL;
-    return *out ? OK : stack_create(bytes, name, out);
+    return *out;
 }
 
 static struct task_record *create_record(const struct task_plan *plan, const void *argument,
@@ -211,9 +253,50 @@ static struct task_record *create_record(const struct task_plan *plan, const voi
     memcpy(record->argument, argument, plan->argument_size);
     memset(record->result, 0, plan->result_size);
     task_state_init(&record->task, options->name ? options->name : plan->name,
-                    options->priority ? options->priority : TASK_PRIORITY_BASE, options->cpu);
+                    options->priority ? options->priority : TASK_PRIORITY_BASE,
+                    options->is_pinned ? options->cpu : 0);
     record->task.is_pinned = options->is_pinned;
     return record;
+}
+
+static size_t stack_bytes(const struct task_options *options)
+{
+    return options->stack_bytes ? options->stack_bytes : TASK_STACK_SIZE;
+}
+
+/* With room in the run queues, and with a stack if one is at hand. */
+static enum status create_task(const struct task_plan *plan, const void *argument,
+                               const struct task_options *options, struct task_handle **out)
+    OWN_ACQUIRES(**out);
+static enum status create_task(const struct task_plan *plan, const void *argument,
+                               const struct task_options *options,
+                               struct task_handle **out) OWN_UNCHECKED
+{
+    preemption_hold();
+    struct task_record *record = create_record(plan, argument, options);
+    enum status status = record ? dispatcher_admit() : ERR_NO_MEMORY;
+    if (status == OK) {
+        record->is_admitted = true;
+        (void)reuse_stack(stack_bytes(options), &record->task.stack);
+        FILL(out, (struct task_handle *)record);
+    } else {
+        heap_free(record);
+    }
+    preemption_release();
+    return status;
+}
+
+static void begin_task(struct task_record *record, const struct task_options *options)
+{
+    struct task *task = &record->task;
+    preemption_hold();
+    record->cell = cell_tasks_get((uintptr_t)record->plan);
+    context_prepare(stack_top(STORED(task->stack)), run_task, record, task->context);
+    task_list_add(record);
+    __atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);
+    dispatcher_add(task, options->is_pinned ? options->cpu : DISPATCHER_ANY_CPU);
+    preemption_release();
 }
 
 enum status task_spawn(const struct task_plan *plan, const void *argument,
@@ -229,30 +312,19 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
         return ERR_LIMIT;
     }
     OWNED(task_handle, handle);
-    struct task_record *record = create_record(plan, argument, options);
-    if (!record) {
-        return ERR_NO_MEMORY;
-    }
-    FILL(SLOT(handle), (struct task_handle *)record);
-    struct task *task = &record->task;
-    status = dispatcher_admit();
+    status = create_task(plan, argument, options, SLOT(handle));
     if (status != OK) {
         return status;
     }
-    record->is_admitted = true;
-    status = get_stack(options->stack_bytes, task->name, &task->stack);
-    if (status != OK) {
-        return status;
+    struct task_record *record = (struct task_record *)REF(handle);
+    if (!record->task.stack) {
+        status = stack_create(stack_bytes(options), record->task.name, &record->task.stack);
+        if (status != OK) {
+            return status;
+        }
     }
-    record->cell = cell_tasks_get((uintptr_t)plan);
-    context_prepare(stack_top(STORED(task->stack)), run_task, record, task->context);
-    task_list_add(record);
-    dispatcher_set_undertaker(undertaker);
-    dispatcher_set_release(release);
-    cell_tasks_set_finder(find_in_cell);
-    __atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);
-    dispatcher_add(task, options->is_pinned ? options->cpu : DISPATCHER_ANY_CPU);
+    introduce();
+    begin_task(record, options);
     MOVE(*out, handle);
     return OK;
 }
@@ -296,7 +368,40 @@ enum status task_join(struct task_handle **handle, void *out_result)
     }
 }
 
+/* ---- killing ---- */
+
+void task_kill(struct task_handle *handle)
+{
+    dispatcher_kill((struct task *)handle);
+}
+
+enum status task_lookup(uint64_t id, struct task_handle **out)
+{
+    const struct task *boot_task = dispatcher_boot_task();
+    if (boot_task && boot_task->id == id) {
+        return ERR_PERMISSION;
+    }
+    preemption_hold();
+    struct task *task = task_list_get(id);
+    if (task) {
+        FILL(out, (struct task_handle *)task);
+    }
+    preemption_release();
+    return task ? OK : ERR_NOT_FOUND;
+}
+
+uint64_t task_id(const struct task_handle *handle)
+{
+    return ((const struct task *)handle)->id;
+}
+
 /* ---- the task that calls ---- */
+
+uint64_t task_own_id(void)
+{
+    const struct task *self = parking_self();
+    return self ? self->id : 0;
+}
 
 void task_yield(void)
 {
@@ -331,8 +436,12 @@ struct task_statistics task_statistics(void)
 void task_release_stacks(void)
 {
     bury_all(true);
-    struct stack *stack;
-    while ((stack = take_kept_stack())) {
+    bool is_taken = true;
+    while (is_taken) {
+        preemption_hold();
+        struct stack *stack = take_kept_stack();
+        is_taken = stack;
         stack_drop(&stack);
+        preemption_release();
     }
 }

@@ -6,7 +6,8 @@
  * entry function, the argument and the result at spawn and at join alike (T.1 of the OSDI paper). A
  * task that has been spawned is owned by a handle. Its states are released in stages (T.2): the stack
  * and the context when it has ended, its result and record with the last who knows of it. A fault in
- * a task ends that task alone: what it owns is released, and who joins it is told (catch.h).
+ * a task ends that task alone: what it owns is released, and who joins it is told (catch.h). So does
+ * a kill, which may come from anybody at any time.
  *
  *      static uint64_t count(struct range *range);
  *      TASK_DEFINE(counter, struct range, uint64_t, count)
@@ -85,6 +86,12 @@ OWN_DECLARE(task_handle);
     {                                                                                             \
         return task_wait((struct task_handle *)task, deadline);                                   \
     }                                                                                             \
+    /* See task_kill(). */                                                                        \
+    UNUSED static void name##_kill(struct name##_task *task) OWN_BORROWS(*task);                  \
+    static void name##_kill(struct name##_task *task) OWN_UNCHECKED                               \
+    {                                                                                             \
+        task_kill((struct task_handle *)task);                                                    \
+    }                                                                                             \
     struct name##_task /* the semicolon ends this */
 
 /* ---- underneath; for TASK_DEFINE, and where types do not matter ---- */
@@ -110,7 +117,33 @@ CELL_API enum status task_join(struct task_handle **task, void *out_result) OWN_
 /* Waits only: OK when it has ended, however; ERR_TIMEOUT. */
 CELL_API enum status task_wait(struct task_handle *task, uint64_t deadline) OWN_BORROWS(*task);
 
+/* ---- killing ---- */
+
+/*
+ * Ends a task, in whatever state it is, on whatever CPU, soon: it does not come back from the instruction
+ * that it is at, its slots are released as after a fault, by itself, and who joins it is told
+ * ERR_KILLED. One that waits is taken out of its wait; one that has not begun never runs its entry. Where a task
+ * holds preemption or has interrupts disabled it goes on until it does not; what must not be
+ * left in the middle for longer says so with a guard (kill_deferral.h). Slots that are released after
+ * a fault are released to the end first.
+ * A task has one end: a kill that comes after a fault that nobody catches, or after the entry has
+ * returned, changes nothing; nor does a second one. Code that is prepared for faults (catch_unwind()) is
+ * not for kills: they end the task. A task may kill itself, and then this does not return, unless the
+ * caller holds what defers it. Any context in which parking_unpark() may be called.
+ */
+CELL_API void task_kill(struct task_handle *task) OWN_BORROWS(*task);
+
+/*
+ * A handle of the task with that number, beside that of its spawner; what it is good for is killing and
+ * waiting. ERR_NOT_FOUND; ERR_PERMISSION for the boot task, which cannot be killed.
+ */
+CELL_API enum status task_lookup(uint64_t id, struct task_handle **out) OWN_ACQUIRES(**out);
+
+CELL_API uint64_t task_id(const struct task_handle *task) OWN_BORROWS(*task);
+
 /* ---- the task that calls ---- */
+
+CELL_API uint64_t task_own_id(void); /* 0 before there are tasks */
 
 CELL_API void task_yield(void);
 CELL_API void task_sleep_until(uint64_t deadline);

@@ -58,7 +58,27 @@ void task_list_find_in_cell(const struct cell *cell, char name[TASK_NAME_SIZE])
     }
 }
 
-static void describe(const struct task *task, struct task_information *out)
+static bool get_unless_freed(struct task *task)
+{
+    uint32_t known = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
+    while (known && !__atomic_compare_exchange_n(&task->references, &known, known + 1, false,
+                                                 __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return known != 0;
+}
+
+struct task *task_list_get(uint64_t id)
+{
+    GUARD(spinlock, held, &lock);
+    for (struct task_record *at = first; at && at->task.id >= id; at = at->next) {
+        if (at->task.id == id) {
+            return get_unless_freed(&at->task) ? &at->task : NULL;
+        }
+    }
+    return NULL;
+}
+
+void task_describe(const struct task *task, struct task_information *out)
 {
     struct parking_reason reason = {0};
     (void)parking_reason(task, &reason);
@@ -82,7 +102,7 @@ bool task_next(uint64_t after, struct task_information *out)
 {
     const struct task *boot_task = dispatcher_boot_task();
     if (boot_task && boot_task->id > after) {
-        describe(boot_task, out);
+        task_describe(boot_task, out);
         return true;
     }
     GUARD(spinlock, held, &lock);
@@ -93,6 +113,6 @@ bool task_next(uint64_t after, struct task_information *out)
     if (!found) {
         return false;
     }
-    describe(&found->task, out);
+    task_describe(&found->task, out);
     return true;
 }

@@ -22,5 +22,11 @@ void task_list_add(struct task_record *record);
 void task_list_remove(struct task_record *record);
 uint64_t task_list_count(void);
 
+/* The task of that number with one more reference; NULL: there is none, or it has none left. */
+struct task *task_list_get(uint64_t id);
+
+/* What can be told of a task that exists. */
+void task_describe(const struct task *task, struct task_information *out);
+
 /* The name of a task that keeps the cell; empty if there is none. */
 void task_list_find_in_cell(const struct cell *cell, char name[TASK_NAME_SIZE]);

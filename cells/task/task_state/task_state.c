@@ -30,7 +30,7 @@ void task_state_init(struct task *task, const char *name, unsigned priority, uin
 {
     static uint64_t last_id; /* atomically */
     task->state = TASK_READY;
-    task->home = home;
+    task->home = (uint16_t)home;
     task->priority = (uint8_t)priority;
     task->references = 1;
     task->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);

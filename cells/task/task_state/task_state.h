@@ -13,8 +13,8 @@
  *      READY       in a run queue, or about to  RUNNING              its CPU picks it
  *      RUNNING     has a CPU                    READY                yield, end of its slice
  *                                               BLOCKED              parking_park()
- *                                               ENDED                its entry returned, or it failed
- *      BLOCKED     waits for its permit         READY                permit, deadline
+ *                                               ENDED                its entry returned, it failed or was killed
+ *      BLOCKED     waits for its permit         READY                permit, deadline, kill
  *                                               RUNNING              parking_hand_over()
  *      ENDED       off its stack; result there  (none)               freed with its last reference
  */
@@ -45,18 +45,40 @@ enum task_end {
     TASK_KILLED,
 };
 
-/* How a task stands with its CPU's dispatcher, in one word, so that it is read and written at once. */
+/* How far a kill has come. */
+enum task_kill {
+    TASK_NO_KILL,
+    TASK_KILL_WANTED,   /* strikes where it runs next with nothing held */
+    TASK_KILL_DEFERRED, /* did not strike there: strikes when what deferred it has ended */
+    TASK_KILL_BEGUN,    /* what it owns is being released */
+};
+
+/*
+ * How a task stands with its CPU's dispatcher, in one word, so that it is read and written at once, and what
+ * is asked together lies together.
+ */
 union task_standing {
     struct {
         uint8_t state;   /* enum task_runstate */
-        bool has_timer;  /* BLOCKED, with a deadline */
-        bool timed_out;  /* the deadline of its last wait came before a permit */
         bool has_permit; /* parking.h */
-        uint32_t home;   /* the CPU that runs it; changes while READY only */
+        bool is_struck;  /* its kill is to be looked at where it runs next */
+        bool timed_out;  /* the deadline of its last wait came before a permit */
+        bool has_timer;  /* BLOCKED, with a deadline */
+        uint8_t unused;
+        uint16_t home; /* the CPU that runs it; changes while READY only */
     };
+    uint32_t signs; /* the first four */
     uint64_t word;
 };
 static_assert(sizeof(union task_standing) == sizeof(uint64_t), "one word");
+
+#define TASK_SIGNS_BEFORE_WAIT 0x00ffff00u /* has_permit, is_struck: it does not wait */
+#define TASK_SIGNS_AFTER_WAIT  0xffff0000u /* is_struck, timed_out: not just a permit */
+static_assert(offsetof(union task_standing, has_permit) == 1, "the masks");
+static_assert(offsetof(union task_standing, is_struck) == 2, "the masks");
+static_assert(offsetof(union task_standing, timed_out) == 3, "the masks");
+
+struct kill_deferral;
 
 struct task {
     /* Of its CPU, with that CPU's dispatcher locked. */
@@ -66,16 +88,21 @@ struct task {
         union task_standing standing;
         struct {
             uint8_t state; /* enum task_runstate */
-            bool has_timer;
-            bool timed_out;
             bool has_permit;
-            uint32_t home;
+            bool is_struck;
+            bool timed_out;
+            bool has_timer;
+            uint8_t unused;
+            uint16_t home;
         };
     };
     const struct parking_reason *reason; /* while BLOCKED; NULL: not stated */
     struct timer_entry *timer;           /* while it has one; on its stack */
     uint8_t lent;                        /* priority lent by who waits for it; 0: none */
     bool vectors_refused;                /* fpu.h: there was no memory */
+    uint8_t kill;                        /* enum task_kill; from WANTED on the task's own */
+    uint64_t kill_time;                  /* when it was wanted (parking.h) */
+    const struct kill_deferral *kept_by; /* while it is DEFERRED: constant, of who defers it */
 
     /* Its own, fpu.h; of its CPU while it does not run. */
     void *vector_state;      /* a block of the heap until it is off its stack; NULL: uses none */
