@@ -85,13 +85,15 @@ function(generate_unit_test name)
                        ENVIRONMENT "UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()
 
-# add_simulated_test(<name> SOURCES <file>... DEPENDS <cell>... [ACCESSES <cell>...] [TIMEOUT <seconds>])
+# add_simulated_test(<name> SOURCES <file>... DEPENDS <cell>... [ACCESSES <cell>...]
+#                    [ACCESS_SOURCES <file>...] [TIMEOUT <seconds>])
 #
 # A unit test of what tasks do to each other, with test/unit/support/simulated_tasks.h in place of a
 # scheduler. The cells in ACCESSES, which are defined before this call, are compiled for it so that
-# every access to memory is a point where another task may go on, or this one be killed.
+# every access to memory is a point where another task may go on, or this one be killed; so are
+# ACCESS_SOURCES, which are the test's own.
 function(add_simulated_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;DEPENDS;ACCESSES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;DEPENDS;ACCESSES;ACCESS_SOURCES")
   set(support ${CMAKE_SOURCE_DIR}/test/unit/support)
   if(NOT TARGET simulated_tasks)
     add_library(simulated_tasks INTERFACE)
@@ -106,6 +108,11 @@ function(add_simulated_test name)
     compile_with_accesses(${cell})
     list(APPEND compiled accesses_${cell})
   endforeach()
+  if(arg_ACCESS_SOURCES)
+    add_accesses(${name} FOLDERS ${support} SOURCES ${arg_ACCESS_SOURCES} 
+                 DEPENDS ${arg_DEPENDS} ${arg_ACCESSES} status own cpu_local x86 preemption parking)
+    list(APPEND compiled accesses_${name})
+  endif()
   add_unit_test(${name} SOURCES ${arg_SOURCES}
                 DEPENDS ${arg_DEPENDS} ${arg_ACCESSES} status own cpu_local x86 preemption parking
                 LIBRARIES simulated_tasks ${compiled} TIMEOUT ${arg_TIMEOUT})
@@ -113,18 +120,24 @@ endfunction()
 
 # accesses_<cell>: its objects, with a call before each access to memory (simulated_accesses.c).
 function(compile_with_accesses cell)
-  if(TARGET accesses_${cell})
-    return()
+  if(NOT TARGET accesses_${cell})
+    cell_get(sources ${cell} SOURCES)
+    cell_get(depends ${cell} DEPENDS)
+    add_accesses(${cell} SOURCES ${sources} DEPENDS ${cell} ${depends})
   endif()
-  cell_get(sources ${cell} SOURCES)
-  cell_get(depends ${cell} DEPENDS)
-  cell_include_folders(folders ${cell} ${depends})
+endfunction()
+
+# add_accesses(<name> SOURCES <file>... [DEPENDS <cell>...] [FOLDERS <folder>...]): accesses_<name>
+function(add_accesses name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;FOLDERS")
+  cell_include_folders(folders ${arg_DEPENDS})
+  list(APPEND folders ${arg_FOLDERS})
   list(TRANSFORM folders PREPEND -iquote)
-  add_library(accesses_${cell} OBJECT EXCLUDE_FROM_ALL ${sources})
-  target_compile_options(accesses_${cell} PRIVATE -std=gnu11 ${THEORIS_WARNINGS} -g -O1
+  add_library(accesses_${name} OBJECT EXCLUDE_FROM_ALL ${arg_SOURCES})
+  target_compile_options(accesses_${name} PRIVATE -std=gnu11 ${THEORIS_WARNINGS} -g -O1
                          -fno-omit-frame-pointer -fsanitize=thread ${folders})
-  target_compile_definitions(accesses_${cell} PRIVATE CELL_NAME="${cell}"
-                                                      CELL_SUMMARY="${cell}, access by access")
+  target_compile_definitions(accesses_${name} PRIVATE CELL_NAME="${name}"
+                                                      CELL_SUMMARY="${name}, access by access")
 endfunction()
 
 # add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>] [MACHINE <type>]
