@@ -103,12 +103,13 @@ static const uint8_t *copy_in(void *to, const uint8_t *from, size_t bytes)
 }
 
 /* What there is to keep aside at this level; the stacks from the interrupted rsp up. */
-static size_t regions_of(int level, uintptr_t rsp, struct region out[5])
+static size_t regions_of(int level, uintptr_t rsp, struct region out[6])
 {
     size_t count = 0;
     out[count++] = (struct region){__data_start, (size_t)(_end - __data_start)};
     out[count++] = (struct region){&own_thread_top, sizeof(own_thread_top)};
     out[count++] = (struct region){&cpu_local_of_thread, sizeof(cpu_local_of_thread)};
+    out[count++] = (struct region){&host_interrupts, sizeof(host_interrupts)};
     if (level > 0) {
         out[count++] = (struct region){(void *)rsp, run->frames_top[level] - rsp};
         rsp = run->frames_top[0];
@@ -119,7 +120,7 @@ static size_t regions_of(int level, uintptr_t rsp, struct region out[5])
 
 static void keep_state(int level, uintptr_t rsp)
 {
-    struct region regions[5];
+    struct region regions[6];
     size_t count = regions_of(level, rsp, regions);
     uint8_t *at = run->states[level];
     for (size_t i = 0; i < count; i++) {
@@ -129,7 +130,7 @@ static void keep_state(int level, uintptr_t rsp)
 
 static void put_state_back(int level, uintptr_t rsp)
 {
-    struct region regions[5];
+    struct region regions[6];
     size_t count = regions_of(level, rsp, regions);
     const uint8_t *at = run->states[level];
     for (size_t i = 0; i < count; i++) {
@@ -230,6 +231,7 @@ static NOINLINE void release(uint64_t registers[SINGLE_STEP_REGISTERS])
     (void)registers;
     own_unwind(NULL, 0, UINTPTR_MAX);
     preemption_restore(run->hold);
+    host_interrupts = true; /* the flags of the catch point */
 }
 
 /* Calls check(), or release() and check(); true where all is right. Never in between a failure. */

@@ -260,14 +260,19 @@ static NOINLINE void hand_over(struct mutex *mutex)
     }
 }
 
-/* A guard that was unwound while it waited may have lent something: the owner gives it back. */
+/*
+ * A guard that was unwound while it waited may have lent something: the owner gives it back. One that
+ * was unwound behind the store of hand_over() may have something that was lent to it.
+ */
 static NOINLINE void take_back(struct mutex *mutex)
 {
-    if (parking_self()) {
+    struct task *self = parking_self();
+    if (self) {
         GUARD(spinlock, held, &waiting_lock);
         if (owner_word(mutex) & MUTEX_WAITED) {
             settle_priorities(owner_task(mutex), 0);
         }
+        parking_lend(self, wanted_priority(self));
     }
 }
 
