@@ -61,6 +61,36 @@ enum swap_flags {
     SWAP_PROVE = 4, /* hashes everything in the window, before, and after a rollback: slow */
 };
 
+/* Whose: of the old cells, or of the new ones. */
+enum swap_side {
+    SWAP_OLD,
+    SWAP_NEW,
+};
+
+struct swap_view;
+
+/* The address of the code or variable that an exported symbol means in the old or in the new cells, not its
+ * entry: valid in the hooks, of the old cells until `finish` has returned. 0: they export none of that name. */
+CELL_API uint64_t swap_view_find(const struct swap_view *view, enum swap_side side,
+                                 const char *symbol);
+
+/*
+ * Carries over what no variable of the cells holds: objects on the heap, say, whose layout only the old and
+ * the new code know. Any may be NULL. After `prepare` was called, `finish` is, whatever happens.
+ */
+struct swap_hooks {
+    /* The new cells are loaded, the plan is made, nothing has changed yet. May allocate and wait. */
+    enum status (*prepare)(void *context, const struct swap_view *view);
+    /* In the window, as the last of what may fail, behind functions of CELL_TRANSFER: allocates nothing, takes
+     * no lock, does not wait. Called once in each attempt. */
+    enum status (*transfer)(void *context);
+    /* In the window, if transfer was called and the swap is taken back after all, or transfer failed. */
+    void (*restore)(void *context);
+    /* After the window, before anything is unloaded. May wait. */
+    void (*finish)(void *context, bool is_committed);
+    void *context;
+};
+
 struct swap_request {
     struct cell_namespace *namespace; /* where the old cells are and the new ones will be */
     struct span bundle;               /* an archive of cells; empty: the system's own */
@@ -69,6 +99,7 @@ struct swap_request {
     uint32_t flags; /* enum swap_flags */
     uint64_t
         timeout_ns; /* to wait for frames of old cells, where that is necessary; 0: one attempt */
+    const struct swap_hooks *hooks; /* NULL: none. Borrowed until the call returns */
     uint64_t fail_step; /* for tests: the step of this number fails, from 1 on; 0: none */
 };
 
