@@ -64,6 +64,7 @@ struct remote_stop {
     uint32_t go_on;
     uint32_t cpus; /* that were asked to */
     struct interrupt_mask *mask;
+    struct remote_place places[CPU_LIMIT]; /* of those that stand still */
 };
 
 static struct remote_stop the_stop = {.holder = NOBODY};
@@ -251,6 +252,10 @@ void remote_call_switch(unsigned cpu)
 static void stand_still(void *argument)
 {
     struct remote_stop *stop = argument;
+    struct remote_place *place = &stop->places[CPU_LOCAL(index)];
+    place->task = CPU_LOCAL(task);
+    place->own_top = OWN_TOP;
+    note_place(&place->place); /* this frame stays as it is from here on */
     __atomic_fetch_add(&stop->stopped, 1, __ATOMIC_ACQ_REL);
     while (!__atomic_load_n(&stop->go_on, __ATOMIC_ACQUIRE)) {
         cpu_relax();
@@ -330,6 +335,11 @@ void remote_stop_drop(struct remote_stop **handle)
     EMPTY(handle);
     __atomic_store_n(&stop->holder, NOBODY, __ATOMIC_RELEASE);
     interrupt_mask_drop(&mask);
+}
+
+const struct remote_place *remote_stop_place(const struct remote_stop *stop, unsigned cpu)
+{
+    return cpu < CPU_LIMIT && (stop->cpus >> cpu & 1) ? &stop->places[cpu] : NULL;
 }
 
 /* ---- the end ---- */

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "own.h"
+#include "x86.h"
 
 /* No function runs for so long; virtual CPUs that wait for a real one do. */
 #define REMOTE_CALL_LIMIT_NS 5000000000ull
@@ -71,6 +72,17 @@ OWN_DECLARE(remote_stop); /* lets them go on; each executes a serializing instru
  * go on. ERR_STATE: this CPU holds it already.
  */
 CELL_API enum status remote_stop_begin(struct remote_stop **out) OWN_ACQUIRES(**out);
+
+/* How a CPU stands still; borrowed from the stop. */
+struct remote_place {
+    struct cpu_place place;
+    struct task *task;        /* that it runs, or NULL */
+    struct own_slot *own_top; /* of its chain */
+};
+
+/* Of CPU `cpu`; NULL if it is not among those that `stop` holds. */
+CELL_API const struct remote_place *remote_stop_place(const struct remote_stop *stop, unsigned cpu)
+    OWN_BORROWS(*stop);
 
 /*
  * Stops all others for good, by a non-maskable interrupt, wherever they are. For the end of the

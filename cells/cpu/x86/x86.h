@@ -301,6 +301,36 @@ static inline void enable_interrupts_and_halt(void)
 }
 #endif
 
+/* Where a CPU is, and what callees keep: what a walk of its stack begins with. */
+struct cpu_place {
+    uint64_t rip;
+    uint64_t rsp;
+    uint64_t rbp;
+    uint64_t rbx;
+    uint64_t r12;
+    uint64_t r13;
+    uint64_t r14;
+    uint64_t r15;
+};
+
+/* Notes the place of its caller, whose frame must be there when the walk begins. */
+static inline __attribute__((always_inline)) void note_place(struct cpu_place *out)
+{
+    __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
+                     "movq %%rax, (%0)\n\t"
+                     "movq %%rsp, 8(%0)\n\t"
+                     "movq %%rbp, 16(%0)\n\t"
+                     "movq %%rbx, 24(%0)\n\t"
+                     "movq %%r12, 32(%0)\n\t"
+                     "movq %%r13, 40(%0)\n\t"
+                     "movq %%r14, 48(%0)\n\t"
+                     "movq %%r15, 56(%0)\n"
+                     "1:"
+                     :
+                     : "r"(out)
+                     : "rax", "memory");
+}
+
 /* Stops until the next interrupt; for good if interrupts are disabled. */
 static inline void halt(void)
 {

@@ -21,3 +21,8 @@ void context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument,
     out[CONTEXT_RESUME] = (uintptr_t)context_first;
     out[CONTEXT_STACK] = (uintptr_t)first;
 }
+
+bool context_is_unused(const uint64_t *context)
+{
+    return context[CONTEXT_RESUME] == (uintptr_t)context_first;
+}

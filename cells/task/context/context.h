@@ -51,3 +51,6 @@ static inline __attribute__((always_inline)) void context_switch(uint64_t *save,
  */
 CELL_API void context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument,
                               uint64_t *out);
+
+/* Has nobody switched yet to what context_prepare() made? Then there is no frame on its stack. */
+CELL_API bool context_is_unused(const uint64_t *context);

@@ -345,6 +345,22 @@ static bool find_reason(const struct task *task, struct parking_reason *out)
     return is_found;
 }
 
+bool dispatcher_look(const struct task *task, void (*look)(const struct task *task, void *context),
+                     void *context, uint32_t *out_cpu)
+{
+    bool enable = begin();
+    struct cpu *cpu = lock_home(task);
+    bool runs = task->state == TASK_RUNNING;
+    if (runs) {
+        *out_cpu = cpu->index;
+    } else {
+        look(task, context);
+    }
+    unlock(cpu);
+    end(enable);
+    return !runs;
+}
+
 static const char *name(const struct task *task)
 {
     return task->name;

@@ -38,6 +38,17 @@ CELL_API MUST_CHECK enum status dispatcher_start(const struct dispatcher_hardwar
 /* The task that dispatcher_start() made; NULL before. It never ends. */
 CELL_API const struct task *dispatcher_boot_task(void);
 
+/* The idle task of CPU `index`, NULL where there is none. Any context; it stays. */
+CELL_API const struct task *dispatcher_idle_task(uint32_t index);
+
+/*
+ * Calls look(task, context) while nobody can let the task run: with interrupts off and its CPU's lock held, so `look`
+ * is short and calls none of these functions. False, uncalled, if it runs: *out_cpu says where.
+ */
+CELL_API bool dispatcher_look(const struct task *task,
+                              void (*look)(const struct task *task, void *context), void *context,
+                              uint32_t *out_cpu);
+
 /* Prepares CPU `index` (its cpu_local's), from any task. ERR_NO_MEMORY, ERR_EXISTS, ERR_LIMIT. */
 CELL_API MUST_CHECK enum status dispatcher_add_cpu(uint32_t index);
 

@@ -156,6 +156,13 @@ const struct task *dispatcher_boot_task(void)
     return boot_task;
 }
 
+const struct task *dispatcher_idle_task(uint32_t index)
+{
+    struct cpu *cpu =
+        index < DISPATCHER_CPUS ? __atomic_load_n(&dispatcher_cpus[index], __ATOMIC_ACQUIRE) : NULL;
+    return cpu ? cpu->idle : NULL;
+}
+
 enum status dispatcher_start(const struct dispatcher_hardware *functions, const char *boot_name)
 {
     if (dispatcher_cpus[0]) {

@@ -165,6 +165,19 @@ struct task_information {
 /* The task with the smallest number above `after`: false if there is none. Idle tasks are not told. */
 CELL_API bool task_next(uint64_t after, struct task_information *out);
 
+/*
+ * For who looks at stacks. While all other CPUs stand still (remote_stop_begin()), without a lock: the
+ * task after `task`, NULL at first and at last. Idle tasks are left out.
+ */
+CELL_API const struct task *task_after(const struct task *task);
+
+/*
+ * The same beside others, one at a time: as dispatcher_look() for the task with the smallest number above
+ * `after`, which is returned; 0: there is none. *out_runs: it runs, on *out_cpu, and was not looked at.
+ */
+CELL_API uint64_t task_look(uint64_t after, void (*look)(const struct task *task, void *context),
+                            void *context, bool *out_runs, uint32_t *out_cpu);
+
 struct task_statistics {
     uint64_t tasks;   /* with a record */
     uint64_t spawned; /* since the start */

@@ -18,6 +18,7 @@ void task_list_add(struct task_record *record)
     if (first) {
         first->previous = record;
     }
+    COMPILER_BARRIER(); /* task_after() may interrupt here: it follows `next` only */
     first = record;
     record->is_listed = true;
     count++;
@@ -78,6 +79,40 @@ struct task *task_list_get(uint64_t id)
     return NULL;
 }
 
+const struct task *task_after(const struct task *task)
+{
+    const struct task *boot_task = dispatcher_boot_task();
+    const struct task_record *next;
+    if (!task && boot_task) {
+        return boot_task;
+    }
+    next = !task || task == boot_task ? first : ((const struct task_record *)task)->next;
+    return next ? &next->task : NULL;
+}
+
+/* The one with the smallest number above `after`. The lock is held. */
+static const struct task *find_above(uint64_t after)
+{
+    const struct task_record *found = NULL;
+    for (const struct task_record *at = first; at && at->task.id > after; at = at->next) {
+        found = at;
+    }
+    return found ? &found->task : NULL;
+}
+
+uint64_t task_look(uint64_t after, void (*look)(const struct task *task, void *context),
+                   void *context, bool *out_runs, uint32_t *out_cpu)
+{
+    const struct task *boot_task = dispatcher_boot_task();
+    GUARD(spinlock, held, &lock);
+    const struct task *task = boot_task && boot_task->id > after ? boot_task : find_above(after);
+    if (!task) {
+        return 0;
+    }
+    *out_runs = !dispatcher_look(task, look, context, out_cpu);
+    return task->id;
+}
+
 void task_describe(const struct task *task, struct task_information *out)
 {
     struct parking_reason reason = {0};
@@ -106,13 +141,10 @@ bool task_next(uint64_t after, struct task_information *out)
         return true;
     }
     GUARD(spinlock, held, &lock);
-    const struct task_record *found = NULL;
-    for (const struct task_record *at = first; at && at->task.id > after; at = at->next) {
-        found = at;
-    }
+    const struct task *found = find_above(after);
     if (!found) {
         return false;
     }
-    task_describe(&found->task, out);
+    task_describe(found, out);
     return true;
 }
