@@ -12,6 +12,7 @@
  * What is kept here is in memory of its own, so that putting the state back does not change it.
  */
 #include "strike.h"
+#include "commit.h"
 #include "cpu_local.h"
 #include "own.h"
 #include "preemption.h"
@@ -225,10 +226,9 @@ static void print_place(const struct place *place)
 
 /* ---- strikes ---- */
 
-/* What catch does with a fault at these registers, on another stack. */
-static NOINLINE void release(uint64_t registers[SINGLE_STEP_REGISTERS])
+/* What catch does on another stack. */
+static NOINLINE void release(void)
 {
-    (void)registers;
     own_unwind(NULL, 0, UINTPTR_MAX);
     preemption_restore(run->hold);
     host_interrupts = true; /* the flags of the catch point */
@@ -245,15 +245,16 @@ static NOINLINE bool judge(uint64_t registers[SINGLE_STEP_REGISTERS], int level)
     volatile bool right = false;
     if (_setjmp(here) == 0) {
         run->level = level + 1;
+        run->stepping = false;
+        commit_settle(registers); /* in the exception: no other fault can strike there */
         if (level == 0 && !run->no_second) {
             run->steps_into_release = 0;
             run->stepping = true;
             single_step_begin();
-            release(registers);
+            release();
             single_step_end();
-        } else if (registers) {
-            run->stepping = false;
-            release(registers);
+        } else {
+            release();
         }
         run->stepping = false;
         run->level = LEVELS_MAX;

@@ -6,8 +6,8 @@
  * slots is popped, and nothing may be lost, owned twice or left half done. That is shown here, not argued.
  *
  * A case runs once under the CPU's single-step flag. After each instruction, of the caller and of all that
- * it calls, the state of the program is kept aside; a fault strikes: own_unwind() pops the chain, as
- * catch does, on another stack; check() looks at what is left, with a truth of its own, and goes on using
+ * it calls, the state of the program is kept aside; a fault strikes: commit_settle() finishes what is under
+ * way, own_unwind() pops the chain, as catch does, on another stack; check() looks at what is left, with a truth of its own, and goes on using
  * it; then the state is put back and the case executes its next instruction. So each strike has a fresh
  * state, and none costs more than a copy of it.
  *

@@ -14,6 +14,7 @@
  * is soon. Nothing on the way in is shared with other CPUs but what only registration writes.
  */
 #include "interrupts_priv.h"
+#include "commit.h"
 #include "cpu_local.h"
 #include "exceptions.h"
 #include "logger.h"
@@ -105,11 +106,14 @@ void interrupts_dispatch(uint64_t number)
     end_of_interrupt();
 }
 
-/* What was interrupted with interrupts disabled looks itself when it enables them. */
+/*
+ * What was interrupted with interrupts disabled looks itself when it enables them. Within a sequence of
+ * commit.h nothing happens either: the wish stays, for the next interrupt or the end of the next hold.
+ */
 void interrupts_reschedule(const struct interrupt_frame *frame)
 {
     void (*function)(void) = CPU_LOCAL(reschedule);
-    if (function && (frame->rflags & RFLAGS_INTERRUPTS)) {
+    if (function && (frame->rflags & RFLAGS_INTERRUPTS) && !commit_is_within(frame->rip)) {
         function();
     }
 }

@@ -18,7 +18,9 @@
  */
 #include "catch.h"
 #include "catch_priv.h"
+#include "commit.h"
 #include "cpu_local.h"
+#include "exceptions.h"
 #include "kill_deferral.h"
 #include "own.h"
 #include "preemption.h"
@@ -56,6 +58,8 @@ struct catch_point {
 static_assert(offsetof(struct catch_point, rsp) == POINT_RSP, "catch_call() writes it");
 static_assert(offsetof(struct catch_point, flags) == POINT_FLAGS, "catch_call() writes it");
 static_assert(offsetof(struct catch_point, status) == POINT_STATUS, "catch_resume() returns it");
+
+static_assert(COMMIT_REGISTERS == CFI_REGISTER_COUNT, "by the same numbers");
 
 ALIGNED(PAGE_SIZE) struct catch_stacks catch_stacks;
 static uint8_t is_taken[CATCH_STACKS]; /* by a locked exchange; freed by catch_resume() */
@@ -227,6 +231,12 @@ static uint64_t *find_entry(struct catch_point *point, uint64_t rsp)
     return (uint64_t *)(bottom + offset) - 1;
 }
 
+static bool is_of_memory(const struct catch_fault *fault)
+{
+    return fault->vector == EXCEPTION_SS || fault->vector == EXCEPTION_GP ||
+           fault->vector == EXCEPTION_PF;
+}
+
 bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault)
 {
     struct stack_place first;
@@ -243,6 +253,9 @@ bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault
     }
     if (++point->reason.faults > CATCH_FAULTS_MAX) {
         return false;
+    }
+    if (!is_of_memory(fault)) { /* else a store of the sequence itself may be at fault */
+        commit_settle(registers);
     }
     point->bottom = first.bottom;
     point->top = first.top;

@@ -33,21 +33,30 @@ static void test_free_stack_gives_what_came_last(void **state)
     assert_int_equal(free_stack_count(&few), 0);
 }
 
-/* The reader of the top is too late: between its loads and its exchange the top left and came back. */
-static void test_free_stack_refuses_a_top_that_was_away(void **state)
+/* What a late reader of the top expects is not there any more, though the top has come back. */
+static void test_free_stack_tells_a_top_that_was_away(void **state)
 {
     struct free_stack few = {0};
     free_stack_push(&few, &things[0].link);
     free_stack_push(&few, &things[1].link);
-    uint64_t pops = few.pops;
-    struct free_link *top = few.top;
-    struct free_link *next = free_stack_next(top);
+    struct free_stack before = few;
     assert_ptr_equal(free_stack_pop(&few), &things[1].link);
-    assert_ptr_equal(free_stack_pop(&few), &things[0].link);
     free_stack_push(&few, &things[1].link);
-    assert_false(free_stack_exchange(&few, top, pops, next));
-    assert_ptr_equal(free_stack_pop(&few), &things[1].link);
-    assert_null(free_stack_pop(&few));
+    assert_ptr_equal(few.top, before.top);
+    assert_int_not_equal(few.pops_and_count, before.pops_and_count);
+    assert_int_equal(free_stack_count(&few), 2);
+}
+
+static void test_free_stack_changes_the_owner(void **state)
+{
+    struct free_stack few = {0};
+    struct thing *thing = &things[0];
+    free_stack_push_from(&few, &thing->link, &thing, &things[1]);
+    assert_ptr_equal(thing, &things[1]);
+    assert_true(free_stack_pop_to(&few, &thing, offsetof(struct thing, link)));
+    assert_ptr_equal(thing, &things[0]);
+    assert_false(free_stack_pop_to(&few, &thing, 0));
+    assert_ptr_equal(thing, &things[0]);
 }
 
 static void *take_and_give(void *failures)
@@ -97,7 +106,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_free_stack_gives_what_came_last),
-        cmocka_unit_test(test_free_stack_refuses_a_top_that_was_away),
+        cmocka_unit_test(test_free_stack_tells_a_top_that_was_away),
+        cmocka_unit_test(test_free_stack_changes_the_owner),
         cmocka_unit_test(test_free_stack_gives_each_thing_to_one_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
