@@ -33,6 +33,7 @@
 #define EFER_NXE	(1 << 11)
 #define CPUID_NX	20	/* bits of EDX, leaf 0x80000001 */
 #define CPUID_LM	29
+#define CPUID_CX16	13	/* bit of ECX, leaf 1 */
 
 #define COM1		0x3f8
 #define COM1_STATUS	0x3fd
@@ -101,6 +102,11 @@ nano_core_start:
 	jnc	refuse
 	movl	$PHYSICAL(no_nx), %ebp
 	btl	$CPUID_NX, %edx
+	jnc	refuse
+	movl	$PHYSICAL(no_cx16), %ebp
+	movl	$1, %eax
+	cpuid
+	btl	$CPUID_CX16, %ecx
 	jnc	refuse
 
 	/* Tables. The loader has cleared them; they lie below 4 GiB, so upper halves stay 0. */
@@ -205,6 +211,8 @@ no_long_mode:
 	.asciz	"theoris: this CPU has no 64-bit mode\n"
 no_nx:
 	.asciz	"theoris: this CPU cannot keep data from being executed (NX)\n"
+no_cx16:
+	.asciz	"theoris: this CPU cannot compare and exchange 16 bytes (CMPXCHG16B)\n"
 
 	.section .bss.boot_tables, "aw", @nobits
 	.balign	PAGE_BYTES
