@@ -19,14 +19,21 @@ static bool is_live(const struct own_slot *slot, uintptr_t low, uintptr_t high)
  * In the middle of a move two hold the handle. The slot yields to the other side, before anything
  * is dropped: which of both is newer does not matter then.
  */
+static void settle(struct own_slot *slot)
+{
+    void **peer = slot->peer;
+    slot->peer = NULL;
+    COMPILER_BARRIER();
+    if (peer && peer != &slot->handle && *peer == slot->handle) {
+        slot->handle = NULL;
+    }
+}
+
 static void settle_moves(struct own_slot *until, uintptr_t low, uintptr_t high)
 {
     for (struct own_slot *slot = OWN_TOP; slot && slot != until && is_live(slot, low, high);
          slot = slot->below) {
-        if (slot->peer && slot->peer != &slot->handle && *slot->peer == slot->handle) {
-            slot->handle = NULL;
-        }
-        slot->peer = NULL;
+        settle(slot);
     }
 }
 
@@ -39,6 +46,20 @@ static bool begin_drop(struct own_slot *slot)
     slot->tag += OWN_TRY;
     COMPILER_BARRIER();
     return true;
+}
+
+/* What it reads may lie between variables. */
+__attribute__((no_sanitize("address"))) struct own_slot *own_find_slot(
+    uintptr_t low, uintptr_t high, bool (*is_drop)(uintptr_t drop))
+{
+    uintptr_t at = (low + alignof(struct own_slot) - 1) & ~(alignof(struct own_slot) - 1);
+    for (; at < high && high - at >= sizeof(struct own_slot); at += alignof(struct own_slot)) {
+        struct own_slot *slot = (struct own_slot *)at;
+        if (slot->tag != 0 && is_drop((uintptr_t)own_slot_type(slot))) {
+            return slot;
+        }
+    }
+    return NULL;
 }
 
 size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)

@@ -199,6 +199,13 @@ static inline own_drop_t own_slot_type(const struct own_slot *slot)
  */
 CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
 
+/*
+ * Where the chain is broken: the slot at the lowest address in low .. high - 1, which can be read, whose
+ * tag names a drop function that `is_drop` knows; NULL: there is none. Slots that were left have no tag.
+ */
+CELL_API struct own_slot *own_find_slot(uintptr_t low, uintptr_t high,
+                                        bool (*is_drop)(uintptr_t drop));
+
 /* ---- how owned variables are written ---- */
 
 /*

@@ -454,6 +454,31 @@ static void test_own_unwind_stops_at_what_is_no_slot(void **state)
     OWN_TOP = top;
 }
 
+static uintptr_t known_drop;
+
+static bool is_known(uintptr_t drop)
+{
+    return drop == known_drop;
+}
+
+static void test_own_find_slot_knows_slots_by_their_tags(void **state)
+{
+    (void)state;
+    struct own_slot slots[4] = {{.tag = 0}};
+    known_drop = (uintptr_t)thing_drop;
+    uintptr_t low = (uintptr_t)slots;
+    uintptr_t high = (uintptr_t)(slots + 4);
+    assert_null(own_find_slot(low, high, is_known));
+    slots[1].tag = (uintptr_t)&slots[1] ^ known_drop;
+    slots[2].tag = (uintptr_t)&slots[1] ^ known_drop; /* copied from there: no slot */
+    slots[3].tag = ((uintptr_t)&slots[3] ^ known_drop) + OWN_TRY;
+    assert_ptr_equal(own_find_slot(low, high, is_known), &slots[1]);
+    assert_ptr_equal(own_find_slot(low + 1, high, is_known), &slots[1]);
+    assert_ptr_equal(own_find_slot((uintptr_t)&slots[2], high, is_known), &slots[3]);
+    assert_null(own_find_slot((uintptr_t)&slots[2], high - 1, is_known)); /* not all of it */
+    assert_null(own_find_slot(high, low, is_known));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup(test_own_list_that_is_empty_gives_nothing, reset),
         cmocka_unit_test_setup(test_own_error_traps, reset),
         cmocka_unit_test_setup(test_own_unwind_stops_at_what_is_no_slot, reset),
+        cmocka_unit_test_setup(test_own_find_slot_knows_slots_by_their_tags, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,8 +11,8 @@
  * CPUs; each CPU has descriptors and stacks of its own. Double faults, non-maskable interrupts and
  * machine checks run on stacks of their own, all else on the stack that was in use, with interrupts
  * disabled. What owns slots in a handler nests on the chain of what was interrupted, and ends with
- * the handler. One CPU reports at a time; an exception during its report is said in one line, a
- * third one halts.
+ * the handler. A handler that faults itself, and is left for a catch point (catch.h), has returned.
+ * One CPU reports at a time; an exception during its report is said in one line, a third one halts.
  */
 #pragma once
 
@@ -27,13 +27,20 @@ enum exception_vector {
     EXCEPTION_DB = 1,  /* debug */
     EXCEPTION_NMI = 2, /* non-maskable interrupt */
     EXCEPTION_BP = 3,  /* breakpoint */
+    EXCEPTION_OF = 4,  /* overflow */
+    EXCEPTION_BR = 5,  /* bound range exceeded */
     EXCEPTION_UD = 6,  /* invalid opcode */
     EXCEPTION_NM = 7,  /* device not available */
     EXCEPTION_DF = 8,  /* double fault */
+    EXCEPTION_TS = 10, /* invalid task state segment */
+    EXCEPTION_NP = 11, /* segment not present */
     EXCEPTION_SS = 12, /* stack segment fault */
     EXCEPTION_GP = 13, /* general protection */
     EXCEPTION_PF = 14, /* page fault: its address is in CR2 */
+    EXCEPTION_MF = 16, /* x87 floating point error */
+    EXCEPTION_AC = 17, /* alignment check */
     EXCEPTION_MC = 18, /* machine check */
+    EXCEPTION_XM = 19, /* SIMD floating point error */
 };
 
 /* Selectors of the descriptor table; kernel/boot.S starts with the same two. */
@@ -145,8 +152,9 @@ CELL_API size_t exceptions_describe(const struct exception_frame *frame, uint64_
 CELL_API size_t exceptions_locate(uint64_t address, char *buffer, size_t size);
 
 /*
- * Prints the report of the exception in `frame`, one screen, and returns: for a handler that lets
- * the rest of the system go on. Interrupts are off.
+ * Prints the report of the exception in `frame` and returns: for a handler that lets the rest of the
+ * system go on. One screen: reason, registers, what the interrupted code owns by type, callers. Interrupts
+ * are off. Reports of other CPUs come before or after, unless one hangs (bounded_lock.h).
  */
 CELL_API void exceptions_print(const struct exception_frame *frame);
 

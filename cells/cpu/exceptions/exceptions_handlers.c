@@ -11,7 +11,8 @@
  * A caller of a handler counts itself in `callers` first and looks at the stamp then; who drops a
  * handler changes the stamp first and looks at `callers` then. Both are full barriers (locked
  * instructions), so at least one of the two sees the other. The count may touch a place that has
- * another owner by now: that is why the stamp is compared, and numbers never come again.
+ * another owner by now: that is why the stamp is compared, and numbers never come again. The count is
+ * owned by a slot, for a handler may fault and be left for a catch point.
  */
 #include "exceptions_priv.h"
 #include "x86.h"
@@ -101,6 +102,30 @@ static struct exception_handler *find_newest(unsigned vector, uint64_t *stamp)
     return found;
 }
 
+/* A caller's one in `callers`. */
+struct OWN_CAPABILITY("call of a handler") handler_call;
+OWN_DECLARE_LOCAL(handler_call);
+
+static NOINLINE void handler_call_drop(struct handler_call **handle)
+{
+    struct exception_handler *place = (struct exception_handler *)*handle;
+    if (place) {
+        EMPTY(handle);
+        __atomic_sub_fetch(&place->callers, 1, __ATOMIC_RELEASE);
+    }
+}
+
+/* Is it still who it was, and has it dealt with the exception? */
+static bool call_handler(struct exception_handler *place, uint64_t stamp,
+                         struct exception_frame *frame)
+{
+    OWNED(handler_call, call);
+    __atomic_add_fetch(&place->callers, 1, __ATOMIC_SEQ_CST);
+    FILL(SLOT(call), (struct handler_call *)place);
+    return __atomic_load_n(&place->stamp, __ATOMIC_ACQUIRE) == stamp &&
+           place->function(frame, place->context);
+}
+
 bool exceptions_offer(struct exception_frame *frame)
 {
     if (frame->vector >= EXCEPTION_COUNT) {
@@ -110,11 +135,7 @@ bool exceptions_offer(struct exception_frame *frame)
     uint64_t stamp = UINT64_MAX;
     struct exception_handler *place;
     while ((place = find_newest(vector, &stamp))) {
-        __atomic_add_fetch(&place->callers, 1, __ATOMIC_SEQ_CST);
-        bool is_done = __atomic_load_n(&place->stamp, __ATOMIC_ACQUIRE) == stamp &&
-                       place->function(frame, place->context);
-        __atomic_sub_fetch(&place->callers, 1, __ATOMIC_RELEASE);
-        if (is_done) {
+        if (call_handler(place, stamp, frame)) {
             return true;
         }
     }

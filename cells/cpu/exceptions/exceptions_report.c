@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything that is printed comes from the frame and the control registers; nothing is allocated
- * and no lock is taken.
+ * Everything that is printed comes from the frame, the control registers and the chain of slots; nothing
+ * is allocated. Reports of several CPUs come one after another: `printing` is held meanwhile, by whoever
+ * does not have to wait for it too long.
  *
  * `reporter` says which CPU reports. Another one that has something to report waits for the first
  * to end the system; should that take too long, it reports as well. `depth` is the reporter's:
@@ -10,17 +11,19 @@
 #include "exceptions_priv.h"
 #include "address_map.h"
 #include "backtrace.h"
+#include "bounded_lock.h"
 #include "console.h"
 #include "cpu_local.h"
 #include "format.h"
 #include "nano_core_image.h"
+#include "owned.h"
 #include "parking.h"
 #include "stack.h"
 #include "x86.h"
 
 #define LOCATION_SIZE    160 /* names of a cell and a section, both at most 64 bytes in practice */
 #define DESCRIPTION_SIZE 128
-#define CALLERS          12 /* so that the report fits a screen of 25 lines */
+#define CALLERS          10 /* so that the report fits a screen of 25 lines */
 
 /* Error code of a page fault. */
 #define FAULT_PRESENT  (1u << 0)
@@ -41,6 +44,7 @@ static exceptions_last_action_t last_action;
 static void (*stop_others)(void);
 static uint32_t reporter = NOBODY; /* index of the CPU */
 static unsigned depth;
+static struct bounded_lock printing;
 
 static const char *const names[EXCEPTION_COUNT] = {
     [0] = "divide error (#DE)",
@@ -228,10 +232,34 @@ static void print_callers(const struct exception_frame *frame)
     backtrace_print(registers, true, CALLERS);
 }
 
+/* The newest slot of what was interrupted: those of handlers are on their stack, below the frame. */
+static const struct own_slot *interrupted_top(const struct exception_frame *frame)
+{
+    struct stack_place place;
+    const struct own_slot *slot = OWN_TOP;
+    vaddr_t end = (vaddr_t)frame;
+    if (stack_find(end, &place)) {
+        while ((vaddr_t)slot >= place.bottom && (vaddr_t)slot < end) {
+            slot = slot->below;
+        }
+    }
+    return slot;
+}
+
+static void print_owned(const struct own_slot *top)
+{
+    char text[OWNED_LINE_SIZE];
+    owned_describe(top, text, sizeof(text));
+    console_print("  owns %s\n", text);
+}
+
 void exceptions_print(const struct exception_frame *frame)
 {
     char text[LOCATION_SIZE];
     uint64_t cr2 = read_cr2();
+    const struct own_slot *top = interrupted_top(frame);
+    OWNED(bounded_lock, held);
+    (void)!bounded_lock_lock(&printing, SLOT(held)); /* without it, reports mix */
 
     console_print("\nCPU exception %llu: %s, error code %#llx, on CPU %u", WORD(frame->vector),
                   exceptions_name(frame->vector), WORD(frame->error_code), CPU_LOCAL(index));
@@ -247,6 +275,7 @@ void exceptions_print(const struct exception_frame *frame)
     exceptions_locate(cr2, text, sizeof(text));
     console_print("  cr2 %016llx  %s\n", WORD(cr2), text);
     print_registers(frame);
+    print_owned(top);
     print_callers(frame);
 }
 

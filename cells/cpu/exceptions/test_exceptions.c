@@ -14,6 +14,7 @@
 #include "nano_core_image.h"
 #include "exceptions_priv.h"
 #include "memory.h"
+#include "owned.h"
 #include "stack.h"
 #include "x86.h"
 
@@ -37,6 +38,14 @@ const struct section *address_map_find(uint64_t address)
 {
     bool inside = address >= section.address && address - section.address < section.size;
     return inside ? &section : NULL;
+}
+
+size_t owned_describe(const struct own_slot *top, char *buffer, size_t size)
+{
+    (void)top;
+    (void)size;
+    buffer[0] = '\0';
+    return 0;
 }
 
 #define STACK_BOTTOM (DATA_ZONE_START + 2 * PAGE_SIZE)

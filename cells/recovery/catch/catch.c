@@ -9,7 +9,11 @@
  * Nothing is released within the exception: drops are ordinary code, which may be interrupted, may wait,
  * and may fault in turn. A second fault comes to catch_take() again, finds the same point, which has
  * its stack already, and starts release_slots() anew, below the slots that the drop at fault had on
- * that stack: own_unwind() releases these first, and begins that drop once more.
+ * that stack: own_unwind() releases these first, and begins that drop once more. When there were too
+ * many, cut_chain() runs in place of release_slots(): it releases nothing more, and comes back.
+ *
+ * Before anything is released the chain is looked at from slot to slot, up to the point: each must lie
+ * in a stack, and its tag name a function. Where it does not, catch_mend.c makes a new chain.
  *
  * The way of a kill is shorter: catch_kill() is called by the task itself, from wherever it was
  * stopped, and pops the chain on the stack that it is on. That stack is sound, other than after a
@@ -23,13 +27,13 @@
 #include "exceptions.h"
 #include "kill_deferral.h"
 #include "own.h"
+#include "owned.h"
 #include "preemption.h"
 #include "stack.h"
 
 CELL(library, "1.0.0");
 
-#define SLOTS_MAX 1000000u /* a chain that is longer goes in a circle */
-#define NO_STACK  CATCH_STACKS
+#define NO_STACK CATCH_STACKS
 
 /* Of a stack of the pool: what one more begin of release_slots() needs; what host code has below rsp. */
 #define STACK_RESERVE 2048u
@@ -45,6 +49,7 @@ struct catch_point {
     uint32_t depth;     /* of interrupts */
     enum status status; /* what catch_call() returns by catch_resume() */
     bool is_closed;     /* a kill has passed it: nothing ends here any more */
+    bool is_mended;     /* the chain was broken, and made anew from tags */
     uint8_t no_mark;    /* of no stack of the pool: written only */
     vaddr_t bottom;     /* the stack that the newest slot was on when the fault struck */
     vaddr_t top;
@@ -130,14 +135,22 @@ static void pop_slots(struct catch_point *point)
              place.bottom != bottom);
 }
 
+/* Gives up what is left. */
+__attribute__((no_sanitize("address"))) static NORETURN void cut_chain(struct catch_point *point)
+{
+    point->reason.is_complete = false;
+    OWN_TOP = &point->slot;
+    preemption_restore(point->hold);
+    catch_resume(point, &is_taken[point->stack]);
+}
+
 /* The sanitizer of host tests takes any stack for the thread's. */
 __attribute__((no_sanitize("address"))) static NORETURN void release_slots(
     struct catch_point *point)
 {
     pop_slots(point);
     if (OWN_TOP != &point->slot) {
-        point->reason.is_complete = false;
-        OWN_TOP = &point->slot;
+        cut_chain(point);
     }
     preemption_restore(point->hold);
     catch_resume(point, &is_taken[point->stack]);
@@ -148,18 +161,18 @@ __attribute__((no_sanitize("address"))) static NORETURN void release_slots(
 /* Is this a slot that was linked and not left? `place` is the stack of the one before, then its own. */
 static bool is_live(const struct own_slot *slot, struct stack_place *place)
 {
-    vaddr_t address = (vaddr_t)slot;
-    bool is_inside = address >= place->bottom && address < place->top;
-    if (!is_inside && (!stack_find(address, place) || place->part != STACK_INSIDE)) {
-        return false;
-    }
-    return address % alignof(struct own_slot) == 0 && place->top - address >= sizeof(*slot) &&
-           slot->tag != 0;
+    return catch_can_read(slot, place) && owned_is_drop((uintptr_t)own_slot_type(slot));
 }
 
 static bool is_of_type(const struct own_slot *slot, own_drop_t drop)
 {
     return own_slot_type(slot) == drop;
+}
+
+static bool is_open_point(const struct own_slot *slot)
+{
+    return is_of_type(slot, point_drop) &&
+           !CONTAINER_OF(slot, const struct catch_point, slot)->is_closed;
 }
 
 /*
@@ -168,21 +181,32 @@ static bool is_of_type(const struct own_slot *slot, own_drop_t drop)
  */
 static struct catch_point *find_point(struct stack_place *first)
 {
+    struct stack_place place = {.bottom = 0, .top = 0};
     struct own_slot *slot = OWN_TOP;
-    if (!slot || !stack_find((vaddr_t)slot, first)) {
-        return NULL;
-    }
-    struct stack_place place = *first;
-    for (unsigned i = 0; slot && i < SLOTS_MAX && is_live(slot, &place); i++) {
-        if (is_of_type(slot, point_drop)) {
-            struct catch_point *point = CONTAINER_OF(slot, struct catch_point, slot);
-            if (!point->is_closed) {
-                return point;
-            }
+    *first = place;
+    for (uint32_t i = 0; slot && i < OWNED_SLOTS_MAX && is_live(slot, &place); i++) {
+        if (i == 0) {
+            *first = place;
+        }
+        if (is_open_point(slot)) {
+            return CONTAINER_OF(slot, struct catch_point, slot);
         }
         slot = slot->below;
     }
     return NULL;
+}
+
+/* The same by the slots' tags, where the chain does not lead there. */
+static struct catch_point *mend_and_find(struct stack_place *first, uint64_t rsp)
+{
+    struct catch_point *point = find_point(first);
+    if (!point && OWN_TOP && catch_mend(rsp, is_open_point)) {
+        point = find_point(first);
+        if (point) {
+            point->is_mended = true;
+        }
+    }
+    return point;
 }
 
 static uint32_t take_stack(void)
@@ -202,7 +226,45 @@ static void begin_reason(struct catch_point *point, const uint64_t registers[CFI
     __builtin_memcpy(point->reason.registers, registers, sizeof(point->reason.registers));
     point->reason.released = 0;
     point->reason.faults = 0;
+    point->reason.lost = 0;
+    point->reason.is_mended = false;
     point->reason.is_complete = true;
+}
+
+/* Notes what is held there and will not be released. */
+static void note_loss(struct catch_point *point, const struct own_slot *slot)
+{
+    struct catch_reason *reason = &point->reason;
+    if (reason->lost < CATCH_LOSSES_MAX) {
+        reason->losses[reason->lost] = (struct catch_loss){
+            .drop = (uintptr_t)own_slot_type(slot),
+            .handle = (uintptr_t)slot->handle,
+        };
+    }
+    reason->lost++;
+}
+
+/* What is newer than the point and will not be tried again: its drop has faulted too often. */
+static void note_losses(struct catch_point *point)
+{
+    for (const struct own_slot *slot = OWN_TOP; slot != &point->slot; slot = slot->below) {
+        if (slot->handle && slot->tag / OWN_TRY >= OWN_TRIES) {
+            note_loss(point, slot);
+            return; /* the one that has faulted just now: older ones were not begun */
+        }
+    }
+}
+
+/* Unlinks the newest slot without releasing what it holds. */
+static void leave_slot(struct catch_point *point)
+{
+    struct own_slot *slot = OWN_TOP;
+    if (slot->handle) {
+        note_loss(point, slot);
+    }
+    OWN_TOP = slot->below;
+    COMPILER_BARRIER();
+    slot->tag = 0;
 }
 
 static bool is_on(const uint8_t *bottom, const struct own_slot *slot)
@@ -225,8 +287,8 @@ static uint64_t *find_entry(struct catch_point *point, uint64_t rsp)
         }
     }
     while (offset == CATCH_STACK_SIZE && is_on(bottom, OWN_TOP)) {
-        OWN_TOP = OWN_TOP->below;
         point->reason.is_complete = false;
+        leave_slot(point);
     }
     return (uint64_t *)(bottom + offset) - 1;
 }
@@ -237,31 +299,52 @@ static bool is_of_memory(const struct catch_fault *fault)
            fault->vector == EXCEPTION_PF;
 }
 
-bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault)
+/* True: the point has a stack to release slots on. */
+static bool get_stack(struct catch_point *point, const uint64_t registers[CFI_REGISTER_COUNT],
+                      const struct catch_fault *fault)
 {
-    struct stack_place first;
-    struct catch_point *point = find_point(&first);
-    if (!point || point->depth != CPU_LOCAL(interrupt_depth)) {
-        return false;
-    }
     if (point->stack == NO_STACK) {
         point->stack = take_stack();
         if (point->stack == NO_STACK) {
-            return ++point->waits < CATCH_WAITS_MAX;
+            return false;
         }
         begin_reason(point, registers, fault);
     }
-    if (++point->reason.faults > CATCH_FAULTS_MAX) {
+    return true;
+}
+
+bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault)
+{
+    struct stack_place first;
+    struct catch_point *point = mend_and_find(&first, registers[CFI_RSP]);
+    if (!point || point->depth != CPU_LOCAL(interrupt_depth)) {
+        return false;
+    }
+    if (!get_stack(point, registers, fault)) {
+        return ++point->waits < CATCH_WAITS_MAX;
+    }
+    uint32_t faults = ++point->reason.faults;
+    if (faults > CATCH_FAULTS_MAX + CATCH_CUTS_MAX) {
         return false;
     }
     if (!is_of_memory(fault)) { /* else a store of the sequence itself may be at fault */
         commit_settle(registers);
     }
+    point->reason.is_mended = point->is_mended;
+    point->reason.is_complete &= !point->is_mended;
     point->bottom = first.bottom;
     point->top = first.top;
     uint64_t *top = find_entry(point, registers[CFI_RSP]);
     *top = 0; /* as if release_slots() had been called, by nobody */
-    registers[CFI_RIP] = (uint64_t)release_slots;
+    if (faults <= CATCH_FAULTS_MAX) {
+        note_losses(point);
+        registers[CFI_RIP] = (uint64_t)release_slots;
+    } else {
+        while (OWN_TOP != &point->slot) {
+            leave_slot(point);
+        }
+        registers[CFI_RIP] = (uint64_t)cut_chain;
+    }
     registers[CFI_RSP] = (uint64_t)top;
     registers[CFI_RDI] = (uint64_t)point;
     return true;
@@ -280,6 +363,7 @@ enum status catch_watched(void (*function)(void *argument), void *argument, catc
     point.witness = witness;
     point.stack = NO_STACK;
     point.waits = 0;
+    point.is_mended = false;
     point.hold = preemption_count();
     point.depth = CPU_LOCAL(interrupt_depth);
     point.status = ERR_FAULT;
@@ -315,7 +399,7 @@ static struct catch_point *find_outermost(const struct kill_deferral **out_by)
     struct catch_point *outermost = NULL;
     unsigned count = 0;
     for (struct own_slot *slot = OWN_TOP; slot; slot = slot->below) {
-        if (count++ == SLOTS_MAX || !is_live(slot, &place)) {
+        if (count++ == OWNED_SLOTS_MAX || !is_live(slot, &place)) {
             *out_by = &broken;
             return NULL;
         }

@@ -18,16 +18,20 @@
  * interrupt handler, unless the handler itself called catch_unwind(). What the function holds outside of
  * slots is lost: see own.h. Slots are released on a stack of the pool below, with interrupts as they
  * were at the fault; afterwards holds of preemption and the flags are as when catch_unwind() was called.
- * A fault while slots are released begins that drop once more, skips a slot whose drop faults again
- * (OWN_TRIES), and goes on; after CATCH_FAULTS_MAX it is given up. Where the chain is broken nobody knows what lies behind: what is
- * left to the catch point is not released, and `is_complete` says so. Where it is broken above every
- * catch point none is found, and the exception ends the system with its report.
+ * A fault while slots are released begins that drop once more, and skips a slot whose drop faults again
+ * (OWN_TRIES); after CATCH_FAULTS_MAX nothing more is released. What was not is listed in the reason.
+ *
+ * A chain that is broken, by a link, a tag or an end that was overwritten, is made anew from the tags of all
+ * slots on its stacks. What lay in a slot whose tag was hit is lost, and `is_complete` says so. Where
+ * no catch point is found in this way either, the exception ends the system with its report.
  */
 #pragma once
 
 #include "cfi.h"
 
 #define CATCH_FAULTS_MAX 64
+#define CATCH_CUTS_MAX   4u /* further ones, on the way back */
+#define CATCH_LOSSES_MAX 4u /* that are told one by one */
 
 /*
  * Functions that fault at one time. The next one executes what faults again and again, until a stack
@@ -43,12 +47,21 @@ struct catch_fault {
     uint64_t address;    /* of a page fault */
 };
 
+/* Something that was not released. */
+struct catch_loss {
+    uintptr_t drop; /* its type: owned_name() */
+    uintptr_t handle;
+};
+
 struct catch_reason {
     struct catch_fault fault;               /* the first one */
     uint64_t registers[CFI_REGISTER_COUNT]; /* when it struck, by enum cfi_register */
     uint64_t released;                      /* slots that held something */
     uint32_t faults;                        /* 1 (a kill: 0), and those while slots were released */
-    bool is_complete;                       /* every slot above the catch point was reached */
+    uint32_t lost;                          /* slots whose content was not released */
+    struct catch_loss losses[CATCH_LOSSES_MAX];
+    bool is_mended;   /* the chain was broken, and made anew from tags */
+    bool is_complete; /* it was whole: every slot above the catch point was reached */
 };
 
 /*
@@ -93,3 +106,6 @@ CELL_API void catch_kill(const struct kill_deferral **out_by);
  * later are asked before. Again: does nothing. Errors of exception_handler_register() and stack_adopt().
  */
 CELL_API MUST_CHECK enum status catch_enable(void);
+
+/* Says in the log what was not released, a line each; nothing where all was. */
+CELL_API void catch_log_losses(const char *who, const struct catch_reason *reason);

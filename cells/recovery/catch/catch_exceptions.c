@@ -3,7 +3,9 @@
 #include "catch.h"
 #include "catch_priv.h"
 #include "exceptions.h"
+#include "logger.h"
 #include "own.h"
+#include "owned.h"
 #include "stack.h"
 #include "x86.h"
 
@@ -12,9 +14,32 @@
 #define FLAG_DIRECTION (1u << 10)
 #define FLAG_ALIGNMENT (1u << 18)
 
-static const uint8_t vectors[] = {EXCEPTION_DE, EXCEPTION_UD, EXCEPTION_NM, EXCEPTION_DF,
-                                  EXCEPTION_SS, EXCEPTION_GP, EXCEPTION_PF};
+/* All that code can cause: not NMI and machine check, which come from elsewhere. */
+static const uint8_t vectors[] = {
+    EXCEPTION_DE, EXCEPTION_DB, EXCEPTION_BP, EXCEPTION_OF, EXCEPTION_BR, EXCEPTION_UD,
+    EXCEPTION_NM, EXCEPTION_DF, EXCEPTION_TS, EXCEPTION_NP, EXCEPTION_SS, EXCEPTION_GP,
+    EXCEPTION_PF, EXCEPTION_MF, EXCEPTION_AC, EXCEPTION_XM,
+};
 static struct exception_handler *handlers[ARRAY_COUNT(vectors)]; /* owned, for good */
+
+/*
+ * The newest slot, `own`, is that of the call of this handler, which goes on: it is no part of what was
+ * interrupted.
+ */
+static bool take_below(struct own_slot *own, uint64_t registers[CFI_REGISTER_COUNT],
+                       const struct catch_fault *fault)
+{
+    uintptr_t tag = own->tag;
+    OWN_TOP = own->below;
+    own->tag = 0;
+    COMPILER_BARRIER();
+    bool is_taken = catch_take(registers, fault);
+    own->tag = tag;
+    own->below = OWN_TOP;
+    COMPILER_BARRIER();
+    OWN_TOP = own;
+    return is_taken;
+}
 
 static bool take(struct exception_frame *frame, void *context)
 {
@@ -32,7 +57,7 @@ static bool take(struct exception_frame *frame, void *context)
         .error_code = frame->error_code,
         .address = frame->vector == EXCEPTION_PF || frame->vector == EXCEPTION_DF ? read_cr2() : 0,
     };
-    if (!catch_take(registers, &fault)) {
+    if (!take_below(OWN_TOP, registers, &fault)) {
         return false;
     }
     if (registers[CFI_RIP] == frame->rip) {
@@ -71,4 +96,24 @@ enum status catch_enable(void)
         STORE(handlers[i], handler);
     }
     return OK;
+}
+
+void catch_log_losses(const char *who, const struct catch_reason *reason)
+{
+    for (uint32_t i = 0; i < reason->lost && i < CATCH_LOSSES_MAX; i++) {
+        char name[OWNED_NAME_SIZE];
+        owned_name(reason->losses[i].drop, name, sizeof(name));
+        log_error("%s: not released: %s at %#llx", who, name,
+                  (unsigned long long)reason->losses[i].handle);
+    }
+    if (reason->lost > CATCH_LOSSES_MAX) {
+        log_error("%s: not released: %u more", who, reason->lost - CATCH_LOSSES_MAX);
+    }
+    if (reason->is_mended) {
+        log_error(
+            "%s: its chain of slots was broken; what lay in slots that were overwritten is lost",
+            who);
+    } else if (!reason->is_complete) {
+        log_error("%s: given up after %u faults", who, reason->faults);
+    }
 }

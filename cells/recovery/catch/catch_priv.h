@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* catch_priv.h - the stacks that slots are released on, and what the exception's handler asks. */
+/*
+ * catch_priv.h - the stacks that slots are released on, what the exception's handler asks, and chains that
+ * are broken.
+ */
 #pragma once
 
 #include "catch.h"
 #include "memory.h"
+#include "own.h"
+#include "stack.h"
 
 /* The page before and behind each: catch_enable() unmaps them. */
 struct catch_stacks {
@@ -19,3 +24,12 @@ extern struct catch_stacks catch_stacks;
 /* Who is to be called for the fault that catch_take() has just taken; NULL: nobody. `point` is what
  * it put into rdi. */
 catch_witness_t catch_witness(uint64_t point);
+
+/* Can the fields of `slot` be read? `place` is the stack that the last one was on; it changes with it. */
+bool catch_can_read(const struct own_slot *slot, struct stack_place *place);
+
+/*
+ * Links all slots anew that are found by their tags, from the stack of `rsp` on outwards, up to the first
+ * of which is_point() holds, and returns that; NULL: there is none. OWN_TOP is the newest then.
+ */
+struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(const struct own_slot *slot));

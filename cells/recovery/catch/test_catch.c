@@ -15,11 +15,12 @@
 #include "catch_priv.h"
 #include "exceptions.h"
 #include "own.h"
+#include "owned.h"
 #include "stack.h"
 
 #define HANDLER_STACK 65536
 #define THINGS_MAX    16
-#define STACK_SIZE    (8u << 20)
+#define STACK_SIZE    (256u << 10)
 
 struct OWN_CAPABILITY("thing") thing;
 OWN_DECLARE(thing);
@@ -76,6 +77,28 @@ enum status stack_adopt(vaddr_t bottom, size_t bytes, const char *name)
     (void)bytes;
     (void)name;
     return OK;
+}
+
+/* Of this program, as far as the linker tells: catch points have a type of their own, a static function. */
+extern const char __executable_start;
+extern const char etext;
+
+bool owned_is_drop(uintptr_t drop)
+{
+    return drop >= (uintptr_t)&__executable_start && drop < (uintptr_t)&etext;
+}
+
+bool owned_is_intact_drop(uintptr_t drop)
+{
+    return owned_is_drop(drop);
+}
+
+size_t owned_name(uintptr_t drop, char *buffer, size_t size)
+{
+    (void)drop;
+    (void)size;
+    buffer[0] = '\0';
+    return 0;
 }
 
 static const int numbers[CFI_REGISTER_COUNT] = {
@@ -313,29 +336,200 @@ static void test_catch_ends_where_its_stack_does(void **state)
     assert_int_equal(not_taken, 0);
 }
 
-static void break_chain(void *argument)
+/* ---- chains that are broken ---- */
+
+/* Three things, of which the slot in the middle is damaged as `damage` says, and a fault. */
+enum damage {
+    LINK_WILD,
+    LINK_TO_NOTHING,
+    LINK_TO_NO_SLOT,
+    LINK_BACK,
+    TAG_LOST,
+    TAG_WILD,
+    SLOT_OVERWRITTEN,
+    HANDLE_WILD,
+    PEER_WILD,
+    DAMAGES
+};
+
+static void damage_slot(struct own_slot *slot, struct own_slot *newer, enum damage damage)
 {
-    OWNED(thing, older);
-    OWNED(thing, newer);
-    if (thing_take(0, SLOT(older)) != OK || thing_take(1, SLOT(newer)) != OK) {
-        return;
+    static uint64_t no_slot[8];
+    switch (damage) {
+    case LINK_WILD:
+        slot->below = (struct own_slot *)0x1000;
+        break;
+    case LINK_TO_NOTHING:
+        slot->below = NULL;
+        break;
+    case LINK_TO_NO_SLOT:
+        slot->below = (struct own_slot *)no_slot;
+        break;
+    case LINK_BACK:
+        slot->below = newer;
+        break;
+    case TAG_LOST:
+        slot->tag = 0;
+        break;
+    case TAG_WILD:
+        slot->tag ^= (uintptr_t)1 << 40;
+        break;
+    case SLOT_OVERWRITTEN:
+        memset(slot, 0x5a, sizeof(*slot));
+        break;
+    case HANDLE_WILD:
+        slot->handle = (void *)0x10;
+        break;
+    default:
+        slot->peer = (void **)0x10;
+        break;
     }
-    *(struct own_slot **)argument = older.slot.below;
-    newer.slot.below = (struct own_slot *)0x1000;
-    fault_here();
-    newer.slot.below = &older.slot;
 }
 
-/* The way to the catch point is not known any more: the exception is not taken. */
-static void test_catch_takes_nothing_by_a_broken_chain(void **state)
+static void break_chain(void *argument)
+{
+    OWNED(thing, first);
+    OWNED(thing, second);
+    OWNED(thing, third);
+    if (thing_take(0, SLOT(first)) != OK || thing_take(1, SLOT(second)) != OK ||
+        thing_take(2, SLOT(third)) != OK) {
+        return;
+    }
+    damage_slot(&second.slot, &third.slot, *(enum damage *)argument);
+    fault_here();
+}
+
+/* By tags what is behind the break is found; a slot that lost its tag is lost. */
+static void test_catch_mends_a_broken_chain(void **state)
+{
+    (void)state;
+    for (enum damage damage = 0; damage < DAMAGES; damage++) {
+        set_up();
+        struct catch_reason reason;
+        assert_int_equal(catch_it(break_chain, &damage, &reason), ERR_FAULT);
+        bool is_lost = damage >= TAG_LOST && damage <= HANDLE_WILD;
+        assert_int_equal(things[0].drops, 1);
+        assert_int_equal(things[1].drops, !is_lost);
+        assert_int_equal(things[2].drops, 1);
+        assert_int_equal(reason.is_mended, damage <= SLOT_OVERWRITTEN);
+        assert_int_equal(reason.is_complete, damage > SLOT_OVERWRITTEN);
+        assert_int_equal(reason.lost, damage == HANDLE_WILD);
+        assert_int_equal(not_taken, 0);
+        assert_null(own_thread_top);
+    }
+}
+
+static void lose_top(void *argument)
+{
+    OWNED(thing, owned);
+    if (thing_take(0, SLOT(owned)) == OK) {
+        own_thread_top = argument;
+        fault_here();
+    }
+}
+
+static void test_catch_mends_a_wild_top(void **state)
 {
     (void)state;
     set_up();
-    struct own_slot *below = NULL;
-    assert_int_equal(catch_it(break_chain, &below, NULL), OK);
-    assert_int_equal(not_taken, 1);
+    struct catch_reason reason;
+    assert_int_equal(catch_it(lose_top, (void *)0x1238, &reason), ERR_FAULT);
+    assert_true(reason.is_mended);
     assert_int_equal(things[0].drops, 1);
-    assert_int_equal(things[1].drops, 1);
+    assert_null(own_thread_top);
+}
+
+/* ---- the limits ---- */
+
+/* A drop that takes what is never enough: each try faults, and there are more slots than tries. */
+static void own_many(void *argument)
+{
+    OWNED(thing, owned);
+    int left = *(int *)argument;
+    if (thing_take(left % THINGS_MAX, SLOT(owned)) != OK) {
+        return;
+    }
+    if (left == 0) {
+        fault_here();
+    } else {
+        left--;
+        own_many(&left);
+    }
+}
+
+static void test_catch_gives_up_after_its_faults(void **state)
+{
+    (void)state;
+    set_up();
+    struct catch_reason reason;
+    int depth = CATCH_FAULTS_MAX;
+    for (int i = 0; i < THINGS_MAX; i++) {
+        things[i].faults = INT32_MAX;
+    }
+    assert_int_equal(catch_it(own_many, &depth, &reason), ERR_FAULT);
+    assert_int_equal(reason.faults, CATCH_FAULTS_MAX + 1);
+    assert_int_equal(reason.lost, CATCH_FAULTS_MAX + 1);
+    assert_int_equal(reason.losses[0].handle, (uintptr_t)&things[0]);
+    assert_int_equal(reason.losses[1].handle, (uintptr_t)&things[1]);
+    assert_false(reason.is_complete);
+    assert_false(reason.is_mended);
+    assert_null(own_thread_top);
+}
+
+/* ---- all stacks in use ---- */
+
+static int deepest;
+
+/*
+ * Each level has a point of its own, takes a stack for it and does not go there, as if it had been
+ * interrupted in its release. The last finds none, waits, is refused, and then everybody goes.
+ */
+static void take_stacks(void *argument)
+{
+    int level = *(int *)argument;
+    OWNED(thing, owned);
+    if (thing_take(level, SLOT(owned)) != OK) {
+        return;
+    }
+    const struct catch_fault fault = {.vector = (uint64_t)level};
+    uint64_t registers[CFI_REGISTER_COUNT];
+    memset(registers, 0x33, sizeof(registers));
+    registers[CFI_RSP] = (uint64_t)__builtin_frame_address(0);
+    bool is_taken = catch_take(registers, &fault);
+    if (registers[CFI_RIP] == 0x3333333333333333u) {
+        assert_true(is_taken);
+        for (unsigned i = 1; i < CATCH_WAITS_MAX; i++) {
+            is_taken = catch_take(registers, &fault);
+            if (!is_taken) {
+                assert_int_equal(i, CATCH_WAITS_MAX - 1);
+            }
+        }
+        assert_false(is_taken);
+        assert_int_equal(registers[CFI_RDI], 0x3333333333333333u);
+        deepest = level;
+        return; /* this level has no stack: it returns */
+    }
+    assert_true(is_taken);
+    int next = level + 1;
+    enum status status = catch_it(take_stacks, &next, NULL);
+    assert_int_equal(status, level + 1 == deepest ? OK : ERR_FAULT);
+    fault_here();
+}
+
+static void test_catch_without_a_stack_waits_and_is_refused(void **state)
+{
+    (void)state;
+    set_up();
+    int level = 0;
+    deepest = 0;
+    assert_int_equal(catch_it(take_stacks, &level, NULL), ERR_FAULT);
+    assert_int_equal(deepest, CATCH_STACKS);
+    for (int i = 0; i <= (int)CATCH_STACKS; i++) {
+        assert_int_equal(things[i].drops, 1);
+    }
+    assert_null(own_thread_top);
+    /* All are free again. */
+    test_catch_releases_ten_frames_newest_first(state);
 }
 
 static void test_catch_takes_nothing_without_a_point(void **state)
@@ -372,7 +566,7 @@ static void test_catch_returns_from_a_wild_call(void **state)
 
 int main(void)
 {
-    main_top = (vaddr_t)__builtin_frame_address(0) + 65536;
+    main_top = (vaddr_t)__builtin_frame_address(0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_catch_returns_what_does_not_fault),
         cmocka_unit_test(test_catch_releases_ten_frames_newest_first),
@@ -381,7 +575,10 @@ int main(void)
         cmocka_unit_test(test_catch_goes_on_behind_a_drop_that_faults),
         cmocka_unit_test(test_catch_begins_a_drop_again),
         cmocka_unit_test(test_catch_ends_where_its_stack_does),
-        cmocka_unit_test(test_catch_takes_nothing_by_a_broken_chain),
+        cmocka_unit_test(test_catch_mends_a_broken_chain),
+        cmocka_unit_test(test_catch_mends_a_wild_top),
+        cmocka_unit_test(test_catch_gives_up_after_its_faults),
+        cmocka_unit_test(test_catch_without_a_stack_waits_and_is_refused),
         cmocka_unit_test(test_catch_takes_nothing_without_a_point),
         cmocka_unit_test(test_catch_returns_from_a_wild_call),
     };

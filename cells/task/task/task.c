@@ -167,11 +167,13 @@ static enum task_end end_by(enum status status, const struct task *task,
                             const struct catch_reason *reason)
 {
     bool was_killed = status == ERR_KILLED;
-    if (!was_killed || reason->faults || !reason->is_complete) {
+    bool is_whole = reason->lost == 0 && reason->is_complete;
+    if (!was_killed || reason->faults || !is_whole) {
         log_error("task `%s` %s; %lu resources released%s", task->name,
                   was_killed ? "was killed, and failed in a release" : "has failed",
                   (unsigned long)reason->released,
-                  reason->is_complete ? "" : ", others were out of reach");
+                  is_whole ? "" : ", not all of what there was");
+        catch_log_losses(task->name, reason);
     }
     return was_killed ? TASK_KILLED : TASK_FAILED;
 }

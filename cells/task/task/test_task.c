@@ -15,6 +15,7 @@
 
 #include "exceptions.h"
 #include "heap.h"
+#include "owned.h"
 #include "task.h"
 
 /* ---- memory that can run out ---- */
@@ -97,6 +98,24 @@ vaddr_t stack_top(const struct stack *stack)
 void exceptions_print(const struct exception_frame *frame)
 {
     (void)frame;
+}
+
+bool owned_is_drop(uintptr_t drop)
+{
+    return drop != 0;
+}
+
+bool owned_is_intact_drop(uintptr_t drop)
+{
+    return drop != 0;
+}
+
+size_t owned_name(uintptr_t drop, char *buffer, size_t size)
+{
+    (void)drop;
+    (void)buffer;
+    (void)size;
+    return 0;
 }
 
 enum status exception_handler_register(unsigned vector, const char *name,
