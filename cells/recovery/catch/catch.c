@@ -169,10 +169,14 @@ static bool is_of_type(const struct own_slot *slot, own_drop_t drop)
     return own_slot_type(slot) == drop;
 }
 
-static bool is_open_point(const struct own_slot *slot)
+static struct catch_point *point_of(struct own_slot *slot)
 {
-    return is_of_type(slot, point_drop) &&
-           !CONTAINER_OF(slot, const struct catch_point, slot)->is_closed;
+    return CONTAINER_OF(slot, struct catch_point, slot);
+}
+
+static bool is_open_point(struct own_slot *slot)
+{
+    return is_of_type(slot, point_drop) && !point_of(slot)->is_closed;
 }
 
 /*
@@ -183,14 +187,20 @@ static struct catch_point *find_point(struct stack_place *first)
 {
     struct stack_place place = {.bottom = 0, .top = 0};
     struct own_slot *slot = OWN_TOP;
+    own_drop_t known = NULL; /* the type of the last one: the next is often of the same */
+    if (!slot || !catch_can_read(slot, &place)) {
+        return NULL;
+    }
     *first = place;
-    for (uint32_t i = 0; slot && i < OWNED_SLOTS_MAX && is_live(slot, &place); i++) {
-        if (i == 0) {
-            *first = place;
+    for (uint32_t i = 0; slot && i < OWNED_SLOTS_MAX && catch_can_read(slot, &place); i++) {
+        own_drop_t type = own_slot_type(slot);
+        if (type == point_drop && !point_of(slot)->is_closed) {
+            return point_of(slot);
         }
-        if (is_open_point(slot)) {
-            return CONTAINER_OF(slot, struct catch_point, slot);
+        if (type != known && !owned_is_drop((uintptr_t)type)) {
+            return NULL;
         }
+        known = type;
         slot = slot->below;
     }
     return NULL;
@@ -337,7 +347,9 @@ bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault
     uint64_t *top = find_entry(point, registers[CFI_RSP]);
     *top = 0; /* as if release_slots() had been called, by nobody */
     if (faults <= CATCH_FAULTS_MAX) {
-        note_losses(point);
+        if (faults > 1) {
+            note_losses(point);
+        }
         registers[CFI_RIP] = (uint64_t)release_slots;
     } else {
         while (OWN_TOP != &point->slot) {
@@ -408,7 +420,7 @@ static struct catch_point *find_outermost(const struct kill_deferral **out_by)
             return NULL;
         }
         if (is_of_type(slot, point_drop)) {
-            outermost = CONTAINER_OF(slot, struct catch_point, slot);
+            outermost = point_of(slot);
             if (outermost->stack != NO_STACK) {
                 *out_by = &releasing;
                 return NULL;
@@ -426,7 +438,7 @@ static void close_points(const struct catch_point *outermost)
 {
     for (struct own_slot *slot = OWN_TOP; slot != &outermost->slot; slot = slot->below) {
         if (is_of_type(slot, point_drop)) {
-            CONTAINER_OF(slot, struct catch_point, slot)->is_closed = true;
+            point_of(slot)->is_closed = true;
         }
     }
 }

@@ -13,21 +13,11 @@
 
 #define STACKS_MAX 8u /* that one chain lies on */
 
-bool catch_can_read(const struct own_slot *slot, struct stack_place *place)
-{
-    vaddr_t address = (vaddr_t)slot;
-    if (address - place->bottom >= place->top - place->bottom &&
-        (!stack_find(address, place) || place->part != STACK_INSIDE)) {
-        return false;
-    }
-    return address % alignof(struct own_slot) == 0 && place->top - address >= sizeof(*slot);
-}
-
 /* The chain as far as it is made. */
 struct growing_chain {
     struct own_slot *oldest; /* NULL: none yet */
     struct stack_place next; /* the stack that links from this one lead to; `top` 0: none does */
-    bool (*is_point)(const struct own_slot *slot);
+    bool (*is_point)(struct own_slot *slot);
 };
 
 static void append(struct growing_chain *chain, struct own_slot *slot)
@@ -65,7 +55,7 @@ static struct own_slot *append_stack(struct growing_chain *chain, const struct s
     return NULL;
 }
 
-struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(const struct own_slot *slot))
+struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(struct own_slot *slot))
 {
     struct growing_chain chain = {.is_point = is_point};
     struct stack_place place;

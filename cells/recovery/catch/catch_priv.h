@@ -26,10 +26,18 @@ extern struct catch_stacks catch_stacks;
 catch_witness_t catch_witness(uint64_t point);
 
 /* Can the fields of `slot` be read? `place` is the stack that the last one was on; it changes with it. */
-bool catch_can_read(const struct own_slot *slot, struct stack_place *place);
+static inline bool catch_can_read(const struct own_slot *slot, struct stack_place *place)
+{
+    vaddr_t address = (vaddr_t)slot;
+    if (UNLIKELY(address - place->bottom >= place->top - place->bottom) &&
+        (!stack_find(address, place) || place->part != STACK_INSIDE)) {
+        return false;
+    }
+    return address % alignof(struct own_slot) == 0 && place->top - address >= sizeof(*slot);
+}
 
 /*
  * Links all slots anew that are found by their tags, from the stack of `rsp` on outwards, up to the first
  * of which is_point() holds, and returns that; NULL: there is none. OWN_TOP is the newest then.
  */
-struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(const struct own_slot *slot));
+struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(struct own_slot *slot));

@@ -171,8 +171,7 @@ static enum task_end end_by(enum status status, const struct task *task,
     if (!was_killed || reason->faults || !is_whole) {
         log_error("task `%s` %s; %lu resources released%s", task->name,
                   was_killed ? "was killed, and failed in a release" : "has failed",
-                  (unsigned long)reason->released,
-                  is_whole ? "" : ", not all of what there was");
+                  (unsigned long)reason->released, is_whole ? "" : ", not all of what there was");
         catch_log_losses(task->name, reason);
     }
     return was_killed ? TASK_KILLED : TASK_FAILED;
