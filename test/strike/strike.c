@@ -229,9 +229,13 @@ static void print_place(const struct place *place)
 /* What catch does on another stack. */
 static NOINLINE void release(void)
 {
-    own_unwind(NULL, 0, UINTPTR_MAX);
+    const struct own_slot *oldest = own_settle(NULL);
+    if (oldest) {
+        own_pop(oldest->below, 0, UINTPTR_MAX);
+    }
     preemption_restore(run->hold);
     host_interrupts = true; /* the flags of the catch point */
+    own_pop(NULL, 0, UINTPTR_MAX);
 }
 
 /* Calls check(), or release() and check(); true where all is right. Never in between a failure. */

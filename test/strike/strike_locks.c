@@ -79,6 +79,45 @@ static void hold_and_mask(void)
     GUARD(interrupt_mask, again, INTERRUPTS);
 }
 
+/* ---- a drop that waits ---- */
+
+struct OWN_CAPABILITY("patient") patient;
+OWN_DECLARE_LOCAL(patient);
+
+static unsigned patients;
+
+/* The park demands that nothing is held. */
+static void patient_drop(struct patient **handle)
+{
+    if (*handle) {
+        (void)!parking_park(0, NULL);
+        EMPTY(handle);
+        patients++;
+    }
+}
+
+static void prepare_alone(void)
+{
+    strike_other_begin(NULL);
+}
+
+static void wait_in_drop(void)
+{
+    OWNED(patient, patient);
+    FILL(SLOT(patient), (struct patient *)&lock);
+    GUARD(spinlock, held, &lock);
+    GUARD(preemption, still, PREEMPTION);
+    spinlock_unlock(SLOT(held));
+    GUARD(irq_spinlock, masked, &irq_lock);
+}
+
+static void check_patience(void)
+{
+    check_spinlocks();
+    check_irq_spinlocks();
+    strike_demand(patients <= 1 && (patients == 1 || strike_parks <= 1));
+}
+
 /* ---- mutexes ---- */
 
 static struct mutex mutex = {.name = "one"};
@@ -179,11 +218,6 @@ static void wait_in_vain(void)
     GUARD(mutex, held, &mutex);
     strike_demand(condition_wait(&condition, SLOT(held), 0) == ERR_TIMEOUT);
     condition_wake_all(&condition);
-}
-
-static void prepare_in_vain(void)
-{
-    strike_other_begin(NULL);
 }
 
 static void check_condition(void)
@@ -306,12 +340,13 @@ int main(void)
         {"irq_spinlock, bounded_lock, interrupt_mask", NULL, nest_irq_spinlocks,
          check_irq_spinlocks},
         {"preemption, interrupt_mask", NULL, hold_and_mask, check_calm},
+        {"a drop that waits below guards", prepare_alone, wait_in_drop, check_patience},
         {"mutex before there are tasks", NULL, lock_mutexes, check_mutexes},
         {"mutex", prepare_mutexes, lock_mutexes, check_mutexes},
         {"mutex that is waited for", prepare_contended_mutexes, wait_for_mutexes, check_mutexes},
         {"mutex that others have wanted", prepare_mutexes, hand_mutex_over, check_mutexes},
         {"condition", prepare_condition, wait_for_condition, check_condition},
-        {"condition in vain", prepare_in_vain, wait_in_vain, check_condition},
+        {"condition in vain", prepare_alone, wait_in_vain, check_condition},
         {"reader_writer_lock", prepare_shared, read_and_write, check_shared},
         {"read side that is waited for", prepare_written, wait_to_read, check_shared},
         {"write side that is waited for", prepare_read, wait_to_write, check_shared},

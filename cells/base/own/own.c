@@ -15,30 +15,8 @@ static bool is_live(const struct own_slot *slot, uintptr_t low, uintptr_t high)
            address % alignof(struct own_slot) == 0 && slot->tag != 0;
 }
 
-/*
- * In the middle of a move two hold the handle. The slot yields to the other side, before anything
- * is dropped: which of both is newer does not matter then.
- */
-static void settle(struct own_slot *slot)
-{
-    void **peer = slot->peer;
-    slot->peer = NULL;
-    COMPILER_BARRIER();
-    if (peer && peer != &slot->handle && *peer == slot->handle) {
-        slot->handle = NULL;
-    }
-}
-
-static void settle_moves(struct own_slot *until, uintptr_t low, uintptr_t high)
-{
-    for (struct own_slot *slot = OWN_TOP; slot && slot != until && is_live(slot, low, high);
-         slot = slot->below) {
-        settle(slot);
-    }
-}
-
-/* Notes that the drop begins; false: it has begun often enough. */
-static bool begin_drop(struct own_slot *slot)
+/* Notes that something begins that may fault; false: it has begun often enough. */
+static bool begin(struct own_slot *slot)
 {
     if (slot->tag / OWN_TRY >= OWN_TRIES) {
         return false;
@@ -48,6 +26,36 @@ static bool begin_drop(struct own_slot *slot)
     return true;
 }
 
+/*
+ * In the middle of a move two hold the handle. The slot yields to the other side, before anything
+ * is dropped: which of both is newer does not matter then. A peer that cannot be read is not read for ever.
+ */
+static void settle(struct own_slot *slot)
+{
+    void **peer = slot->peer;
+    if (peer && peer != &slot->handle && begin(slot) && *peer == slot->handle) {
+        slot->handle = NULL;
+    }
+    COMPILER_BARRIER();
+    slot->peer = NULL;
+    COMPILER_BARRIER();
+    slot->tag &= OWN_TRY - 1; /* the drop has not begun */
+}
+
+struct own_slot *own_settle(const struct own_slot *until)
+{
+    struct own_slot *oldest = NULL;
+    for (struct own_slot *slot = OWN_TOP; slot && slot != until; slot = slot->below) {
+        if (UNLIKELY(slot->peer)) {
+            settle(slot);
+        }
+        if (slot->handle && (slot->tag & OWN_HOLDS)) {
+            oldest = slot;
+        }
+    }
+    return oldest;
+}
+
 /* What it reads may lie between variables. */
 __attribute__((no_sanitize("address"))) struct own_slot *own_find_slot(
     uintptr_t low, uintptr_t high, bool (*is_drop)(uintptr_t drop))
@@ -55,22 +63,21 @@ __attribute__((no_sanitize("address"))) struct own_slot *own_find_slot(
     uintptr_t at = (low + alignof(struct own_slot) - 1) & ~(alignof(struct own_slot) - 1);
     for (; at < high && high - at >= sizeof(struct own_slot); at += alignof(struct own_slot)) {
         struct own_slot *slot = (struct own_slot *)at;
-        if (slot->tag != 0 && is_drop((uintptr_t)own_slot_type(slot))) {
+        if (slot->tag != 0 && is_drop((uintptr_t)own_type_of(slot, slot->tag))) {
             return slot;
         }
     }
     return NULL;
 }
 
-size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
+size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t high)
 {
     size_t count = 0;
-    settle_moves(until, low, high);
     for (struct own_slot *slot = OWN_TOP; slot && slot != until; slot = OWN_TOP) {
         if (!is_live(slot, low, high)) {
             break;
         }
-        if (slot->handle && begin_drop(slot)) {
+        if (slot->handle && begin(slot)) {
             own_slot_type(slot)(&slot->handle);
             count++;
         }
@@ -81,4 +88,15 @@ size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
         COMPILER_BARRIER();
     }
     return count;
+}
+
+size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
+{
+    for (struct own_slot *slot = OWN_TOP; slot && slot != until && is_live(slot, low, high);
+         slot = slot->below) {
+        if (UNLIKELY(slot->peer)) {
+            settle(slot);
+        }
+    }
+    return own_pop(until, low, high);
 }

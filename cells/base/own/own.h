@@ -129,7 +129,7 @@
 /*
  * The head of every slot. The tag is the slot's address xor its drop function: it says that this
  * memory is a live slot, of which type, even when the chain is broken. Its highest bits, which are
- * equal in both addresses, count how often own_unwind() has begun the drop.
+ * equal in both addresses, say OWN_HOLDS, and how often own_unwind() has begun the drop.
  */
 struct own_slot {
     struct own_slot *below; /* the chain, towards older slots */
@@ -152,18 +152,35 @@ extern __thread struct own_slot *own_thread_top;
     #define OWN_TOP (*(struct own_slot * __seg_gs *)OWN_TOP_OFFSET)
 #endif
 
-/* Links an empty slot; `drop` is its type's drop function. */
-static inline void own_enter(struct own_slot *slot, own_drop_t drop)
+#define OWN_TYPE_BITS 56                   /* of a tag, below what follows */
+#define OWN_HOLDS     ((uintptr_t)1 << 56) /* what is full may hold preemption, or interrupts off */
+#define OWN_TRY       ((uintptr_t)1 << 60) /* one in the count of drops that were begun */
+#define OWN_TRIES     2u
+
+/* Links an empty slot; `drop` is its type's drop function, `flags` 0 or OWN_HOLDS. */
+static inline void own_enter_as(struct own_slot *slot, own_drop_t drop, uintptr_t flags)
 {
     slot->handle = NULL;
     slot->peer = NULL;
     slot->below = OWN_TOP;
     COMPILER_BARRIER();
-    slot->tag = (uintptr_t)slot ^ (uintptr_t)drop;
+    slot->tag = ((uintptr_t)slot ^ (uintptr_t)drop) + flags;
     COMPILER_BARRIER();
     OWN_TOP = slot;
     COMPILER_BARRIER();
 }
+
+static inline void own_enter(struct own_slot *slot, own_drop_t drop)
+{
+    own_enter_as(slot, drop, 0);
+}
+
+/* Scopes that are left out of order trap, but for release builds of cells, where each instruction counts. */
+#if defined(PROFILE_DEBUG) || __STDC_HOSTED__
+    #define OWN_DEMAND_ORDER_(slot) OWN_DEMAND_(OWN_TOP == (slot))
+#else
+    #define OWN_DEMAND_ORDER_(slot) ((void)0)
+#endif
 
 /* Ends a slot's scope: release, unlink, and only then forget that it was one. */
 static inline void own_leave(struct own_slot *slot, own_drop_t drop)
@@ -173,20 +190,22 @@ static inline void own_leave(struct own_slot *slot, own_drop_t drop)
         drop(&slot->handle);
     }
     COMPILER_BARRIER();
-    OWN_DEMAND_(OWN_TOP == slot); /* else scopes were left out of order */
+    OWN_DEMAND_ORDER_(slot);
     OWN_TOP = slot->below;
     COMPILER_BARRIER();
     slot->tag = 0;
     COMPILER_BARRIER();
 }
 
-#define OWN_TRY   ((uintptr_t)1 << 60) /* one in the count of a tag */
-#define OWN_TRIES 2u
+/* The type of the slot that has this tag: its drop function. */
+static inline own_drop_t own_type_of(const struct own_slot *slot, uintptr_t tag)
+{
+    return (own_drop_t)((tag & (((uintptr_t)1 << OWN_TYPE_BITS) - 1)) ^ (uintptr_t)slot);
+}
 
-/* The type of a slot that is linked: its drop function. */
 static inline own_drop_t own_slot_type(const struct own_slot *slot)
 {
-    return (own_drop_t)((slot->tag & (OWN_TRY - 1)) ^ (uintptr_t)slot);
+    return own_type_of(slot, slot->tag);
 }
 
 /*
@@ -206,6 +225,16 @@ CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high
 CELL_API struct own_slot *own_find_slot(uintptr_t low, uintptr_t high,
                                         bool (*is_drop)(uintptr_t drop));
 
+/*
+ * The two halves of own_unwind(), for who must know what is held. own_settle() settles the moves, on a
+ * chain that is sound as far as `until`, and returns the oldest full slot that OWN_HOLDS, or NULL: that and
+ * all that is newer is popped first. What preemption or interrupts are held by afterwards nobody holds: the
+ * fault struck where a guard is taken or let go. They are set right before the rest is popped, whose drops
+ * may wait.
+ */
+CELL_API struct own_slot *own_settle(const struct own_slot *until);
+CELL_API size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t high);
+
 /* ---- how owned variables are written ---- */
 
 /*
@@ -213,13 +242,17 @@ CELL_API struct own_slot *own_find_slot(uintptr_t low, uintptr_t high,
  * function, which its cell exports, and its slot. OWN_DECLARE_LOCAL is for a type that one source
  * file makes for itself, such as a typed wrapper: the drop function is static there.
  */
-#define OWN_DECLARE(type)       OWN_DECLARE_AS_(CELL_API, type)
-#define OWN_DECLARE_LOCAL(type) OWN_DECLARE_AS_(UNUSED static, type)
+#define OWN_DECLARE(type)              OWN_DECLARE_AS_(CELL_API, type, 0)
+#define OWN_DECLARE_LOCAL(type)        OWN_DECLARE_AS_(UNUSED static, type, 0)
+/* Of a type whose slot may hold preemption, or interrupts off; OWN_DECLARE_HOLDING_LOCK of such a guard. */
+#define OWN_DECLARE_HOLDING(type)      OWN_DECLARE_AS_(CELL_API, type, OWN_HOLDS)
+#define OWN_DECLARE_LOCK(type)         OWN_DECLARE_LOCK_AS_(type, 0)
+#define OWN_DECLARE_HOLDING_LOCK(type) OWN_DECLARE_LOCK_AS_(type, OWN_HOLDS)
 
 #if OWN_PLAIN
 
     #if OWN_CONTRACTS
-        #define OWN_DECLARE_AS_(linkage, type)                                                     \
+        #define OWN_DECLARE_AS_(linkage, type, flags)                                              \
             linkage void type##_drop(struct type **handle) OWN_UNCHECKED OWN_ATTRIBUTE_(           \
                 assert_capability(**handle), release_capability(**handle));                        \
             OWN_OVERLOAD_(void)                                                                    \
@@ -239,7 +272,7 @@ CELL_API struct own_slot *own_find_slot(uintptr_t low, uintptr_t high,
             own_held(struct type **slot) OWN_ATTRIBUTE_(try_acquire_capability(1, **slot))
         #define OWN_OVERLOAD_(type) __attribute__((overloadable)) type
     #else
-        #define OWN_DECLARE_AS_(linkage, type) \
+        #define OWN_DECLARE_AS_(linkage, type, flags) \
             linkage NOINLINE void type##_drop(struct type **handle)
         #define own_fill(to, handle)      ((void)(*(to) = (handle)))
         #define own_empty(slot)           ((void)(*(slot) = NULL))
@@ -263,15 +296,15 @@ CELL_API struct own_slot *own_find_slot(uintptr_t low, uintptr_t high,
     #endif
 
     #if OWN_CONTRACTS == 3
-        #define OWN_DECLARE_LOCK(type)    \
-            OWN_DECLARE_LOCK_FILL_(type); \
+        #define OWN_DECLARE_LOCK_AS_(type, flags) \
+            OWN_DECLARE_LOCK_FILL_(type);         \
             CELL_API void type##_drop(struct type **guard) OWN_UNCHECKED OWN_UNLOCKS(**guard)
         #define GUARD(type, name, lock) \
             type##_lock(lock, NULL);    \
             struct type *name##_slot __attribute__((cleanup(type##_drop))) = (lock)
     #else
-        #define OWN_DECLARE_LOCK(type)    \
-            OWN_DECLARE_LOCK_FILL_(type); \
+        #define OWN_DECLARE_LOCK_AS_(type, flags) \
+            OWN_DECLARE_LOCK_FILL_(type);         \
             CELL_API NOINLINE void type##_drop(struct type **guard)
         #define GUARD(type, name, lock)                                            \
             struct type *name##_slot __attribute__((cleanup(type##_drop))) = NULL; \
@@ -295,8 +328,9 @@ CELL_API struct own_slot *own_find_slot(uintptr_t low, uintptr_t high,
 
 #else
 
-    #define OWN_DECLARE_AS_(linkage, type)                             \
+    #define OWN_DECLARE_AS_(linkage, type, flags)                      \
         linkage NOINLINE void type##_drop(struct type **handle);       \
+        UNUSED static const uintptr_t type##_own_flags = (flags);      \
         struct type##_slot {                                           \
             union {                                                    \
                 struct own_slot slot;                                  \
@@ -317,14 +351,14 @@ CELL_API struct own_slot *own_find_slot(uintptr_t low, uintptr_t high,
     /* An empty slot, linked, until the end of the block. */
     #define OWNED(type, name)                                                \
         struct type##_slot name __attribute__((cleanup(type##_slot_leave))); \
-        own_enter(&(name).slot, (own_drop_t)type##_drop)
+        own_enter_as(&(name).slot, (own_drop_t)type##_drop, type##_own_flags)
 
     /*
      * A lock is held from here to the end of the block, faults included: the guard is a slot whose
      * handle is the lock. `thing_lock(struct thing *lock, struct thing **guard)` fills it, and
      * `thing_drop` unlocks.
      */
-    #define OWN_DECLARE_LOCK(type) OWN_DECLARE(type)
+    #define OWN_DECLARE_LOCK_AS_(type, flags) OWN_DECLARE_AS_(CELL_API, type, flags)
     #define GUARD(type, name, lock) \
         OWNED(type, name);          \
         type##_lock(lock, SLOT(name))

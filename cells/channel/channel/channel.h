@@ -109,7 +109,7 @@ struct OWN_CAPABILITY("operation on a channel") channel_operation {
     uint64_t position; /* for the kind */
     uint32_t count;    /* of ends, when that is finished */
 };
-OWN_DECLARE(channel_operation);
+OWN_DECLARE_HOLDING(channel_operation);
 
 /* An empty channel in `channel`, the beginning of a block that heap_free() takes, with one end on
  * each side. From now on the channel frees itself when the ends are dropped. */

@@ -22,9 +22,9 @@
 #include "x86.h"
 
 struct OWN_LOCK("preemption") preemption;
-OWN_DECLARE_LOCK(preemption);
+OWN_DECLARE_HOLDING_LOCK(preemption);
 struct OWN_LOCK("interrupts") interrupt_mask;
-OWN_DECLARE_LOCK(interrupt_mask);
+OWN_DECLARE_HOLDING_LOCK(interrupt_mask);
 
 /* What the guards hold: there is nothing behind these addresses. */
 #define PREEMPTION ((struct preemption *)1)

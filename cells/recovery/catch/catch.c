@@ -30,6 +30,7 @@
 #include "owned.h"
 #include "preemption.h"
 #include "stack.h"
+#include "x86.h"
 
 CELL(library, "1.0.0");
 
@@ -123,16 +124,34 @@ __attribute__((naked, noinline, noclone)) NORETURN static void catch_resume(
 
 /* ---- releasing ---- */
 
-/* Releases what lies on one stack after the other, to the point or to where the chain is broken. */
-static void pop_slots(struct catch_point *point)
+/* Releases what lies on one stack after the other, to `until` or to where the chain is broken. */
+static void pop_until(struct catch_point *point, struct own_slot *until)
 {
     struct stack_place place = {.bottom = point->bottom, .top = point->top};
     vaddr_t bottom;
     do {
         bottom = place.bottom;
-        point->reason.released += own_unwind(&point->slot, place.bottom, place.top);
-    } while (OWN_TOP != &point->slot && stack_find((vaddr_t)OWN_TOP, &place) &&
-             place.bottom != bottom);
+        point->reason.released += own_pop(until, place.bottom, place.top);
+    } while (OWN_TOP != until && stack_find((vaddr_t)OWN_TOP, &place) && place.bottom != bottom);
+}
+
+/*
+ * A fault within a guard's taking may leave a hold that no slot knows of, or interrupts off. Drops that wait
+ * must find neither: as soon as no guard is left both are set to what they were at the point.
+ */
+static void pop_slots(struct catch_point *point)
+{
+    struct own_slot *oldest = own_settle(&point->slot);
+    if (oldest) {
+        pop_until(point, oldest->below);
+    }
+    preemption_restore(point->hold);
+    if (point->flags & RFLAGS_INTERRUPTS) {
+        enable_interrupts();
+    }
+    if (OWN_TOP != &point->slot) {
+        pop_until(point, &point->slot);
+    }
 }
 
 /* Gives up what is left. */
@@ -258,7 +277,7 @@ static void note_loss(struct catch_point *point, const struct own_slot *slot)
 static void note_losses(struct catch_point *point)
 {
     for (const struct own_slot *slot = OWN_TOP; slot != &point->slot; slot = slot->below) {
-        if (slot->handle && slot->tag / OWN_TRY >= OWN_TRIES) {
+        if (slot->handle && !slot->peer && slot->tag / OWN_TRY >= OWN_TRIES) {
             note_loss(point, slot);
             return; /* the one that has faulted just now: older ones were not begun */
         }

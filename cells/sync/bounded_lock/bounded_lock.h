@@ -31,7 +31,7 @@ struct OWN_LOCK("bounded_lock") bounded_lock {
     uint64_t stuck;               /* 1 + name of the hold that lasted too long; 0: none did */
     bool enable;                  /* of the holder: interrupts were enabled */
 };
-OWN_DECLARE_LOCK(bounded_lock);
+OWN_DECLARE_HOLDING_LOCK(bounded_lock);
 
 /*
  * True: `*guard` is full, the caller is alone. False, `*guard` empty: this CPU holds the lock, and

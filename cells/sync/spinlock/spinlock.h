@@ -23,14 +23,14 @@ struct OWN_LOCK("spinlock") spinlock {
     struct spinlock **holder; /* the guard that holds it, NULL: nobody */
     const char *name; /* what locks are called in reports; locks of one name are of one kind */
 };
-OWN_DECLARE_LOCK(spinlock);
+OWN_DECLARE_HOLDING_LOCK(spinlock);
 
 struct OWN_LOCK("irq_spinlock") irq_spinlock {
     struct irq_spinlock **holder;
     const char *name;
     bool enable; /* of the holder: interrupts were enabled */
 };
-OWN_DECLARE_LOCK(irq_spinlock);
+OWN_DECLARE_HOLDING_LOCK(irq_spinlock);
 
 #define SPINLOCK_INIT(text)     ((struct spinlock){.name = (text)})
 #define IRQ_SPINLOCK_INIT(text) ((struct irq_spinlock){.name = (text)})
