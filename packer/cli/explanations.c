@@ -388,6 +388,13 @@ EXPLAIN(
     "39 lower case letters, digits and underscores, a letter first.",
     "A hyphen or a capital letter.", "Rename it, folder included.",
     "frame_allocator, not FrameAllocator or frame-allocator");
+EXPLAIN(PROBLEM_ABI_CONFLICT,
+        "Two sources of one cell declare the same symbol with different types, or lay out a "
+        "structure, union or "
+        "enumeration of one name differently. One fingerprint of the cell cannot say both.",
+        "A declaration was copied into a source instead of included, or two sources use one name "
+        "for two things.",
+        "Include the header on both sides; rename one of the two types.", "cellpack abi heap");
 EXPLAIN(PROBLEM_PACK_TWICE, "Two files given to `pack` are cells of the same name.",
         "An old file lies beside the new one, or a file was named twice.",
         "Remove one of the two that `because` names.", "cellpack pack -o cells.a build/*.cell");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cell_gate.h"
+#include "cell_abi.h"
 #include "cell_info.h"
 #include "elf_object.h"
 
@@ -82,6 +83,25 @@ static enum status check_note(const struct cell_gate *gate, const struct elf_obj
     return OK;
 }
 
+/* Without the section nothing is known, and nothing wrong. */
+static enum status check_abi(const struct cell_gate *gate, const struct elf_object *object,
+                             struct problem *problem)
+{
+    struct cell_abi abi;
+    struct diag diag;
+    enum status status = cell_abi_read(object, &abi, &diag);
+    if (status == OK) {
+        status = cell_abi_check(&abi, object, &diag);
+    }
+    if (status == OK) {
+        return OK;
+    }
+    if (gate->name) {
+        diag_name_cell(&diag, gate->name);
+    }
+    return problem_set_diag(problem, &diag, gate->file ? gate->file : gate->name);
+}
+
 enum status cell_gate_check(const struct cell_gate *gate, struct span cell, struct problem *problem)
 {
     struct elf_object object;
@@ -93,5 +113,6 @@ enum status cell_gate_check(const struct cell_gate *gate, struct span cell, stru
         return problem_set_diag(problem, &diag, gate->file ? gate->file : gate->name);
     }
     enum status status = check_note_count(&object, problem);
-    return status == OK ? check_note(gate, &object, problem) : status;
+    status = status == OK ? check_note(gate, &object, problem) : status;
+    return status == OK ? check_abi(gate, &object, problem) : status;
 }

@@ -4,6 +4,8 @@
  * left out. They are complete before anything is written, so each part is then copied in one pass.
  */
 #include "cell_writer.h"
+#include "abi/abi_build.h"
+#include "cell_abi.h"
 #include "elf_writer.h"
 #include "unwind_index.h"
 
@@ -21,6 +23,7 @@ struct draft {
     bool *symbol_used;         /* by a kept relocation */
     struct bytes *relocations; /* by old index of the relocation section */
     struct bytes unwind;
+    struct bytes abi;
     struct bytes symbol_table;
     struct bytes symbol_names;
     uint32_t first_global;
@@ -44,7 +47,8 @@ static bool is_wanted(const struct elf_object *object, uint32_t section)
         return false;
     }
     if (is_cell_note(object, section)) {
-        return !is_named(object, section, ".cell.unwind");
+        return !is_named(object, section, ".cell.unwind") &&
+               !is_named(object, section, CELL_ABI_SECTION);
     }
     return elf_object_section_is_loaded(object, section) &&
            !is_named(object, section, ".note.gnu.property") &&
@@ -291,9 +295,16 @@ static enum status write_draft(struct draft *draft, struct bytes *cell)
                                        .alignment = 4,
                                        .content = bytes_span(&draft->unwind),
                                    });
-    if (add_symbols(draft) != OK) {
+    if (add_symbols(draft) != OK ||
+        abi_build(draft->object, draft->symbols, &draft->abi, draft->problem) != OK) {
         return draft->problem->status;
     }
+    elf_writer_add(&draft->writer, &(struct elf_writer_section){
+                                       .name = CELL_ABI_SECTION,
+                                       .type = SHT_PROGBITS,
+                                       .alignment = 8,
+                                       .content = bytes_span(&draft->abi),
+                                   });
     add_relocations(draft);
     add_symbol_table(draft);
     if (bytes_check(&draft->symbol_table, draft->problem) != OK ||
@@ -321,6 +332,7 @@ static void release_draft(struct draft *draft)
         bytes_fini(&draft->relocations[i]);
     }
     bytes_fini(&draft->unwind);
+    bytes_fini(&draft->abi);
     bytes_fini(&draft->symbol_table);
     bytes_fini(&draft->symbol_names);
     elf_writer_fini(&draft->writer);

@@ -2,7 +2,7 @@
 /*
  * cell_writer.h - makes a cell, and the debugger's side file, of a compiler's object.
  *
- * Why: what reaches the running system is code, data, symbols, relocations and two notes; what a
+ * Why: what reaches the running system is code, data, symbols, relocations and three notes; what a
  * debugger needs stays behind, in a file with the same section names.
  *
  * The cell:
@@ -12,7 +12,7 @@
  *  - has no mergeable sections: SHF_MERGE and SHF_STRINGS are cleared, bytes stay where they are;
  *  - keeps the symbols that lie in kept sections or that kept relocations use. Hidden globals
  *    become local, and local symbols come first (ELF gABI, Symbol Table);
- *  - has `.cell.info` and `.cell.unwind`, not allocated.
+ *  - has `.cell.info`, `.cell.unwind` and `.cell.abi`, not allocated.
  * The side file keeps everything, except that allocated sections other than .eh_frame lose their bytes
  * and relocations.
  *

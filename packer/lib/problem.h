@@ -31,6 +31,7 @@
     X(CELL_NOTE_FIELD, 421, ERR_BAD_FORMAT, "the CELL() note is malformed")                        \
     X(CELL_NOTE_NAME, 422, ERR_MISMATCH, "the CELL() note names another cell")                     \
     X(CELL_BAD_NAME, 423, ERR_INVALID_ARGUMENT, "not a cell name")                                 \
+    X(ABI_CONFLICT, 425, ERR_MISMATCH, "two sources of a cell contradict each other")              \
     X(PACK_TWICE, 430, ERR_EXISTS, "two cells have the same name")                                 \
     X(PACK_DUPLICATE, 431, ERR_DUPLICATE_SYMBOL, "two cells export the same symbol")               \
     X(PACK_LIMIT, 432, ERR_LIMIT, "the archive exceeds a limit of its format")                     \

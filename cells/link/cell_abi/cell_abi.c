@@ -8,9 +8,6 @@
 
 CELL(library, "1.0.0");
 
-#define FNV_OFFSET 0xcbf29ce484222325ull
-#define FNV_PRIME  0x100000001b3ull
-
 static COLD enum status refuse(struct diag *diag, uint64_t offset, uint64_t expected,
                                uint64_t found)
 {
@@ -25,9 +22,9 @@ static COLD enum status refuse(struct diag *diag, uint64_t offset, uint64_t expe
 
 uint64_t cell_abi_hash(const char *text, size_t length)
 {
-    uint64_t hash = FNV_OFFSET;
+    uint64_t hash = CELL_ABI_HASH_START;
     for (size_t i = 0; i < length; i++) {
-        hash = (hash ^ (uint8_t)text[i]) * FNV_PRIME;
+        hash = (hash ^ (uint8_t)text[i]) * CELL_ABI_HASH_PRIME;
     }
     return hash ? hash : 1;
 }

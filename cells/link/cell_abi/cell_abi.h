@@ -115,6 +115,8 @@ CELL_API const struct cell_abi_type *cell_abi_find_type(const struct cell_abi *a
                                                         const char *name, size_t length);
 
 /* 64-bit FNV-1a, and 1 where that is 0: no hash is 0. */
+#define CELL_ABI_HASH_START 0xcbf29ce484222325ull
+#define CELL_ABI_HASH_PRIME 0x100000001b3ull
 CELL_API uint64_t cell_abi_hash(const char *text, size_t length);
 
 /* ---- two cells ---- */
@@ -153,6 +155,7 @@ struct cell_abi_difference {
     struct span theirs;
 };
 
+/* An array without a bound is the same as one with any: hashes differ where types agree, here only. */
 CELL_API struct cell_abi_difference cell_abi_compare(const char *mine, const char *theirs);
 
 /*

@@ -221,9 +221,31 @@ static struct cell_abi_difference compare_functions(const char *mine, const char
     }
 }
 
+static const char *skip_digits(const char *at)
+{
+    while (*at >= '0' && *at <= '9') {
+        at++;
+    }
+    return at;
+}
+
+/* `extern u8 table[]` declares any array of u8: do only the first bounds of two arrays differ, and one has none? */
+static bool is_same_array(const char *mine, const char *theirs)
+{
+    size_t same = 0;
+    while (mine[same] && mine[same] == theirs[same]) {
+        same++;
+    }
+    const char *a = skip_digits(mine + same);
+    const char *b = skip_digits(theirs + same);
+    bool is_open_bound = same > 0 && mine[same - 1] == '[' && *a == ']' && *b == ']' &&
+                         (a == mine + same || b == theirs + same);
+    return is_open_bound && __builtin_strcmp(a, b) == 0 && (a[1] == '\0' || a[1] == '[');
+}
+
 struct cell_abi_difference cell_abi_compare(const char *mine, const char *theirs)
 {
-    if (__builtin_strcmp(mine, theirs) == 0) {
+    if (__builtin_strcmp(mine, theirs) == 0 || is_same_array(mine, theirs)) {
         return (struct cell_abi_difference){.part = CELL_ABI_SAME};
     }
     const char *a = parameters_of(mine);

@@ -298,6 +298,20 @@ static void test_cell_abi_first_different_parameter_is_named(void **state)
                       "parameter 2: u8 in here, u16 in there");
 }
 
+static void test_cell_abi_array_without_bound_is_any_array(void **state)
+{
+    (void)state;
+    expect_difference("u8[]", "u8[4]", "nothing");
+    expect_difference("u8[4][2]", "u8[][2]", "nothing");
+    expect_difference("u8[3]", "u8[4]", "type: u8[3] in here, u8[4] in there");
+    expect_difference("u8[]", "u16[4]", "type: u8[] in here, u16[4] in there");
+    expect_difference("u8[][2]", "u8[4][3]", "type: u8[][2] in here, u8[4][3] in there");
+    expect_difference("u8[]*", "u8[4]*", "type: u8[]* in here, u8[4]* in there");
+    expect_difference("u8[2][]", "u8[2][2]", "nothing"); /* is no type of C */
+    expect_difference("struct a{u8[] x@0;}4", "struct a{u8[4] x@0;}4",
+                      "field 1: u8[] x@0 in here, u8[4] x@0 in there");
+}
+
 static void test_cell_abi_first_different_field_is_named(void **state)
 {
     (void)state;
@@ -409,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_cell_abi_damaged_header_is_refused),
         cmocka_unit_test(test_cell_abi_damaged_row_is_refused_by_the_check),
         cmocka_unit_test(test_cell_abi_first_different_parameter_is_named),
+        cmocka_unit_test(test_cell_abi_array_without_bound_is_any_array),
         cmocka_unit_test(test_cell_abi_first_different_field_is_named),
         cmocka_unit_test(test_cell_abi_parts_of_a_layout),
         cmocka_unit_test(test_cell_abi_mentions_tell_what_lies_inside),
