@@ -263,7 +263,9 @@ void exceptions_print(const struct exception_frame *frame)
 
     console_print("\nCPU exception %llu: %s, error code %#llx, on CPU %u", WORD(frame->vector),
                   exceptions_name(frame->vector), WORD(frame->error_code), CPU_LOCAL(index));
-    if (CPU_LOCAL(task)) {
+    if (CPU_LOCAL(interrupt_depth)) {
+        console_print(", in a handler of interrupts");
+    } else if (CPU_LOCAL(task)) {
         console_print(", in task `%s`", parking_name(CPU_LOCAL(task)));
     }
     console_print("\n");

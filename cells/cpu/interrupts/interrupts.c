@@ -92,7 +92,7 @@ static inline const struct own_slot *chain_top(void)
 }
 #endif
 
-void interrupts_dispatch(uint64_t number)
+SECTION(INTERRUPTS_DISPATCH) void interrupts_dispatch(uint64_t number)
 {
     struct interrupts_cpu *cpu = &cpus[CPU_LOCAL(index)];
     __atomic_exchange_n(&cpu->current, number, __ATOMIC_SEQ_CST); /* pairs with interrupt_drop() */
@@ -210,6 +210,12 @@ uint64_t interrupts_count(unsigned vector, unsigned cpu)
         return 0;
     }
     return __atomic_load_n(&cpus[cpu].counts[vector - INTERRUPT_FIRST], __ATOMIC_RELAXED);
+}
+
+unsigned interrupts_current(void)
+{
+    uint64_t number = cpus[CPU_LOCAL(index)].current;
+    return number == NO_VECTOR ? 0 : (unsigned)number + INTERRUPT_FIRST;
 }
 
 const char *interrupts_name(unsigned vector)

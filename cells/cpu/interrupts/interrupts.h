@@ -67,5 +67,11 @@ CELL_API void interrupts_set_end(void (*end)(void));
 /* How often `vector` has interrupted CPU `cpu`, handler or not; 0 for those that do not exist. */
 CELL_API uint64_t interrupts_count(unsigned vector, unsigned cpu);
 
+/* The vector whose handler runs on this CPU, which the caller stays on; 0: none. */
+CELL_API unsigned interrupts_current(void);
+
+/* The section of the function that calls handlers, for who looks for its frame. */
+#define INTERRUPTS_DISPATCH ".text.interrupts_dispatch"
+
 /* The name of the handler, or NULL: there is none. */
 CELL_API const char *interrupts_name(unsigned vector);

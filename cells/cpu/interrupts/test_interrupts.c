@@ -88,6 +88,25 @@ static void test_dispatch_calls_counts_and_ends(void **state)
     assert_int_equal(interrupts_count(100, CPU_LIMIT - 1), 1);
 }
 
+static unsigned seen_current;
+
+static void look_at_current(void *unused)
+{
+    (void)unused;
+    seen_current = interrupts_current();
+}
+
+static void test_current_is_the_vector_of_the_handler(void **state)
+{
+    (void)state;
+    OWNED(interrupt, interrupt);
+    assert_int_equal(interrupt_register(104, "now", look_at_current, NULL, SLOT(interrupt)), OK);
+    assert_int_equal(interrupts_current(), 0);
+    interrupts_dispatch(104 - INTERRUPT_FIRST);
+    assert_int_equal(seen_current, 104);
+    assert_int_equal(interrupts_current(), 0);
+}
+
 static void test_register_of_a_vector_that_has_a_handler_is_refused(void **state)
 {
     (void)state;
@@ -243,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_init_fills_all_gates_behind_the_exceptions, start),
         cmocka_unit_test_setup(test_dispatch_calls_counts_and_ends, start),
+        cmocka_unit_test_setup(test_current_is_the_vector_of_the_handler, start),
         cmocka_unit_test_setup(test_register_of_a_vector_that_has_a_handler_is_refused, start),
         cmocka_unit_test_setup(test_register_outside_of_the_interrupts_is_refused, start),
         cmocka_unit_test_setup(test_register_any_gives_each_vector_once, start),

@@ -154,6 +154,43 @@ static void pop_slots(struct catch_point *point)
     }
 }
 
+static bool is_on(const uint8_t *bottom, const struct own_slot *slot)
+{
+    return (uintptr_t)slot - (uintptr_t)bottom < CATCH_STACK_SIZE;
+}
+
+/* Begins release_slots() at `top`, where nothing is needed any more. */
+__attribute__((naked, noinline, noclone)) NORETURN static void begin_again(
+    UNUSED struct catch_point *point, UNUSED uint64_t *top)
+{
+    __asm__(".cfi_undefined rip\n\t"
+            "movq %rsi, %rsp\n\t"
+            "jmp release_slots");
+}
+
+/*
+ * What a drop that has faulted owned on this stack goes first. Then all of the stack is free again, so
+ * that many faults one after another do not use it up.
+ */
+static void pop_own_slots(struct catch_point *point)
+{
+    uint8_t *bottom = catch_stacks.of[point->stack].stack;
+    struct own_slot *until = OWN_TOP;
+    while (is_on(bottom, until)) {
+        until = until->below;
+    }
+    if (until == OWN_TOP) {
+        return;
+    }
+    point->reason.released +=
+        own_unwind(until, (uintptr_t)bottom, (uintptr_t)bottom + CATCH_STACK_SIZE);
+    if (OWN_TOP == until) {
+        uint64_t *top = (uint64_t *)(bottom + CATCH_STACK_SIZE) - 1;
+        *top = 0; /* as in catch_take() */
+        begin_again(point, top);
+    }
+}
+
 /* Gives up what is left. */
 __attribute__((no_sanitize("address"))) static NORETURN void cut_chain(struct catch_point *point)
 {
@@ -164,9 +201,10 @@ __attribute__((no_sanitize("address"))) static NORETURN void cut_chain(struct ca
 }
 
 /* The sanitizer of host tests takes any stack for the thread's. */
-__attribute__((no_sanitize("address"))) static NORETURN void release_slots(
+__attribute__((noinline, noclone, used, no_sanitize("address"))) static NORETURN void release_slots(
     struct catch_point *point)
 {
+    pop_own_slots(point);
     pop_slots(point);
     if (OWN_TOP != &point->slot) {
         cut_chain(point);
@@ -294,11 +332,6 @@ static void leave_slot(struct catch_point *point)
     OWN_TOP = slot->below;
     COMPILER_BARRIER();
     slot->tag = 0;
-}
-
-static bool is_on(const uint8_t *bottom, const struct own_slot *slot)
-{
-    return (uintptr_t)slot - (uintptr_t)bottom < CATCH_STACK_SIZE;
 }
 
 /*

@@ -14,8 +14,8 @@
  * a field of its own anywhere. Registers need not be restored frame by frame: those that a function
  * preserves were saved when it was called.
  *
- * Rules: catch_enable() once, before. Any task, with or without preemption held; not for faults of an
- * interrupt handler, unless the handler itself called catch_unwind(). What the function holds outside of
+ * Rules: catch_enable() once, before. Any task, with or without preemption held; faults of an interrupt
+ * handler end at a point only if the handler itself called catch_unwind(). What the function holds outside of
  * slots is lost: see own.h. Slots are released on a stack of the pool below, with interrupts as they
  * were at the fault; afterwards holds of preemption and the flags are as when catch_unwind() was called.
  * A fault while slots are released begins that drop once more, and skips a slot whose drop faults again
@@ -101,9 +101,10 @@ struct kill_deferral;
 CELL_API void catch_kill(const struct kill_deferral **out_by);
 
 /*
- * Takes exceptions of faulty code from now on, for all CPUs: divide error, invalid opcode, device not
- * available, double fault, stack segment, general protection, page fault. Handlers that are registered
- * later are asked before. Again: does nothing. Errors of exception_handler_register() and stack_adopt().
+ * Takes exceptions of faulty code from now on, for all CPUs: all but non-maskable interrupts and machine
+ * checks. Faults in handlers of interrupts too (interrupt_catch.h), once that is enabled. Handlers
+ * that are registered later are asked before. Again: does nothing. Errors of exception_handler_register()
+ * and stack_adopt().
  */
 CELL_API MUST_CHECK enum status catch_enable(void);
 

@@ -3,6 +3,7 @@
 #include "catch.h"
 #include "catch_priv.h"
 #include "exceptions.h"
+#include "interrupt_catch.h"
 #include "logger.h"
 #include "own.h"
 #include "owned.h"
@@ -14,27 +15,40 @@
 #define FLAG_DIRECTION (1u << 10)
 #define FLAG_ALIGNMENT (1u << 18)
 
-/* All that code can cause: not NMI and machine check, which come from elsewhere. */
-static const uint8_t vectors[] = {
-    EXCEPTION_DE, EXCEPTION_DB, EXCEPTION_BP, EXCEPTION_OF, EXCEPTION_BR, EXCEPTION_UD,
-    EXCEPTION_NM, EXCEPTION_DF, EXCEPTION_TS, EXCEPTION_NP, EXCEPTION_SS, EXCEPTION_GP,
-    EXCEPTION_PF, EXCEPTION_MF, EXCEPTION_AC, EXCEPTION_XM,
-};
-static struct exception_handler *handlers[ARRAY_COUNT(vectors)]; /* owned, for good */
+static struct exception_handler *handlers[EXCEPTION_COUNT]; /* owned, for good */
+
+/* All that code can cause, if only by the instruction `int`. */
+static bool is_of_code(unsigned vector)
+{
+    return vector != EXCEPTION_NMI && vector != EXCEPTION_MC;
+}
+
+/* Who takes it: a catch point, or what called the handler of an interrupt. `*out_report`: to whom it is told. */
+static bool take_either(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault,
+                        catch_witness_t *out_report)
+{
+    uint64_t rip = registers[CFI_RIP];
+    bool is_first;
+    if (catch_take(registers, fault)) {
+        *out_report = registers[CFI_RIP] == rip ? NULL : catch_witness(registers[CFI_RDI]);
+        return true;
+    }
+    if (interrupt_catch_take(registers, &is_first)) {
+        *out_report = is_first ? exceptions_print : NULL;
+        return true;
+    }
+    return false;
+}
 
 /*
  * The newest slot, `own`, is that of the call of this handler, which goes on: it is no part of what was
  * interrupted.
  */
 static bool take_below(struct own_slot *own, uint64_t registers[CFI_REGISTER_COUNT],
-                       const struct catch_fault *fault)
+                       const struct catch_fault *fault, catch_witness_t *out_report)
 {
-    uintptr_t tag = own->tag;
     OWN_TOP = own->below;
-    own->tag = 0;
-    COMPILER_BARRIER();
-    bool is_taken = catch_take(registers, fault);
-    own->tag = tag;
+    bool is_taken = take_either(registers, fault, out_report);
     own->below = OWN_TOP;
     COMPILER_BARRIER();
     OWN_TOP = own;
@@ -57,15 +71,15 @@ static bool take(struct exception_frame *frame, void *context)
         .error_code = frame->error_code,
         .address = frame->vector == EXCEPTION_PF || frame->vector == EXCEPTION_DF ? read_cr2() : 0,
     };
-    if (!take_below(OWN_TOP, registers, &fault)) {
+    catch_witness_t report;
+    if (!take_below(OWN_TOP, registers, &fault, &report)) {
         return false;
     }
     if (registers[CFI_RIP] == frame->rip) {
         return true; /* not yet */
     }
-    catch_witness_t witness = catch_witness(registers[CFI_RDI]);
-    if (witness) {
-        witness(frame);
+    if (report) {
+        report(frame);
     }
     frame->rip = registers[CFI_RIP];
     frame->rsp = registers[CFI_RSP];
@@ -86,10 +100,12 @@ enum status catch_enable(void)
             return status;
         }
     }
-    for (unsigned i = 0; i < ARRAY_COUNT(vectors); i++) {
+    for (unsigned i = 0; i < EXCEPTION_COUNT; i++) {
         OWNED(exception_handler, handler);
-        enum status status =
-            exception_handler_register(vectors[i], "catch", take, NULL, SLOT(handler));
+        if (!is_of_code(i)) {
+            continue;
+        }
+        enum status status = exception_handler_register(i, "catch", take, NULL, SLOT(handler));
         if (status != OK) {
             return status;
         }

@@ -3,7 +3,8 @@
  * A chain that is broken is made anew: every slot says by its tag that it is one, and slots that were left
  * have none. Slots of one stack are linked by rising addresses, which is newest first but for those of
  * one and the same function. From stack to stack the links that are left lead: the oldest slot of
- * one points to the newest of the next.
+ * one points to the newest of the next. Nothing below the stack pointer is looked at: a copy of a tag in a
+ * frame that has ended, a few words from where it belongs, may name another drop function.
  *
  * Rejected: to mend the one link that is broken. Where one was hit others may be, and a wrong link that
  * leads to a live slot cannot be told from a right one.
@@ -39,10 +40,10 @@ static void look_behind(struct growing_chain *chain, const struct own_slot *slot
     }
 }
 
-/* All slots on this stack, to the first catch point, which is returned. */
-static struct own_slot *append_stack(struct growing_chain *chain, const struct stack_place *place)
+/* All slots on this stack from `at` on, to the first catch point, which is returned. */
+static struct own_slot *append_stack(struct growing_chain *chain, const struct stack_place *place,
+                                     vaddr_t at)
 {
-    vaddr_t at = place->bottom;
     struct own_slot *slot;
     while ((slot = own_find_slot(at, place->top, owned_is_intact_drop))) {
         append(chain, slot);
@@ -61,12 +62,14 @@ struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(struct own_slot *slot
     struct stack_place place;
     struct stack_place of_top = {.bottom = 0, .top = 0};
     bool has_top = catch_can_read(OWN_TOP, &of_top);
+    vaddr_t from = rsp;
     if (!stack_find(rsp, &place) || place.part != STACK_INSIDE) {
         place = of_top; /* the stack was used up, or its pointer is wild */
+        from = of_top.bottom;
     }
     for (unsigned i = 0; i < STACKS_MAX && place.top != 0; i++) {
         chain.next = (struct stack_place){.bottom = 0, .top = 0};
-        struct own_slot *point = append_stack(&chain, &place);
+        struct own_slot *point = append_stack(&chain, &place, from);
         if (point) {
             return point;
         }
@@ -74,6 +77,7 @@ struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(struct own_slot *slot
             chain.next = of_top;
         }
         place = chain.next;
+        from = place.bottom;
     }
     return NULL;
 }

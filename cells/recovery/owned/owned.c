@@ -44,13 +44,24 @@ static uint64_t resolve(uint64_t address)
     return address + JUMP_LENGTH + (uint64_t)(int64_t)distance;
 }
 
-/* The function that begins at `address` or behind its entry, as a section; NULL: there is none. */
+static bool ends_in_suffix(const char *name)
+{
+    size_t length = strlen(name);
+    return length >= sizeof(SUFFIX) - 1 &&
+           strcmp(name + length - (sizeof(SUFFIX) - 1), SUFFIX) == 0;
+}
+
+/*
+ * The drop function that begins at `address` or behind its entry, as a section; NULL: there is none. The
+ * name counts, for entries lie side by side: a tag with one wrong bit names another function.
+ */
 static const struct section *find_function(uint64_t address)
 {
     uint64_t target = resolve(address);
     const struct section *section = address_map_find(target);
-    bool is_function = section && section->address == target && section->region == REGION_TEXT;
-    return is_function ? section : NULL;
+    bool is_drop = section && section->address == target && section->region == REGION_TEXT &&
+                   ends_in_suffix(section->name);
+    return is_drop ? section : NULL;
 }
 
 static uint64_t *note_of(uint64_t drop)
@@ -123,7 +134,7 @@ static void append_name(struct format_buffer *text, const char *name)
         name += prefix;
         length -= prefix;
     }
-    if (length > suffix && strcmp(name + length - suffix, SUFFIX) == 0) {
+    if (length > suffix && ends_in_suffix(name)) {
         length -= suffix;
     }
     format_append_bytes(text, name, length);

@@ -21,7 +21,7 @@
 
 /*
  * Can `drop`, what a tag says, be called as a drop function? It must be the entry or the first byte of a
- * function of a cell that is loaded. Of what was found to be one it is remembered until cells are
+ * function of a cell that is loaded, whose name ends in `_drop`. Of what was found to be one it is remembered until cells are
  * loaded or unloaded. A few instructions then, else O(log sections).
  */
 CELL_API bool owned_is_drop(uintptr_t drop);

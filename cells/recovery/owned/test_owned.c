@@ -131,6 +131,15 @@ static void test_drop_in_data_is_refused(void **state)
     assert_false(owned_is_intact_drop((uintptr_t)entries[2]));
 }
 
+static void test_function_of_another_name_is_refused(void **state)
+{
+    (void)state;
+    sections[2].name = ".text.thing2_create";
+    assert_false(owned_is_drop((uintptr_t)entries[2]));
+    sections[2].name = "drop";
+    assert_false(owned_is_drop((uintptr_t)entries[2]));
+}
+
 static void test_entry_that_was_given_back_is_refused(void **state)
 {
     (void)state;
@@ -241,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_drop_is_known_by_its_entry_and_its_first_byte, start),
         cmocka_unit_test_setup(test_drop_in_data_is_refused, start),
+        cmocka_unit_test_setup(test_function_of_another_name_is_refused, start),
         cmocka_unit_test_setup(test_entry_that_was_given_back_is_refused, start),
         cmocka_unit_test_setup(test_what_is_known_is_remembered_for_one_generation, start),
         cmocka_unit_test_setup(test_each_changed_byte_outside_of_relocations_is_seen, start),

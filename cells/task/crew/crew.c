@@ -2,6 +2,8 @@
 #include "crew.h"
 
 #include "catch.h"
+#include "dispatcher.h"
+#include "interrupt_catch.h"
 #include "loader.h"
 #include "multitasking.h"
 #include "task.h"
@@ -32,7 +34,8 @@ enum status crew_start(void)
     if (status != OK) {
         return status;
     }
-    return multitasking_start("captain");
+    status = multitasking_start("captain");
+    return status == OK ? interrupt_catch_enable(dispatcher_cpu_count()) : status;
 }
 
 enum status crew_run(app_main entry, const struct app_arguments *arguments)

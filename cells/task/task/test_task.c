@@ -15,6 +15,7 @@
 
 #include "exceptions.h"
 #include "heap.h"
+#include "interrupt_catch.h"
 #include "owned.h"
 #include "task.h"
 
@@ -98,6 +99,13 @@ vaddr_t stack_top(const struct stack *stack)
 void exceptions_print(const struct exception_frame *frame)
 {
     (void)frame;
+}
+
+bool interrupt_catch_take(uint64_t registers[CFI_REGISTER_COUNT], bool *out_is_first)
+{
+    (void)registers;
+    (void)out_is_first;
+    return false;
 }
 
 bool owned_is_drop(uintptr_t drop)

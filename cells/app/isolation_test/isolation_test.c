@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * isolation_test [WORD] - tasks that fault in every way and place, with their chains and stacks damaged:
+ * each ends alone, what can be released is, and the rest is told. Then flips each bit of each register
+ * of code that faults.
+ */
+#include "isolation_priv.h"
+#include "application.h"
+#include "catch.h"
+#include "console.h"
+#include "exceptions.h"
+#include "frame_allocator.h"
+#include "freestanding.h"
+#include "task.h"
+
+CELL(application, "1.0.0");
+
+APPLICATION(isolation_test);
+
+/* ---- kinds, each in a task of its own ---- */
+
+static int run_kind(const struct isolation_kind **kind)
+{
+    OWNED(frames, frames);
+    if (frame_allocator_take(1, 1, SLOT(frames)) != OK) {
+        return 0;
+    }
+    (*kind)->provoke();
+    return 1;
+}
+TASK_DEFINE(victim, const struct isolation_kind *, int, run_kind);
+
+static enum status join_victim(const struct isolation_kind *kind)
+{
+    OWNED(victim_task, task);
+    enum status status = victim_spawn(&kind, NULL, SLOT(task));
+    if (status != OK) {
+        return status;
+    }
+    int result = 0;
+    status = victim_join(SLOT(task), &result);
+    return status == OK && result != 1 ? ERR_NO_MEMORY : status;
+}
+
+#define PATIENCE 1000u /* looks, of 100 us each */
+
+/* Once the dead are off their stacks, and without what is kept for others. */
+static uint64_t free_frames(uint64_t tasks)
+{
+    for (unsigned i = 0; i < PATIENCE && task_statistics().tasks != tasks; i++) {
+        task_sleep(100000);
+    }
+    task_release_stacks();
+    return frame_allocator_statistics().free;
+}
+
+static bool try_kind(const struct isolation_kind *kind)
+{
+    uint64_t tasks = task_statistics().tasks;
+    uint64_t before = free_frames(tasks);
+    enum status status = join_victim(kind);
+    uint64_t lost = before - free_frames(tasks);
+    bool is_alone = status == (kind->is_survived ? OK : ERR_FAULT);
+    bool is_right = is_alone && lost == kind->lost;
+    console_print("isolation_test: %s: %s, %llu lost: %s\n", kind->name, status_name(status),
+                  (unsigned long long)lost, is_right ? "OK" : "FAILED");
+    return is_right;
+}
+
+/* Those whose name holds `word`. The first run of each may keep memory for good. */
+static unsigned try_kinds(const struct isolation_kind *kinds, const char *word, unsigned *count)
+{
+    unsigned failures = 0;
+    for (const struct isolation_kind *kind = kinds; kind->name; kind++) {
+        bool is_wanted = false;
+        for (const char *at = kind->name; *at && !is_wanted; at++) {
+            is_wanted = strncmp(at, word, strlen(word)) == 0;
+        }
+        if (is_wanted) {
+            failures += !try_kind(kind);
+            ++*count;
+        }
+    }
+    return failures;
+}
+
+/* ---- bits ---- */
+
+/* In the order of struct exception_frame; not rsp, below which the CPU writes before anybody is asked. */
+#define REGISTERS 15u
+#define BITS      64u
+
+struct flip {
+    unsigned place; /* in the frame */
+    unsigned bit;
+};
+
+/* Goes on at the address in rdx with one bit of one register flipped. */
+static bool flip_bit(struct exception_frame *frame, void *context)
+{
+    const struct flip *flip = context;
+    if (frame->rcx != (uint64_t)context) {
+        return false;
+    }
+    frame->rip = frame->rdx;
+    ((uint64_t *)frame)[flip->place] ^= 1ull << flip->bit;
+    return true;
+}
+
+static NOINLINE void fall(const struct flip *flip, unsigned depth)
+{
+    OWNED(frames, frames);
+    if (frame_allocator_take(1, 1, SLOT(frames)) != OK) {
+        return;
+    }
+    if (depth > 0) {
+        fall(flip, depth - 1);
+        return;
+    }
+    __asm__ volatile("leaq 1f(%%rip), %%rdx\n\tint3\n1:\tud2" : : "c"(flip) : "rdx", "memory");
+}
+
+static void begin_fall(void *flip)
+{
+    fall(flip, 4);
+}
+
+static bool try_bits(void)
+{
+    struct flip flip;
+    unsigned caught = 0;
+    uint64_t tasks = task_statistics().tasks;
+    uint64_t before = free_frames(tasks);
+    OWNED(exception_handler, handler);
+    if (exception_handler_register(EXCEPTION_BP, "isolation_test", flip_bit, &flip,
+                                   SLOT(handler)) != OK) {
+        return false;
+    }
+    for (flip.place = 0; flip.place < REGISTERS; flip.place++) {
+        for (flip.bit = 0; flip.bit < BITS; flip.bit++) {
+            struct catch_reason reason;
+            caught += catch_unwind(begin_fall, &flip, &reason) == ERR_FAULT &&
+                      reason.released == 5 && reason.is_complete;
+        }
+    }
+    uint64_t lost = before - free_frames(tasks);
+    console_print("isolation_test: %u of %u faults with a flipped bit released all, %llu lost\n",
+                  caught, REGISTERS * BITS, (unsigned long long)lost);
+    return caught == REGISTERS * BITS && lost == 0;
+}
+
+enum status isolation_test_main(const struct app_arguments *arguments)
+{
+    const char *word = arguments->count > 1 ? arguments->values[1] : "";
+    static const struct isolation_kind warm_up = {"warms up", isolation_fault, 0, false};
+    unsigned count = 0;
+    (void)!join_victim(&warm_up);
+    (void)free_frames(task_statistics().tasks);
+    (void)!join_victim(&warm_up);
+    task_sleep(10000000); /* the warm-up is no task any more */
+    unsigned failures = try_kinds(isolation_faults, word, &count);
+    failures += try_kinds(isolation_damages, word, &count);
+    failures += !try_bits();
+    console_print("isolation_test: %u kinds, %u failures\n", count, failures);
+    return failures == 0 ? OK : ERR_FAILED;
+}
