@@ -29,6 +29,7 @@ CELL(library, "1.0.0");
 
 struct walk {
     live_frame_visitor_t visit;
+    live_stack_visitor_t visit_stack; /* instead: parts of stacks, not frames */
     void *context;
     struct live_counts *counts;
     const struct cell *skipped; /* frames of this cell are left out */
@@ -104,11 +105,30 @@ static bool find_own_stack(const struct task *task, const struct own_slot *own_t
     return inside && stack_find(inside, out) && out->part == STACK_INSIDE && out->bottom != low;
 }
 
+/* The part in use of the stack that it is on, and all of its own if it is on another one. */
+static bool tell_parts(struct walk *walk, const struct task *task, const struct own_slot *own_top,
+                       uint64_t rsp)
+{
+    struct stack_place place;
+    struct stack_place own;
+    if (!stack_find(rsp, &place) || place.part != STACK_INSIDE) {
+        return false;
+    }
+    walk->visit_stack(rsp, place.top, walk->context);
+    if (find_own_stack(task, own_top, place.bottom, &own)) {
+        walk->visit_stack(own.bottom, own.top, walk->context);
+    }
+    return true;
+}
+
 static bool tell_stack(struct walk *walk, const struct task *task, const struct own_slot *own_top,
                        const uint64_t registers[CFI_REGISTER_COUNT])
 {
     struct backtrace backtrace;
     uint64_t from;
+    if (walk->visit_stack) {
+        return tell_parts(walk, task, own_top, registers[CFI_RSP]);
+    }
     walk->counts->stacks++;
     backtrace_begin(&backtrace, registers, true);
     if (!tell_frames(walk, &backtrace.cursor, &from)) {
@@ -157,8 +177,8 @@ static bool tell_place(struct walk *walk, const struct task *task, const struct 
 /* One that does not run: an idle CPU's that was not started has no context. */
 static bool tell_context(struct walk *walk, const struct task *task)
 {
-    if (task->state == TASK_ENDED || !task->context[CONTEXT_RESUME] ||
-        context_is_unused(task->context)) {
+    bool has_frames = !context_is_unused(task->context) || walk->visit_stack;
+    if (task->state == TASK_ENDED || !task->context[CONTEXT_RESUME] || !has_frames) {
         return true;
     }
     uint64_t registers[CFI_REGISTER_COUNT] = {
@@ -218,6 +238,15 @@ bool live_frames_visit(const struct remote_stop *stop, live_frame_visitor_t visi
         *out_counts = counts;
     }
     return is_through;
+}
+
+bool live_frames_stacks(const struct remote_stop *stop, uint64_t own_stack,
+                        live_stack_visitor_t visit, void *context)
+{
+    struct live_counts counts = {0};
+    struct walk walk = {.visit_stack = visit, .context = context, .counts = &counts};
+    struct cpu_place here = {.rsp = own_stack};
+    return tell_place(&walk, CPU_LOCAL(task), OWN_TOP, &here) && tell_others(&walk, stop);
 }
 
 /* ---- some cells ---- */

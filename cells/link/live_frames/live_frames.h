@@ -76,6 +76,16 @@ struct live_finding {
 CELL_API bool live_frames_find(const struct remote_stop *stop, const struct cell *const *cells,
                                size_t count, struct live_finding *out) OWN_BORROWS(*stop);
 
+/*
+ * The parts of all stacks that are in use, from the stack pointer to the top; of the caller's from
+ * `own_stack` on. Registers are in the parts of those that do not run, or where their CPU noted them
+ * (remote_place). False: a stack pointer leads to no stack. Within a stop, as live_frames_visit().
+ */
+typedef void (*live_stack_visitor_t)(uint64_t low, uint64_t high, void *context);
+CELL_API MUST_CHECK bool live_frames_stacks(const struct remote_stop *stop, uint64_t own_stack,
+                                            live_stack_visitor_t visit, void *context)
+    OWN_BORROWS(*stop);
+
 /* How far a sweep is; all zeros at the beginning. */
 struct live_sweep {
     uint32_t cpu;  /* whose idle task is next */

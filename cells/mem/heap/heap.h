@@ -60,6 +60,12 @@ CELL_API void heap_free(void *block);
 CELL_API struct heap_statistics heap_statistics(void);
 
 /*
+ * For who looks for pointers in all memory: does the address lie in the heap, and certainly in no block that
+ * is allocated? heap_partial knows, the others say no. Any context; may be wrong if it changes meanwhile.
+ */
+CELL_API bool heap_is_free(uintptr_t address);
+
+/*
  * Looks at every block, now, and returns how many are damaged that were not known to be; only
  * heap_guarded can see that, the others return 0.
  */

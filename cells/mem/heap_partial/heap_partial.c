@@ -68,6 +68,7 @@ static struct size_class classes[HEAP_CLASS_COUNT] = {
 };
 static struct slab *spares;  /* through next */
 static struct slab *records; /* without a slab, through next */
+static struct slab *chunks;  /* the first records of all chunks, through next */
 static unsigned spare_count;
 static struct heap_statistics statistics; /* what is not summed up from the slabs */
 
@@ -119,6 +120,9 @@ static bool make_records(void)
         records = &chunk[i];
     }
     statistics.bytes_metadata += CHUNK_SIZE;
+    chunk->next = chunks;
+    COMPILER_BARRIER(); /* heap_is_free() follows the list at any time */
+    chunks = chunk;
     STORE(chunk->memory, memory);
     return true;
 }
@@ -501,6 +505,31 @@ struct heap_statistics heap_statistics(void)
         sum.bytes_in_use += blocks * heap_class_sizes[i];
     }
     return sum;
+}
+
+/* In the part of a slab that holds no allocated block? */
+static bool is_free_in(const struct slab *slab, uintptr_t offset)
+{
+    if (slab->class >= HEAP_CLASS_LARGE || offset < SLAB_FIRST) {
+        return offset < SLAB_FIRST;
+    }
+    uintptr_t size = heap_class_sizes[slab->class];
+    uintptr_t number = (offset - SLAB_FIRST) / size;
+    uintptr_t block = SLAB_FIRST + number * size;
+    return number >= slab->capacity || slab->links[block / 8 + 1] != ALLOCATED;
+}
+
+bool heap_is_free(uintptr_t address)
+{
+    uintptr_t start = address & ~(uintptr_t)(SLAB_SIZE - 1);
+    for (const struct slab *chunk = chunks; chunk; chunk = chunk->next) {
+        for (unsigned i = 1; i < CHUNK_RECORDS; i++) {
+            if (chunk[i].start == start && chunk[i].memory) {
+                return is_free_in(&chunk[i], address - start);
+            }
+        }
+    }
+    return false;
 }
 
 uint64_t heap_check(void)

@@ -569,6 +569,89 @@ bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
     return true;
 }
 
+/* The first address behind `page` that an entry of this level may map; 0: there is none. */
+static vaddr_t skip(vaddr_t page, uint64_t span)
+{
+    vaddr_t next = (page | (span - 1)) + 1;
+    return next >= DATA_ZONE_END && next < WINDOWS_END ? WINDOWS_END : next;
+}
+
+/* The first entry at or behind `page` that maps something, and what; NULL: there is none. */
+static entry_t *next_entry(vaddr_t *page, uint64_t *out_size)
+{
+    while (*page) {
+        if (!(*entry_at(SLOT_SELF, 4, *page) & ENTRY_PRESENT)) {
+            *page = skip(*page, SPAN_4);
+            continue;
+        }
+        if (!(*entry_at(SLOT_SELF, 3, *page) & ENTRY_PRESENT)) {
+            *page = skip(*page, SPAN_3);
+            continue;
+        }
+        entry_t *entry = entry_at(SLOT_SELF, 2, *page);
+        *out_size = SPAN_2;
+        if (*entry & ENTRY_PRESENT && !is_large(*entry)) {
+            entry = entry_at(SLOT_SELF, 1, *page);
+            *out_size = SPAN_1;
+        }
+        if (*entry & ENTRY_PRESENT) {
+            return entry;
+        }
+        *page = skip(*page, *out_size);
+    }
+    return NULL;
+}
+
+/* Notes that entries from `from` on are about to be told. Returns where it ended. */
+static vaddr_t note_seen(vaddr_t from, uint64_t most)
+{
+    vaddr_t page = from;
+    uint64_t size;
+    entry_t *entry;
+    for (uint64_t i = 0; i < most && (entry = next_entry(&page, &size)); i++) {
+        __atomic_fetch_and(entry, ~ENTRY_DIRTY, __ATOMIC_RELAXED); /* CPUs set it meanwhile */
+        __atomic_fetch_or(entry, ENTRY_SEEN, __ATOMIC_RELAXED);
+        page = skip(page, size);
+    }
+    return page;
+}
+
+/*
+ * A CPU that knows a page as dirty does not say so again: all forget, then the page is looked at. What is
+ * written before that is seen, what comes later is noted.
+ */
+vaddr_t page_table_look(vaddr_t from, uint64_t most, page_table_looker_t look, void *context)
+{
+    GUARD(spinlock, guard, &lock);
+    vaddr_t page = from < DATA_ZONE_START ? DATA_ZONE_START : from;
+    vaddr_t end = note_seen(page, most);
+    forget(page, UINT64_MAX >> PAGE_SHIFT);
+    uint64_t size;
+    entry_t *entry;
+    while (page != end && (entry = next_entry(&page, &size)) && page != end) {
+        unsigned flags = flags_of(*entry);
+        if (!(flags & PAGE_UNCACHED)) {
+            look(page, size, flags, context);
+        }
+        page = skip(page, size);
+    }
+    return end;
+}
+
+void page_table_look_at_changed(page_table_looker_t look, void *context)
+{
+    vaddr_t page = DATA_ZONE_START;
+    uint64_t size;
+    entry_t *entry;
+    for (; (entry = next_entry(&page, &size)); page = skip(page, size)) {
+        unsigned flags = flags_of(*entry);
+        bool is_changed = (*entry & (ENTRY_DIRTY | ENTRY_SEEN)) != ENTRY_SEEN;
+        if (is_changed && (flags & (PAGE_WRITE | PAGE_UNCACHED)) == PAGE_WRITE) {
+            look(page, size, flags, context);
+        }
+    }
+}
+
 void page_table_copy_root(uint64_t *out_entries)
 {
     GUARD(spinlock, guard, &lock);

@@ -533,6 +533,78 @@ static void test_a_few_pages_are_forgotten_by_themselves(void **state)
     assert_int_equal(page_table_unmap(RUN, 100), OK);
 }
 
+struct looks {
+    uint64_t entries;
+    uint64_t pages;      /* of 4 KiB, that were told */
+    uint64_t inside;     /* of the run below */
+    uint64_t write_also; /* this page is written while it is told; 0: none */
+};
+
+/* As the CPU notes it in the entry. */
+static void write_to(vaddr_t page)
+{
+    *(uint64_t *)window_at(entry_address(SLOT_SELF, 1, page)) |= ENTRY_DIRTY;
+}
+
+static void count_look(vaddr_t page, uint64_t size, unsigned flags, void *context)
+{
+    struct looks *looks = context;
+    (void)flags;
+    looks->entries++;
+    looks->pages += size / PAGE_SIZE;
+    looks->inside += page >= RUN && page < RUN + 1500 * PAGE_SIZE ? size / PAGE_SIZE : 0;
+    if (page == looks->write_also) {
+        write_to(page);
+    }
+}
+
+static uint64_t count_changed(void)
+{
+    struct looks looks = {0};
+    page_table_look_at_changed(count_look, &looks);
+    return looks.inside;
+}
+
+/* Everything once; then what was written, mapped or protected since, and nothing else. */
+static void test_look_tells_all_pages_then_what_has_changed(void **state)
+{
+    (void)state;
+    assert_int_equal(page_table_map(RUN, FRAME, 1024, PAGE_WRITE), OK); /* two entries of 2 MiB */
+    assert_int_equal(
+        page_table_map(RUN + 1024 * PAGE_SIZE, FRAME + PAGE_SIZE * 1024, 400, PAGE_WRITE), OK);
+    assert_int_equal(page_table_map(RUN + 1430 * PAGE_SIZE, FRAME, 4, PAGE_WRITE | PAGE_UNCACHED),
+                     OK);
+    assert_int_equal(count_changed(), 1424); /* nobody has looked yet */
+    struct looks looks = {.write_also = RUN + 1100 * PAGE_SIZE};
+    unsigned steps = 0;
+    vaddr_t next = 0;
+    size_t reloads = cr3_count;
+    do {
+        next = page_table_look(next, 50, count_look, &looks);
+        steps++;
+    } while (next);
+    assert_int_equal(looks.inside, 1424);
+    assert_true(looks.pages > looks.inside);                          /* the image */
+    assert_in_range(looks.entries, 50 * (steps - 1) - 4, 50 * steps); /* 4 are not cached */
+    assert_int_equal(cr3_count, reloads + steps); /* no CPU knows pages as dirty any more */
+    assert_int_equal(count_changed(), 1);
+    write_to(RUN + 1100 * PAGE_SIZE);
+    write_to(RUN + 1423 * PAGE_SIZE);
+    assert_int_equal(count_changed(), 2);
+    assert_int_equal(page_table_map(RUN + 1424 * PAGE_SIZE, FRAME, 3, PAGE_WRITE), OK);
+    assert_int_equal(page_table_map(RUN + 1427 * PAGE_SIZE, FRAME, 3, PAGE_READ), OK);
+    assert_int_equal(count_changed(), 5);
+    assert_int_equal(page_table_protect(RUN + 1024 * PAGE_SIZE, 2, PAGE_READ), OK);
+    assert_int_equal(count_changed(), 5);
+    assert_int_equal(page_table_protect(RUN + 1024 * PAGE_SIZE, 2, PAGE_WRITE), OK);
+    assert_int_equal(count_changed(), 7);
+    assert_int_equal(page_table_protect(RUN + 5 * PAGE_SIZE, 1, PAGE_WRITE), OK); /* splits */
+    assert_int_equal(count_changed(), 8);
+    assert_int_equal(page_table_unmap(RUN, 1434), OK);
+    assert_int_equal(count_changed(), 0);
+    assert_nothing_is_lost();
+}
+
 static void test_other_cpus_forget_before_a_table_goes_back(void **state)
 {
     (void)state;
@@ -680,6 +752,7 @@ int main(void)
         cmocka_unit_test(test_split_without_a_frame_changes_nothing),
         cmocka_unit_test(test_map_failing_in_the_middle_maps_nothing),
         cmocka_unit_test(test_a_few_pages_are_forgotten_by_themselves),
+        cmocka_unit_test(test_look_tells_all_pages_then_what_has_changed),
         cmocka_unit_test(test_other_cpus_forget_before_a_table_goes_back),
         cmocka_unit_test(test_random_runs_match_the_model),
     };

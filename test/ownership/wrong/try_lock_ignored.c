@@ -14,6 +14,6 @@ enum status run(int argument)
 {
     OWNED(mutex, held);
     mutex_try_lock(&table.lock, SLOT(held)); /* ! */
-    table.count = argument; /* ! */
+    table.count = argument;                  /* ! */
     return OK;
 }
