@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What was given back is a free_stack. What was never handed out, of the supply, is a number that goes
- * down.
+ * down. A donation is pushed block by block, and `donation` says, with each push, which is next.
  */
 #include "descriptor_pool.h"
+#include "commit.h"
 #include "free_stack.h"
 
-CELL(library, "1.1.0");
+CELL(library, "2.0.0");
 
 /* UEFI reports up to about 200 ranges of memory; the rest is what the system owns until the first page
  * can be donated. */
@@ -14,37 +15,68 @@ CELL(library, "1.1.0");
 
 struct block {
     struct free_link link;
-    uint8_t rest[DESCRIPTOR_SIZE - sizeof(struct free_link)];
+    uint64_t second;
+    uint64_t count; /* 0 in the pool */
+    uint8_t rest[DESCRIPTOR_SIZE - 24];
 };
 static_assert(sizeof(struct block) == DESCRIPTOR_SIZE, "a block has no overhead");
+static_assert(offsetof(struct block, count) == DESCRIPTOR_COUNT_OFFSET, "as it says");
 
 static ALIGNED(DESCRIPTOR_SIZE) struct block supply[STATIC_COUNT];
 static uint64_t untouched = STATIC_COUNT; /* of the supply: never handed out so far */
 static struct free_stack free_blocks;
 static uint64_t total = STATIC_COUNT;
 
-static NOINLINE void *get_untouched(void)
+static struct {
+    struct block *next; /* not in the pool yet, up to `end` */
+    struct block *end;
+} donation;
+
+static NOINLINE bool take_untouched(void *out)
 {
-    uint64_t number = __atomic_load_n(&untouched, __ATOMIC_RELAXED);
-    while (number > 0) {
-        if (__atomic_compare_exchange_n(&untouched, &number, number - 1, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED)) {
-            return &supply[number - 1];
+    uint64_t number;
+    while ((number = __atomic_load_n(&untouched, __ATOMIC_RELAXED)) > 0) {
+        if (commit_exchange(&untouched, number, number - 1, (uint64_t *)out,
+                            (uintptr_t)&supply[number - 1])) {
+            return true;
         }
     }
-    return NULL;
+    return false;
+}
+
+bool descriptor_pool_take(void *out)
+{
+    return LIKELY(free_stack_pop_to(&free_blocks, out, 0)) || take_untouched(out);
+}
+
+void descriptor_pool_give(void *slot)
+{
+    struct block *block = *(struct block **)slot;
+    if (block) {
+        block->count = 0;
+        COMPILER_BARRIER();
+        free_stack_push_from(&free_blocks, &block->link, slot, NULL);
+    }
 }
 
 void *descriptor_pool_get(void)
 {
-    struct free_link *link = free_stack_pop(&free_blocks);
-    return LIKELY(link) ? link : get_untouched();
+    void *block = NULL;
+    return descriptor_pool_take(&block) ? block : NULL;
 }
 
-void descriptor_pool_put(void *memory)
+void descriptor_pool_put(void *block)
 {
-    if (memory) {
-        free_stack_push(&free_blocks, memory);
+    descriptor_pool_give(&block);
+}
+
+static void accept_donation(void)
+{
+    while (donation.next != donation.end) {
+        struct block *block = donation.next;
+        block->count = 0;
+        COMPILER_BARRIER();
+        free_stack_push_from(&free_blocks, &block->link, &donation.next, block + 1);
     }
 }
 
@@ -52,10 +84,10 @@ void descriptor_pool_donate(void *memory, size_t bytes)
 {
     struct block *blocks = memory;
     size_t count = bytes / sizeof(*blocks);
-    __atomic_fetch_add(&total, count, __ATOMIC_RELAXED); /* first: fewer are free than there are */
-    for (size_t i = 0; i < count; i++) {
-        free_stack_push(&free_blocks, &blocks[i].link);
-    }
+    accept_donation(); /* what an interrupted one has left */
+    commit_three(&donation.next, (uintptr_t)blocks, &donation.end, (uintptr_t)(blocks + count),
+                 &total, total + count);
+    accept_donation();
 }
 
 uint64_t descriptor_pool_available(void)
@@ -65,5 +97,6 @@ uint64_t descriptor_pool_available(void)
 
 uint64_t descriptor_pool_in_use(void)
 {
-    return __atomic_load_n(&total, __ATOMIC_RELAXED) - descriptor_pool_available();
+    return __atomic_load_n(&total, __ATOMIC_RELAXED) - (uint64_t)(donation.end - donation.next) -
+           descriptor_pool_available();
 }

@@ -6,9 +6,12 @@
  * heap, for the heap is built on them. So they come from here: a static supply for the start, and
  * pages that mapped_pages donates when the supply runs low.
  *
- * Rules: one size for all, a cache line. Blocks are not cleared. Memory that was donated stays here.
- * Any CPU, any context, no lock: free_stack.h says what that means for a fault. Figures are exact while
- * nobody else gets or puts.
+ * Rules: one size for all, a cache line. Memory that was donated stays here. A block goes from the pool
+ * into a variable of its new owner, and back from there, in one step: at every instruction one of both
+ * has it (docs/fault-safety.md). Its third word is 0 when it comes, the rest is anything; so a type
+ * of descriptors whose third word says how much it describes can be dropped from then on. The forms by
+ * value are for who keeps a block by other means. Any CPU, any context, no lock; but donating, for which
+ * its caller serialises. Figures are exact while nobody else takes or gives.
  */
 #pragma once
 
@@ -23,13 +26,26 @@
  */
 #define DESCRIPTOR_RESERVE 64u
 
-/* A block of DESCRIPTOR_SIZE bytes, aligned to it, or NULL. O(1). */
-CELL_API MUST_CHECK void *descriptor_pool_get(void);
+/* Where the third word is, for static_assert. */
+#define DESCRIPTOR_COUNT_OFFSET 16
 
-/* Takes a block back; NULL is no error. O(1). */
+/*
+ * Puts a block of DESCRIPTOR_SIZE bytes, aligned to it, into *out, a pointer of any type; false, and
+ * nothing is stored, when there is none. O(1).
+ */
+CELL_API MUST_CHECK bool descriptor_pool_take(void *out);
+
+/* Takes back what is in *slot, which is NULL then, unless it was before. Its third word is set to 0. */
+CELL_API void descriptor_pool_give(void *slot);
+
+/* The same by value. */
+CELL_API MUST_CHECK void *descriptor_pool_get(void);
 CELL_API void descriptor_pool_put(void *block);
 
-/* Adds `bytes` of page-aligned memory to the supply, for ever. */
+/*
+ * Adds `bytes` of page-aligned memory to the supply, for ever. Where it is interrupted, what has not become
+ * part of the supply yet does when more is donated.
+ */
 CELL_API void descriptor_pool_donate(void *memory, size_t bytes);
 
 CELL_API uint64_t descriptor_pool_available(void);

@@ -9,15 +9,21 @@
  * else needs is moved to RAM. Moving is taking from whatever set has it: each number is in one set only.
  *
  * One lock protects the sets. Single frames of RAM go round it (range_cache.h).
+ *
+ * Every operation under the lock is one change (undo.h) that ends in a commit: the set and the variable of
+ * the owner change together. What a change needs or leaves over, and what is moved in two changes, is in
+ * `spare`, `moved` and the cache's node: variables by the lock, looked at by whoever comes next.
  */
 #include "frame_allocator.h"
 #include "boot_info.h"
+#include "commit.h"
 #include "descriptor_pool.h"
 #include "range_cache.h"
 #include "range_tree.h"
 #include "spinlock.h"
+#include "undo.h"
 
-CELL(library, "1.1.0");
+CELL(library, "2.0.0");
 
 #define FIRST_MEGABYTE 0x100000ull /* firmware data, and where other CPUs start */
 #define ALL_FRAMES     (PHYSICAL_LIMIT >> PAGE_SHIFT)
@@ -33,90 +39,164 @@ struct frames {
 };
 static_assert(sizeof(struct frames) <= DESCRIPTOR_SIZE, "a descriptor");
 static_assert(offsetof(struct frames, node) == 0, "range_cache.h");
+static_assert(offsetof(struct frames, node.range.count) == DESCRIPTOR_COUNT_OFFSET,
+              "a fresh descriptor stands for no frames");
 
 static struct range_cache singles; /* of RAM */
 static uint64_t total_ram;         /* written at the start only */
 
 static struct spinlock lock = {.name = "frame_allocator"};
 /* by the lock: */
+static struct undo_note notes[RANGE_TREE_NOTES];
+static struct undo changes = UNDO_INIT(notes);
 static struct range_tree free_frames[FRAME_KIND_COUNT];
+static struct range_node
+    *spare[2]; /* on their way between the pool and the trees; NULL between operations */
+static struct frames *moved;  /* on its way between the sets, or from the cache to one; the same */
 static struct frames *held;   /* the frames of the nano_core image, in no order */
 static struct frames *tables; /* one for each frame taken for a table; which is no matter */
 static uint64_t bad_drops;
-
-static struct frames *frames_of(struct range_node *node)
-{
-    return CONTAINER_OF(node, struct frames, node);
-}
 
 static enum frame_kind kind_of(const struct frames *frames)
 {
     return (enum frame_kind)(frames->node.owner & OWNER_KIND);
 }
 
-/* ---- spare descriptors ---- */
+/* ---- descriptors ---- */
 
-static bool get_spares(struct range_node *spare[2])
+static bool get_spares(void)
 {
-    struct frames *first = descriptor_pool_get();
-    struct frames *second = descriptor_pool_get();
-    if (!first || !second) {
-        descriptor_pool_put(first);
-        descriptor_pool_put(second);
-        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        if (!spare[i] && !descriptor_pool_take(&spare[i])) {
+            return false;
+        }
     }
-    spare[0] = &first->node;
-    spare[1] = &second->node;
     return true;
 }
 
-static void put_nodes(struct range_node *nodes[2])
+static void put_spares(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        if (nodes[i]) {
-            descriptor_pool_put(frames_of(nodes[i]));
-        }
+        descriptor_pool_give(&spare[i]);
     }
 }
 
-static struct frames *become_handle(struct range_node *node, enum frame_kind kind)
+/* Before it is handed out. */
+static void become_handle(struct frames *frames, enum frame_kind kind)
 {
-    struct frames *frames = frames_of(node);
     frames->node.owner = (uint32_t)kind | (kind == FRAMES_RAM ? OWNER_STALE : 0);
     frames->next = NULL;
-    return frames;
 }
 
-/* Puts one range back into the set of its kind. */
-static void give_range_locked(struct frames *frames)
+/* For the cache: a descriptor that will be a single frame. */
+static bool take_descriptor(void *out)
 {
-    struct range_node *unused[2];
-    uint64_t count = frames->node.range.count;
-    if (range_tree_give(&free_frames[kind_of(frames)], &frames->node, unused) != OK) {
-        bad_drops += count; /* free already: the descriptor alone is taken back */
-        descriptor_pool_put(frames);
-        return;
+    if (!descriptor_pool_take(out)) {
+        return false;
     }
-    put_nodes(unused);
+    become_handle(*(struct frames **)out, FRAMES_RAM);
+    return true;
+}
+
+/* ---- changes ---- */
+
+/* The first range of *handle goes back into the set of its kind, and out of the handle. */
+static void give_first_locked(struct frames **handle)
+{
+    struct frames *frames = *handle;
+    uint64_t count = frames->node.range.count;
+    struct frames *next = frames->next;
+    {
+        GUARD(undo, noted, &changes);
+        if (count > 0 &&
+            range_tree_give(&free_frames[kind_of(frames)], &frames->node, spare) != OK) {
+            UNDO_SET(&changes, bad_drops, bad_drops + count); /* free already: a bug */
+            UNDO_SET(&changes, frames->node.range.count, 0);
+            count = 0;
+        }
+        if (count == 0) { /* the descriptor alone is taken back */
+            UNDO_SET(&changes, spare[0], &frames->node);
+        }
+        UNDO_SET(&changes, *handle, next);
+        undo_commit(&changes);
+    }
+    put_spares();
+}
+
+/* Who came before may have been interrupted. */
+static void settle_moved_locked(void)
+{
+    put_spares();
+    while (moved) {
+        give_first_locked(&moved);
+    }
 }
 
 /* The run alone: it is the front of a free range, so that is one operation. */
 static void give_run_back_locked(void)
 {
-    struct range_node *run = range_cache_pop_run_locked(&singles);
-    if (run) {
-        give_range_locked(frames_of(run));
+    range_cache_end_run_locked(&singles);
+    if (singles.node) {
+        give_first_locked((struct frames **)&singles.node);
     }
 }
 
 /* Puts the single frames back where they can join others. */
+static void settle_singles_locked(void)
+{
+    while (range_cache_pop(&singles, &moved)) {
+        give_first_locked(&moved);
+    }
+}
+
 static void settle_locked(void)
 {
-    struct range_node *node;
-    while ((node = range_cache_pop(&singles))) {
-        give_range_locked(frames_of(node));
-    }
+    settle_singles_locked();
     give_run_back_locked();
+}
+
+/* What of a set is to be taken: where `count` fit, at the top, or exactly there. */
+struct wish {
+    enum frame_kind kind;
+    enum { LOWEST, TOP, EXACTLY } where;
+    uint64_t start;
+    uint64_t count;
+    uint64_t alignment;
+};
+
+static enum status take_from_tree(const struct wish *wish, struct range_node **out_taken)
+{
+    struct range_tree *tree = &free_frames[wish->kind];
+    switch (wish->where) {
+    case LOWEST:
+        return range_tree_take(tree, wish->count, wish->alignment, spare, out_taken);
+    case TOP:
+        return range_tree_take_top(tree, wish->count, spare, out_taken);
+    default:
+        return range_tree_take_at(tree, (struct range){wish->start, wish->count}, spare, out_taken);
+    }
+}
+
+/* From a set into *out. ERR_NO_MEMORY without descriptors, ERR_NOT_FOUND, ERR_INVALID_ARGUMENT. */
+static enum status take_range_locked(const struct wish *wish, struct frames **out)
+    OWN_ACQUIRES(**out);
+
+OWN_UNCHECKED static enum status take_range_locked(const struct wish *wish, struct frames **out)
+{
+    OWN_DEMAND_(!*out);
+    enum status status = ERR_NO_MEMORY;
+    if (get_spares()) {
+        GUARD(undo, noted, &changes);
+        struct range_node *taken;
+        status = take_from_tree(wish, &taken);
+        if (status == OK) {
+            become_handle((struct frames *)taken, wish->kind);
+            UNDO_SET(&changes, *out, (struct frames *)taken);
+            undo_commit(&changes);
+        }
+    }
+    put_spares();
+    return status;
 }
 
 /* ---- the memory map ---- */
@@ -138,22 +218,17 @@ static enum status move_between(enum frame_kind from, unsigned to, struct range 
         uint64_t part_end = node->range.start + node->range.count;
         part.count = (part_end < end ? part_end : end) - part.start;
 
-        struct range_node *spare[2];
-        struct range_node *taken;
-        if (!get_spares(spare)) {
-            return ERR_NO_MEMORY;
-        }
-        enum status status = range_tree_take_at(&free_frames[from], part, spare, &taken);
-        put_nodes(spare);
+        const struct wish wish = {from, EXACTLY, part.start, part.count, 1};
+        enum status status = take_range_locked(&wish, &moved);
         if (status != OK) {
             return status;
         }
         if (to == HELD_SET) {
-            struct frames *frames = become_handle(taken, from);
-            frames->next = held;
-            held = frames;
+            moved->next = held;
+            commit_two(&held, moved, &moved, NULL);
         } else {
-            give_range_locked(become_handle(taken, (enum frame_kind)to));
+            become_handle(moved, (enum frame_kind)to);
+            give_first_locked(&moved);
         }
         at = part.start + part.count;
     }
@@ -232,19 +307,19 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
                                  uint64_t image_bytes)
 {
     for (unsigned i = 0; i < FRAME_KIND_COUNT; i++) {
-        free_frames[i] = (struct range_tree){0};
+        free_frames[i] = (struct range_tree){.undo = &changes};
     }
     singles = (struct range_cache){0};
     bad_drops = 0;
     held = NULL;
     tables = NULL;
     GUARD(spinlock, guard, &lock);
-    struct frames *all = descriptor_pool_get();
-    if (!all) {
+    if (!descriptor_pool_take(&moved)) {
         return ERR_NO_MEMORY;
     }
-    all->node.range = (struct range){.start = 0, .count = ALL_FRAMES};
-    give_range_locked(become_handle(&all->node, FRAMES_DEVICE));
+    become_handle(moved, FRAMES_DEVICE);
+    moved->node.range = (struct range){.start = 0, .count = ALL_FRAMES};
+    give_first_locked(&moved);
     enum status status = enter_memory(boot);
     if (status == OK) {
         status = reserve_all(boot);
@@ -261,77 +336,81 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
 /* Takes a run, to be cut into single frames. */
 static bool refill_singles_locked(void)
 {
-    struct range_tree *tree = &free_frames[FRAMES_RAM];
-    uint64_t count = range_cache_run_count_locked(tree);
-    struct range_node *spare[2];
-    struct range_node *taken;
-    if (range_cache_run_left(&singles) || count == 0 || !get_spares(spare)) {
+    if (range_cache_run_left(&singles)) {
         return false;
     }
-    enum status status = range_tree_take(tree, count, 1, spare, &taken);
-    put_nodes(spare);
-    if (status == OK) {
-        range_cache_set_run_locked(&singles, &become_handle(taken, FRAMES_RAM)->node);
+    if (singles.node && singles.node->range.count == 0) {
+        give_run_back_locked(); /* it was cut up: only its descriptor is left */
     }
-    return status == OK;
+    if (!singles.node) {
+        uint64_t count = range_cache_run_count_locked(&free_frames[FRAMES_RAM]);
+        const struct wish wish = {FRAMES_RAM, LOWEST, 0, count, 1};
+        if (count == 0 || take_range_locked(&wish, (struct frames **)&singles.node) != OK) {
+            return false;
+        }
+    }
+    range_cache_begin_run_locked(&singles);
+    return true;
+}
+
+/* The last of a run goes to *out with the run's own descriptor. */
+static bool take_last_locked(struct frames **out)
+{
+    if (range_cache_run_left(&singles) != 1) {
+        return false;
+    }
+    range_cache_end_run_locked(&singles);
+    commit_move(out, &singles.node);
+    return true;
 }
 
 /* The last of a run, or the first of the next. */
-static NOINLINE struct range_node *take_single_slowly(void)
+static NOINLINE bool take_single_slowly(struct frames **out)
 {
     GUARD(spinlock, guard, &lock);
+    settle_moved_locked();
     for (;;) { /* again when others were quicker with the whole run */
-        struct range_node *node = range_cache_pop_last_locked(&singles);
-        if (!node) {
-            bool has_run = refill_singles_locked() || range_cache_run_left(&singles) > 1;
-            node = range_cache_take(&singles, descriptor_pool_get, descriptor_pool_put);
-            node = node ? node : range_cache_pop_last_locked(&singles);
-            if (!node && has_run && descriptor_pool_available() > 0) {
-                continue;
-            }
+        if (take_last_locked(out)) {
+            return true;
         }
-        return node;
+        bool has_run = refill_singles_locked() || range_cache_run_left(&singles) > 1;
+        if (range_cache_take(&singles, out, take_descriptor, descriptor_pool_give) ||
+            take_last_locked(out)) {
+            return true;
+        }
+        if (!has_run || descriptor_pool_available() == 0) {
+            return false;
+        }
     }
 }
 
-static enum status take_single(struct frames **out) OWN_ACQUIRES(**out);
+static inline enum status take_single(struct frames **out) OWN_ACQUIRES(**out);
 
-static enum status take_single(struct frames **out)
+OWN_UNCHECKED static inline enum status take_single(struct frames **out)
 {
-    struct range_node *node = range_cache_take(&singles, descriptor_pool_get, descriptor_pool_put);
-    if (UNLIKELY(!node)) {
-        node = take_single_slowly();
-        if (!node) {
-            return ERR_NO_MEMORY;
-        }
-    }
-    FILL(out, become_handle(node, FRAMES_RAM));
-    return OK;
+    OWN_DEMAND_(!*out);
+    bool is_taken =
+        LIKELY(range_cache_take(&singles, out, take_descriptor, descriptor_pool_give)) ||
+        take_single_slowly(out);
+    return is_taken ? OK : ERR_NO_MEMORY;
 }
 
-static enum status take_locked(uint64_t count, uint64_t alignment, struct frames **out)
-    OWN_ACQUIRES(**out);
+static enum status take_locked(const struct wish *wish, struct frames **out) OWN_ACQUIRES(**out);
 
-static enum status take_locked(uint64_t count, uint64_t alignment, struct frames **out)
+/* Where it is not found, what is in the cache may be what is missing. */
+static enum status take_locked(const struct wish *wish, struct frames **out)
 {
-    struct range_node *spare[2];
-    struct range_node *taken;
-    if (!get_spares(spare)) {
-        return ERR_NO_MEMORY;
-    }
-    give_run_back_locked();
-    struct range_tree *tree = &free_frames[FRAMES_RAM];
-    enum status status = range_tree_take(tree, count, alignment, spare, &taken);
-    if (status == ERR_NOT_FOUND && range_cache_count(&singles) > 0) {
+    enum status status = take_range_locked(wish, out);
+    if (status == ERR_NOT_FOUND && range_cache_count_locked(&singles) > 0) {
         settle_locked();
-        status = range_tree_take(tree, count, alignment, spare, &taken);
+        status = take_range_locked(wish, out);
     }
-    put_nodes(spare);
-    if (status != OK) {
-        return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
-    }
-    FILL(out, become_handle(taken, FRAMES_RAM));
-    return OK;
+    return status;
+}
+
+static enum status no_memory_if_not_found(enum status status)
+{
+    return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
 }
 
 enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct frames **out)
@@ -340,66 +419,56 @@ enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct fram
         return take_single(out);
     }
     GUARD(spinlock, guard, &lock);
-    return take_locked(count, alignment, out);
-}
-
-static enum status take_top_locked(uint64_t count, struct frames **out) OWN_ACQUIRES(**out);
-
-static enum status take_top_locked(uint64_t count, struct frames **out)
-{
-    struct range_node *spare[2];
-    struct range_node *taken;
-    if (!get_spares(spare)) {
-        return ERR_NO_MEMORY;
-    }
-    struct range_tree *tree = &free_frames[FRAMES_RAM];
-    enum status status = range_tree_take_top(tree, count, spare, &taken);
-    if (status == ERR_NOT_FOUND && range_cache_count(&singles) > 0) {
-        settle_locked();
-        status = range_tree_take_top(tree, count, spare, &taken);
-    }
-    put_nodes(spare);
-    if (status != OK) {
-        return status == ERR_NOT_FOUND ? ERR_NO_MEMORY : status;
-    }
-    FILL(out, become_handle(taken, FRAMES_RAM));
-    return OK;
+    settle_moved_locked();
+    give_run_back_locked();
+    const struct wish wish = {FRAMES_RAM, LOWEST, 0, count, alignment};
+    enum status status = take_locked(&wish, out);
+    return no_memory_if_not_found(status);
 }
 
 enum status frame_allocator_take_top(uint64_t count, struct frames **out)
 {
     GUARD(spinlock, guard, &lock);
-    return take_top_locked(count, out);
+    settle_moved_locked();
+    const struct wish wish = {FRAMES_RAM, TOP, 0, count, 1};
+    enum status status = take_locked(&wish, out);
+    return no_memory_if_not_found(status);
 }
 
 /* The handle ends here: what is kept of it is its descriptor. */
 enum status frame_allocator_take_table(paddr_t *out_frame)
 {
     GUARD(spinlock, guard, &lock);
-    struct frames *frames = NULL;
-    enum status status = take_top_locked(1, &frames);
+    settle_moved_locked();
+    const struct wish wish = {FRAMES_RAM, TOP, 0, 1, 1};
+    enum status status = take_locked(&wish, &moved);
     if (status != OK) {
-        return status;
+        return no_memory_if_not_found(status);
     }
-    *out_frame = frames_start(frames);
-    frames->next = tables;
-    tables = frames;
-    EMPTY(&frames);
+    moved->next = tables;
+    commit_three(out_frame, moved->node.range.start << PAGE_SHIFT, &tables, moved, &moved, NULL);
     return OK;
 }
 
-void frame_allocator_give_table(paddr_t frame)
+void frame_allocator_give_table(paddr_t *frame)
 {
     GUARD(spinlock, guard, &lock);
+    settle_moved_locked();
     struct frames *frames = tables;
     if (!frames) {
         bad_drops++;
+        *frame = 0;
         return;
     }
-    tables = frames->next;
-    frames->next = NULL;
-    frames->node.range = (struct range){.start = frame >> PAGE_SHIFT, .count = 1};
-    give_range_locked(frames);
+    frames->node.range = (struct range){.start = *frame >> PAGE_SHIFT, .count = 1};
+    const struct commit_store stores[] = {
+        {&tables, (uintptr_t)frames->next},
+        {&frames->next, 0},
+        {&moved, (uintptr_t)frames},
+        {frame, 0},
+    };
+    commit_all(stores, ARRAY_COUNT(stores));
+    give_first_locked(&moved);
 }
 
 /* Unchecked: the handle is filled by its end. */
@@ -411,6 +480,7 @@ OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames
     }
     OWNED(frames, all);
     GUARD(spinlock, guard, &lock); /* let go before `all` is, which takes it to give back */
+    settle_moved_locked();
     give_run_back_locked();
     if (count > tree->total) {
         settle_locked();
@@ -422,9 +492,10 @@ OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames
     while (count > 0) {
         uint64_t longest = tree->root->largest; /* not empty: `count` are left in it */
         uint64_t part = count < longest ? count : longest;
-        enum status status = take_locked(part, 1, end);
+        const struct wish wish = {FRAMES_RAM, LOWEST, 0, part, 1};
+        enum status status = take_locked(&wish, end);
         if (status != OK) {
-            return status;
+            return no_memory_if_not_found(status);
         }
         end = &(*end)->next;
         count -= part;
@@ -433,18 +504,17 @@ OWN_UNCHECKED enum status frame_allocator_take_any(uint64_t count, struct frames
     return OK;
 }
 
-/* Takes exactly these from the set that has them, and says which that is. */
-static enum status take_wanted(struct range wanted, struct range_node *spare[2],
-                               struct range_node **out_taken, enum frame_kind *out_kind)
+/* Takes exactly these from the set that has them. */
+static enum status take_wanted(struct range wanted, struct frames **out) OWN_ACQUIRES(**out);
+
+OWN_UNCHECKED static enum status take_wanted(struct range wanted, struct frames **out)
 {
-    for (unsigned kind = 0; kind < FRAME_KIND_COUNT; kind++) {
-        enum status status = range_tree_take_at(&free_frames[kind], wanted, spare, out_taken);
-        if (status != ERR_NOT_FOUND) {
-            *out_kind = (enum frame_kind)kind;
-            return status;
-        }
+    enum status status = ERR_NOT_FOUND;
+    for (unsigned kind = 0; kind < FRAME_KIND_COUNT && status == ERR_NOT_FOUND; kind++) {
+        const struct wish wish = {(enum frame_kind)kind, EXACTLY, wanted.start, wanted.count, 1};
+        status = take_range_locked(&wish, out);
     }
-    return ERR_NOT_FOUND;
+    return status;
 }
 
 enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames **out)
@@ -457,42 +527,37 @@ enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames
         return ERR_OUT_OF_BOUNDS;
     }
     GUARD(spinlock, guard, &lock);
-    struct range_node *spare[2];
-    if (!get_spares(spare)) {
-        return ERR_NO_MEMORY;
-    }
-    struct range_node *taken;
-    enum frame_kind kind;
-    enum status status = take_wanted(wanted, spare, &taken, &kind);
-    if (status == ERR_NOT_FOUND && range_cache_count(&singles) > 0) {
+    settle_moved_locked();
+    enum status status = take_wanted(wanted, out);
+    if (status == ERR_NOT_FOUND && range_cache_count_locked(&singles) > 0) {
         settle_locked();
-        status = take_wanted(wanted, spare, &taken, &kind);
+        status = take_wanted(wanted, out);
     }
-    put_nodes(spare);
-    if (status != OK) {
-        return status == ERR_NOT_FOUND ? ERR_BUSY : status;
-    }
-    FILL(out, become_handle(taken, kind));
-    return OK;
+    return status == ERR_NOT_FOUND ? ERR_BUSY : status;
 }
 
-static NOINLINE void give_range(struct frames *frames)
+static NOINLINE void give_ranges(struct frames **handle)
 {
     GUARD(spinlock, guard, &lock);
-    give_range_locked(frames);
+    settle_moved_locked();
+    while (*handle) {
+        give_first_locked(handle);
+    }
 }
 
 /* Range by range: at every step the handle owns exactly what was not given back yet. */
 void frames_drop(struct frames **handle)
 {
-    while (*handle) {
-        struct frames *first = *handle;
-        *handle = first->next;
-        COMPILER_BARRIER();
-        if (kind_of(first) != FRAMES_RAM || !range_cache_push(&singles, &first->node)) {
-            give_range(first);
-        }
+    struct frames *frames = *handle;
+    if (!frames) {
+        return;
     }
+    if (LIKELY(frames->node.range.count == 1 && kind_of(frames) == FRAMES_RAM && !frames->next)) {
+        frames->node.owner = FRAMES_RAM | OWNER_STALE;
+        range_cache_push(&singles, &frames->node, handle);
+        return;
+    }
+    give_ranges(handle);
 }
 
 /* ---- what owners do ---- */
@@ -562,25 +627,27 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
     if (!at || before == 0 || (before == at->node.range.count && !at->next)) {
         return ERR_OUT_OF_BOUNDS;
     }
+    OWN_DEMAND_(!*out_rest);
     if (before == at->node.range.count) { /* between two ranges */
-        struct frames *rest = at->next;
-        at->next = NULL;
-        FILL(out_rest, rest);
+        commit_two(out_rest, at->next, &at->next, NULL);
         return OK;
     }
-    struct frames *rest = descriptor_pool_get();
-    if (!rest) {
+    if (!descriptor_pool_take(out_rest)) { /* of no frames so far */
         return ERR_NO_MEMORY;
+    }
+    struct frames *rest = *out_rest;
+    struct range first;
+    struct range second;
+    enum status status = range_split(at->node.range, before, &first, &second);
+    if (status != OK) {
+        descriptor_pool_give(out_rest);
+        return status;
     }
     rest->node.owner = at->node.owner;
     rest->next = at->next;
-    enum status status = range_split(at->node.range, before, &at->node.range, &rest->node.range);
-    if (status != OK) {
-        descriptor_pool_put(rest);
-        return status;
-    }
-    at->next = NULL;
-    FILL(out_rest, rest);
+    rest->node.range.start = second.start;
+    commit_three(&at->node.range.count, first.count, &at->next, NULL, &rest->node.range.count,
+                 second.count);
     return OK;
 }
 
@@ -599,12 +666,14 @@ enum status frames_merge(struct frames *frames, struct frames **rest)
     while (last->next) {
         last = last->next;
     }
-    EMPTY(rest);
-    last->next = added;
     bool is_alike = last->node.owner == added->node.owner;
-    if (is_alike && range_join(last->node.range, added->node.range, &last->node.range) == OK) {
-        last->next = added->next;
-        descriptor_pool_put(added);
+    struct range joined;
+    if (is_alike && range_join(last->node.range, added->node.range, &joined) == OK) {
+        commit_three(&last->node.range.count, joined.count, &last->next, added->next,
+                     &added->node.range.count, 0);
+        descriptor_pool_give(rest);
+    } else {
+        commit_two(&last->next, added, rest, NULL);
     }
     return OK;
 }
@@ -612,19 +681,18 @@ enum status frames_merge(struct frames *frames, struct frames **rest)
 void frame_allocator_settle(void)
 {
     GUARD(spinlock, guard, &lock);
-    struct range_node *node;
-    while ((node = range_cache_pop(&singles))) {
-        give_range_locked(frames_of(node));
-    }
+    settle_moved_locked();
+    settle_singles_locked();
 }
 
 struct frame_statistics frame_allocator_statistics(void)
 {
     GUARD(spinlock, guard, &lock);
+    settle_moved_locked();
     return (struct frame_statistics){
         .total = total_ram,
-        .free = free_frames[FRAMES_RAM].total + range_cache_count(&singles),
-        .ranges = free_frames[FRAMES_RAM].ranges + range_cache_ranges(&singles),
+        .free = free_frames[FRAMES_RAM].total + range_cache_count_locked(&singles),
+        .ranges = free_frames[FRAMES_RAM].ranges + range_cache_ranges_locked(&singles),
         .bad_drops = bad_drops,
     };
 }

@@ -12,7 +12,8 @@
  * FRAMES_DEVICE. FRAMES_RAM that comes from here is *stale*: it may hold what its last owner left, and
  * mapped_pages clears it before anybody can see it. Taking and giving back are O(log n) in the number of
  * free ranges for each range; no heap is needed. Any CPU, also with preemption
- * held; not in interrupt handlers. Single frames that come back and go out again take no lock.
+ * held; not in interrupt handlers. Single frames that come back and go out again take no lock. After a fault or a
+ * kill at any instruction each frame is free or in the variable of its owner (docs/fault-safety.md).
  */
 #pragma once
 
@@ -58,10 +59,11 @@ CELL_API enum status frame_allocator_take_top(uint64_t count, struct frames **ou
 
 /*
  * One of the highest free frames, for a page table. Its entry remembers the address, so there is no
- * handle: the allocator keeps the descriptor, and giving back, which takes any such frame, cannot fail.
+ * handle: the allocator keeps the descriptor, and giving back, which takes any such frame, cannot fail. `*out_frame`
+ * and `*frame`, which is 0 then, belong to the change: they live as long as the caller's slots.
  */
 CELL_API MUST_CHECK enum status frame_allocator_take_table(paddr_t *out_frame);
-CELL_API void frame_allocator_give_table(paddr_t frame);
+CELL_API void frame_allocator_give_table(paddr_t *frame);
 
 /*
  * Takes exactly the frames from `start` on, of whatever kind they are; all of one kind. ERR_BUSY when

@@ -185,8 +185,8 @@ static void change_table(unsigned i)
     if (tables[i]) {
         owner[tables[i] / PAGE_SIZE] = 0;
         owned--;
-        frame_allocator_give_table(tables[i]);
-        tables[i] = 0;
+        frame_allocator_give_table(&tables[i]);
+        assert_int_equal(tables[i], 0);
     } else if (frame_allocator_take_table(&tables[i]) == OK) {
         assert_true(tables[i] / PAGE_SIZE >= MODEL_LOW && is_free(tables[i] / PAGE_SIZE, 1));
         owner[tables[i] / PAGE_SIZE] = UINT16_MAX;

@@ -6,27 +6,37 @@
  * loaded again lies where it lay and in the same order: the map of addresses then need not be sorted
  * anew.
  *
- * One lock protects the trees. Single pages of the data zone go round it (range_cache.h).
+ * One lock protects the trees. Single pages of the data zone go round it (range_cache.h). Operations
+ * under the lock are changes with a commit, as those of frame_allocator.
  */
 #include "page_allocator.h"
+#include "commit.h"
 #include "descriptor_pool.h"
 #include "range_cache.h"
 #include "range_tree.h"
 #include "spinlock.h"
+#include "undo.h"
 
-CELL(library, "1.1.0");
+CELL(library, "2.0.0");
 
 struct pages {
     struct range_node node; /* node.owner: the zone */
 };
 static_assert(sizeof(struct pages) <= DESCRIPTOR_SIZE, "a descriptor");
 static_assert(offsetof(struct pages, node) == 0, "range_cache.h");
+static_assert(offsetof(struct pages, node.range.count) == DESCRIPTOR_COUNT_OFFSET,
+              "a fresh descriptor stands for no pages");
 
 static struct range_cache singles[PAGE_ZONE_COUNT]; /* unused for code, see above */
 
 static struct spinlock lock = {.name = "page_allocator"};
 /* by the lock: */
+static struct undo_note notes[RANGE_TREE_NOTES];
+static struct undo changes = UNDO_INIT(notes);
 static struct range_tree free_pages[PAGE_ZONE_COUNT];
+static struct range_node
+    *spare[2]; /* on their way between the pool and the trees; NULL between operations */
+static struct pages *moved; /* on its way from the cache to a tree; the same */
 static uint64_t bad_drops[PAGE_ZONE_COUNT];
 
 static const struct {
@@ -42,143 +52,212 @@ static uint64_t zone_pages(unsigned zone)
     return (bounds[zone].end - bounds[zone].start) >> PAGE_SHIFT;
 }
 
-static struct pages *pages_of(struct range_node *node)
-{
-    return CONTAINER_OF(node, struct pages, node);
-}
+/* ---- descriptors ---- */
 
-static bool get_spares(struct range_node *spare[2])
+static bool get_spares(void)
 {
-    struct pages *first = descriptor_pool_get();
-    struct pages *second = descriptor_pool_get();
-    if (!first || !second) {
-        descriptor_pool_put(first);
-        descriptor_pool_put(second);
-        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        if (!spare[i] && !descriptor_pool_take(&spare[i])) {
+            return false;
+        }
     }
-    spare[0] = &first->node;
-    spare[1] = &second->node;
     return true;
 }
 
-static void put_nodes(struct range_node *nodes[2])
+static void put_spares(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        if (nodes[i]) {
-            descriptor_pool_put(pages_of(nodes[i]));
-        }
+        descriptor_pool_give(&spare[i]);
     }
 }
 
-static void give_range_locked(struct pages *pages)
+/* For the cache: a descriptor that will be a single page. */
+static bool take_descriptor(void *out)
 {
-    struct range_node *unused[2];
+    if (!descriptor_pool_take(out)) {
+        return false;
+    }
+    (*(struct pages **)out)->node.owner = PAGE_ZONE_DATA;
+    return true;
+}
+
+/* ---- changes ---- */
+
+/* Into the tree of its zone, and out of *handle. */
+static void give_locked(struct pages **handle)
+{
+    struct pages *pages = *handle;
     unsigned zone = pages->node.owner;
     uint64_t count = pages->node.range.count;
-    if (range_tree_give(&free_pages[zone], &pages->node, unused) != OK) {
-        bad_drops[zone] += count;
-        descriptor_pool_put(pages);
-        return;
+    {
+        GUARD(undo, noted, &changes);
+        if (count > 0 && range_tree_give(&free_pages[zone], &pages->node, spare) != OK) {
+            UNDO_SET(&changes, bad_drops[zone], bad_drops[zone] + count); /* free already: a bug */
+            UNDO_SET(&changes, pages->node.range.count, 0);
+            count = 0;
+        }
+        if (count == 0) { /* the descriptor alone is taken back */
+            UNDO_SET(&changes, spare[0], &pages->node);
+        }
+        UNDO_SET(&changes, *handle, NULL);
+        undo_commit(&changes);
     }
-    put_nodes(unused);
+    put_spares();
+}
+
+/* Who came before may have been interrupted. */
+static void settle_moved_locked(void)
+{
+    put_spares();
+    if (moved) {
+        give_locked(&moved);
+    }
 }
 
 /* The run alone: it is the front of a free range, so that is one operation. */
 static void give_run_back_locked(unsigned zone)
 {
-    struct range_node *run = range_cache_pop_run_locked(&singles[zone]);
-    if (run) {
-        give_range_locked(pages_of(run));
+    range_cache_end_run_locked(&singles[zone]);
+    if (singles[zone].node) {
+        give_locked((struct pages **)&singles[zone].node);
     }
 }
 
 /* Puts the single pages back where they can join others. */
+static void settle_singles_locked(unsigned zone)
+{
+    while (range_cache_pop(&singles[zone], &moved)) {
+        give_locked(&moved);
+    }
+}
+
 static void settle_locked(unsigned zone)
 {
-    struct range_node *node;
-    while ((node = range_cache_pop(&singles[zone]))) {
-        give_range_locked(pages_of(node));
-    }
+    settle_singles_locked(zone);
     give_run_back_locked(zone);
+}
+
+/* What of a zone is to be taken: as low as possible, or exactly there if `alignment` is 0. */
+struct wish {
+    unsigned zone;
+    uint64_t start;
+    uint64_t count;
+    uint64_t alignment;
+};
+
+static enum status take_from_tree(const struct wish *wish, struct range_node **out_taken)
+{
+    struct range_tree *tree = &free_pages[wish->zone];
+    return wish->alignment ? range_tree_take(tree, wish->count, wish->alignment, spare, out_taken)
+                           : range_tree_take_at(tree, (struct range){wish->start, wish->count},
+                                                spare, out_taken);
+}
+
+/* From a tree into *out. ERR_NO_MEMORY without descriptors, ERR_NOT_FOUND, ERR_INVALID_ARGUMENT. */
+static enum status take_range_locked(const struct wish *wish, struct pages **out)
+    OWN_ACQUIRES(**out);
+
+OWN_UNCHECKED static enum status take_range_locked(const struct wish *wish, struct pages **out)
+{
+    OWN_DEMAND_(!*out);
+    enum status status = ERR_NO_MEMORY;
+    if (get_spares()) {
+        GUARD(undo, noted, &changes);
+        struct range_node *taken;
+        status = take_from_tree(wish, &taken);
+        if (status == OK) {
+            taken->owner = wish->zone;
+            UNDO_SET(&changes, *out, (struct pages *)taken);
+            undo_commit(&changes);
+        }
+    }
+    put_spares();
+    return status;
 }
 
 enum status page_allocator_init(void)
 {
     GUARD(spinlock, guard, &lock);
     for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
-        struct pages *all = descriptor_pool_get();
-        if (!all) {
-            return ERR_NO_MEMORY;
-        }
-        free_pages[zone] = (struct range_tree){0};
+        free_pages[zone] = (struct range_tree){.undo = &changes};
         singles[zone] = (struct range_cache){0};
         bad_drops[zone] = 0;
-        all->node.owner = zone;
-        all->node.range = (struct range){
+        if (!descriptor_pool_take(&moved)) {
+            return ERR_NO_MEMORY;
+        }
+        moved->node.owner = zone;
+        moved->node.range = (struct range){
             .start = bounds[zone].start >> PAGE_SHIFT,
             .count = zone_pages(zone),
         };
-        give_range_locked(all);
+        give_locked(&moved);
     }
     return OK;
-}
-
-static struct pages *become_handle(struct range_node *node, unsigned zone)
-{
-    node->owner = zone;
-    return pages_of(node);
 }
 
 /* Takes a run, to be cut into single pages. */
 static bool refill_singles_locked(enum page_zone zone)
 {
-    uint64_t count = range_cache_run_count_locked(&free_pages[zone]);
-    struct range_node *spare[2];
-    struct range_node *taken;
-    if (range_cache_run_left(&singles[zone]) || count == 0 || !get_spares(spare)) {
+    struct range_cache *cache = &singles[zone];
+    if (range_cache_run_left(cache)) {
         return false;
     }
-    enum status status = range_tree_take(&free_pages[zone], count, 1, spare, &taken);
-    put_nodes(spare);
-    if (status == OK) {
-        range_cache_set_run_locked(&singles[zone], &become_handle(taken, zone)->node);
+    if (cache->node && cache->node->range.count == 0) {
+        give_run_back_locked(zone); /* it was cut up: only its descriptor is left */
     }
-    return status == OK;
+    if (!cache->node) {
+        uint64_t count = range_cache_run_count_locked(&free_pages[zone]);
+        const struct wish wish = {zone, 0, count, 1};
+        if (count == 0 || take_range_locked(&wish, (struct pages **)&cache->node) != OK) {
+            return false;
+        }
+    }
+    range_cache_begin_run_locked(cache);
+    return true;
+}
+
+/* The last of a run goes to *out with the run's own descriptor. */
+static bool take_last_locked(struct range_cache *cache, struct pages **out)
+{
+    if (range_cache_run_left(cache) != 1) {
+        return false;
+    }
+    range_cache_end_run_locked(cache);
+    commit_move(out, &cache->node);
+    return true;
 }
 
 /* The last of a run, or the first of the next. */
-static NOINLINE struct range_node *take_single_slowly(enum page_zone zone)
+static NOINLINE bool take_single_slowly(enum page_zone zone, struct pages **out)
 {
     GUARD(spinlock, guard, &lock);
+    settle_moved_locked();
     struct range_cache *cache = &singles[zone];
     for (;;) { /* again when others were quicker with the whole run */
-        struct range_node *node = range_cache_pop_last_locked(cache);
-        if (!node) {
-            bool has_run = refill_singles_locked(zone) || range_cache_run_left(cache) > 1;
-            node = range_cache_take(cache, descriptor_pool_get, descriptor_pool_put);
-            node = node ? node : range_cache_pop_last_locked(cache);
-            if (!node && has_run && descriptor_pool_available() > 0) {
-                continue;
-            }
+        if (take_last_locked(cache, out)) {
+            return true;
         }
-        return node;
+        bool has_run = refill_singles_locked(zone) || range_cache_run_left(cache) > 1;
+        if (range_cache_take(cache, out, take_descriptor, descriptor_pool_give) ||
+            take_last_locked(cache, out)) {
+            return true;
+        }
+        if (!has_run || descriptor_pool_available() == 0) {
+            return false;
+        }
     }
 }
 
-static enum status take_single(enum page_zone zone, struct pages **out) OWN_ACQUIRES(**out);
+static inline enum status take_single(enum page_zone zone, struct pages **out) OWN_ACQUIRES(**out);
 
-static enum status take_single(enum page_zone zone, struct pages **out)
+OWN_UNCHECKED static inline enum status take_single(enum page_zone zone, struct pages **out)
 {
-    struct range_node *node =
-        range_cache_take(&singles[zone], descriptor_pool_get, descriptor_pool_put);
-    if (UNLIKELY(!node)) {
-        node = take_single_slowly(zone);
-        if (!node) {
-            return page_allocator_statistics(zone).free > 0 ? ERR_NO_MEMORY : ERR_NO_ADDRESS_SPACE;
-        }
+    OWN_DEMAND_(!*out);
+    if (LIKELY(range_cache_take(&singles[zone], out, take_descriptor, descriptor_pool_give)) ||
+        take_single_slowly(zone, out)) {
+        return OK;
     }
-    FILL(out, become_handle(node, zone));
-    return OK;
+    return page_allocator_statistics(zone).free > 0 ? ERR_NO_MEMORY : ERR_NO_ADDRESS_SPACE;
 }
 
 enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t alignment,
@@ -187,24 +266,19 @@ enum status page_allocator_take(enum page_zone zone, uint64_t count, uint64_t al
     if (LIKELY(count == 1 && alignment == 1 && zone == PAGE_ZONE_DATA)) {
         return take_single(zone, out);
     }
+    if (alignment == 0) {
+        return ERR_INVALID_ARGUMENT;
+    }
     GUARD(spinlock, guard, &lock);
-    struct range_node *spare[2];
-    struct range_node *taken;
-    if (!get_spares(spare)) {
-        return ERR_NO_MEMORY;
-    }
+    settle_moved_locked();
     give_run_back_locked(zone);
-    enum status status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
-    if (status == ERR_NOT_FOUND && range_cache_count(&singles[zone]) > 0) {
+    const struct wish wish = {zone, 0, count, alignment};
+    enum status status = take_range_locked(&wish, out);
+    if (status == ERR_NOT_FOUND && range_cache_count_locked(&singles[zone]) > 0) {
         settle_locked(zone);
-        status = range_tree_take(&free_pages[zone], count, alignment, spare, &taken);
+        status = take_range_locked(&wish, out);
     }
-    put_nodes(spare);
-    if (status != OK) {
-        return status == ERR_NOT_FOUND ? ERR_NO_ADDRESS_SPACE : status;
-    }
-    FILL(out, become_handle(taken, zone));
-    return OK;
+    return status == ERR_NOT_FOUND ? ERR_NO_ADDRESS_SPACE : status;
 }
 
 enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages **out)
@@ -220,39 +294,30 @@ enum status page_allocator_take_at(vaddr_t start, uint64_t count, struct pages *
         return ERR_OUT_OF_BOUNDS;
     }
     GUARD(spinlock, guard, &lock);
-    struct range_node *spare[2];
-    struct range_node *taken;
-    if (!get_spares(spare)) {
-        return ERR_NO_MEMORY;
-    }
+    settle_moved_locked();
     settle_locked(zone);
-    struct range wanted = {.start = start >> PAGE_SHIFT, .count = count};
-    enum status status = range_tree_take_at(&free_pages[zone], wanted, spare, &taken);
-    put_nodes(spare);
-    if (status != OK) {
-        return status == ERR_NOT_FOUND ? ERR_BUSY : status;
-    }
-    FILL(out, become_handle(taken, zone));
-    return OK;
+    const struct wish wish = {zone, start >> PAGE_SHIFT, count, 0};
+    enum status status = take_range_locked(&wish, out);
+    return status == ERR_NOT_FOUND ? ERR_BUSY : status;
 }
 
-static NOINLINE void give_range(struct pages *pages)
+static NOINLINE void give_range(struct pages **handle)
 {
     GUARD(spinlock, guard, &lock);
-    give_range_locked(pages);
+    settle_moved_locked();
+    give_locked(handle);
 }
 
 void pages_drop(struct pages **handle)
 {
     struct pages *pages = *handle;
-    if (pages) {
-        *handle = NULL;
-        COMPILER_BARRIER();
-        bool is_kept = pages->node.owner == PAGE_ZONE_DATA &&
-                       range_cache_push(&singles[PAGE_ZONE_DATA], &pages->node);
-        if (!is_kept) {
-            give_range(pages);
-        }
+    if (!pages) {
+        return;
+    }
+    if (LIKELY(pages->node.range.count == 1 && pages->node.owner == PAGE_ZONE_DATA)) {
+        range_cache_push(&singles[PAGE_ZONE_DATA], &pages->node, handle);
+    } else {
+        give_range(handle);
     }
 }
 
@@ -273,18 +338,20 @@ enum page_zone pages_zone(const struct pages *pages)
 
 enum status pages_split(struct pages *pages, uint64_t first_count, struct pages **out_rest)
 {
-    struct pages *rest = descriptor_pool_get();
-    if (!rest) {
-        return ERR_NO_MEMORY;
-    }
-    enum status status =
-        range_split(pages->node.range, first_count, &pages->node.range, &rest->node.range);
+    struct range first;
+    struct range second;
+    enum status status = range_split(pages->node.range, first_count, &first, &second);
     if (status != OK) {
-        descriptor_pool_put(rest);
         return status;
     }
+    OWN_DEMAND_(!*out_rest);
+    if (!descriptor_pool_take(out_rest)) { /* of no pages so far */
+        return ERR_NO_MEMORY;
+    }
+    struct pages *rest = *out_rest;
     rest->node.owner = pages->node.owner;
-    FILL(out_rest, rest);
+    rest->node.range.start = second.start;
+    commit_two(&pages->node.range.count, first.count, &rest->node.range.count, second.count);
     return OK;
 }
 
@@ -305,30 +372,28 @@ enum status pages_merge(struct pages *pages, struct pages **rest)
         LEAVE(rest);
         return status;
     }
-    EMPTY(rest);
-    pages->node.range = joined;
-    descriptor_pool_put(added);
+    commit_two(&pages->node.range.count, joined.count, &added->node.range.count, 0);
+    descriptor_pool_give(rest);
     return OK;
 }
 
 void page_allocator_settle(void)
 {
     GUARD(spinlock, guard, &lock);
+    settle_moved_locked();
     for (unsigned zone = 0; zone < PAGE_ZONE_COUNT; zone++) {
-        struct range_node *node;
-        while ((node = range_cache_pop(&singles[zone]))) {
-            give_range_locked(pages_of(node));
-        }
+        settle_singles_locked(zone);
     }
 }
 
 struct page_statistics page_allocator_statistics(enum page_zone zone)
 {
     GUARD(spinlock, guard, &lock);
+    settle_moved_locked();
     return (struct page_statistics){
         .total = zone_pages(zone),
-        .free = free_pages[zone].total + range_cache_count(&singles[zone]),
-        .ranges = free_pages[zone].ranges + range_cache_ranges(&singles[zone]),
+        .free = free_pages[zone].total + range_cache_count_locked(&singles[zone]),
+        .ranges = free_pages[zone].ranges + range_cache_ranges_locked(&singles[zone]),
         .bad_drops = bad_drops[zone],
     };
 }

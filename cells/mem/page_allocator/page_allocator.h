@@ -9,7 +9,8 @@
  * Rules: pages are addresses only, nothing is mapped here. O(log n) in the number of free ranges; no
  * heap is needed. memory.h has the bounds of the zones. Any CPU, also with preemption
  * held; not in interrupt handlers. Single pages of the data zone that come back and go out again take no
- * lock.
+ * lock. After a fault or a kill at any instruction each page is free or in the variable of its owner
+ * (docs/fault-safety.md).
  */
 #pragma once
 

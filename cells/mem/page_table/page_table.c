@@ -120,7 +120,7 @@ static void put_table(paddr_t frame)
     if (spare_count < PAGE_TABLE_SPARES) {
         spares[spare_count++] = frame;
     } else {
-        frame_allocator_give_table(frame);
+        frame_allocator_give_table(&frame);
     }
 }
 

@@ -44,8 +44,10 @@ enum status frame_allocator_take_table(paddr_t *out_frame)
     return OK;
 }
 
-void frame_allocator_give_table(paddr_t frame)
+void frame_allocator_give_table(paddr_t *given)
 {
+    paddr_t frame = *given;
+    *given = 0;
     assert_true(is_taken[frame / PAGE_SIZE]);
     is_taken[frame / PAGE_SIZE] = false;
     taken_count--;

@@ -10,11 +10,14 @@
  * Rules: the owner of the tree owns this too. Functions that end in _locked need his lock; the others
  * are for any CPU in any context. Numbers here cannot be found by place or by size, so before he calls
  * anything unavailable he empties it into the tree (pop, then range_tree_give), which is O(log n) for
- * each number that came back since the last time. Nodes are the first field of their descriptors, whose
- * memory stays.
+ * each number that came back since the last time. Nodes are the beginning of their descriptors, whose
+ * memory stays. A node goes from here into a variable, and back from there, in one step; at every
+ * instruction one of both has it. Where a node is, its count says how many numbers it stands for: none
+ * while they are in the word of the run.
  */
 #pragma once
 
+#include "commit.h"
 #include "free_stack.h"
 #include "range_tree.h"
 
@@ -29,26 +32,26 @@ static_assert(RANGE_CACHE_RUN <= RANGE_CACHE_COUNT_MASK, "fits");
 struct range_cache {
     struct free_stack singles; /* linked through `left` */
     uint64_t run;              /* the word; 0 when there is none */
-    struct range_node *node;   /* of the run, by the lock: it becomes the run's last number */
+    struct range_node *node;   /* of the run, by the lock: it becomes what is left of it */
 };
+static_assert(offsetof(struct range_node, left) == 0, "where the link is, the node is");
+static_assert(sizeof(((struct range_node *)0)->range.count) == 8, "stored with an exchange");
 
 /* ---- without the lock ---- */
 
-/* Keeps a node of one number; false when it is not one. */
-static inline bool range_cache_push(struct range_cache *cache, struct range_node *node)
+/*
+ * Keeps a node of one number, which was in *slot. It comes out of here as it is now, and so it must be fit
+ * for its next owner.
+ */
+static inline void range_cache_push(struct range_cache *cache, struct range_node *node, void *slot)
 {
-    if (node->range.count != 1) {
-        return false;
-    }
-    free_stack_push(&cache->singles, (struct free_link *)&node->left);
-    return true;
+    free_stack_push_from(&cache->singles, (struct free_link *)(void *)&node->left, slot, NULL);
 }
 
-/* A node that came back alone, or NULL. */
-static inline struct range_node *range_cache_pop(struct range_cache *cache)
+/* Puts a node that came back alone into *out, or is false. */
+static inline bool range_cache_pop(struct range_cache *cache, void *out)
 {
-    struct free_link *link = free_stack_pop(&cache->singles);
-    return link ? CONTAINER_OF((struct range_node **)link, struct range_node, left) : NULL;
+    return free_stack_pop_to(&cache->singles, out, 0);
 }
 
 static inline uint64_t range_cache_run_left(const struct range_cache *cache)
@@ -56,44 +59,55 @@ static inline uint64_t range_cache_run_left(const struct range_cache *cache)
     return __atomic_load_n(&cache->run, __ATOMIC_RELAXED) & RANGE_CACHE_COUNT_MASK;
 }
 
-/* Numbers in both. */
-static inline uint64_t range_cache_count(const struct range_cache *cache)
-{
-    return free_stack_count(&cache->singles) + range_cache_run_left(cache);
-}
-
-/* How many ranges these are, if none is joined. */
-static inline uint64_t range_cache_ranges(const struct range_cache *cache)
-{
-    return free_stack_count(&cache->singles) + (range_cache_run_left(cache) > 0);
-}
-
 /*
- * A node of one number: what came back last, or the first of the run. NULL when there is neither, or
- * only the last number of a run, or no descriptor: `get` is asked for one where the run is cut, and gets
- * it back through `put` where somebody else was quicker.
+ * Puts a node of one number into *out: what came back last, or the first of the run. False, and *out is
+ * NULL, when there is neither, or only the last number of a run, or no descriptor: `take` fills *out with
+ * one of count 0, fit for its owner, and `give` takes it back where somebody else was quicker.
  */
-static inline struct range_node *range_cache_take(struct range_cache *cache, void *(*get)(void),
-                                                  void (*put)(void *))
+static inline bool range_cache_take(struct range_cache *cache, void *out, bool (*take)(void *out),
+                                    void (*give)(void *slot))
 {
-    struct range_node *node = range_cache_pop(cache);
-    uint64_t run = __atomic_load_n(&cache->run, __ATOMIC_RELAXED);
-    if (node || (run & RANGE_CACHE_COUNT_MASK) < 2 || !(node = get())) {
-        return node;
+    if (range_cache_pop(cache, out)) {
+        return true;
     }
-    do {
+    if (range_cache_run_left(cache) < 2 || !take(out)) {
+        return false;
+    }
+    struct range_node *node = *(struct range_node **)out;
+    for (;;) {
+        uint64_t run = __atomic_load_n(&cache->run, __ATOMIC_RELAXED);
         if ((run & RANGE_CACHE_COUNT_MASK) < 2) {
-            put(node);
-            return NULL;
+            give(out);
+            return false;
         }
-    } while (!__atomic_compare_exchange_n(&cache->run, &run,
-                                          run + (1ull << RANGE_CACHE_COUNT_BITS) - 1, false,
-                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    node->range = (struct range){.start = run >> RANGE_CACHE_COUNT_BITS, .count = 1};
-    return node;
+        node->range.start = run >> RANGE_CACHE_COUNT_BITS;
+        if (commit_exchange(&cache->run, run, run + (1ull << RANGE_CACHE_COUNT_BITS) - 1,
+                            &node->range.count, 1)) {
+            return true;
+        }
+    }
 }
 
 /* ---- with the lock ---- */
+
+/* Of the node of the run, which are not in the word: it is on its way to or from the tree. */
+static inline uint64_t range_cache_node_count_locked(const struct range_cache *cache)
+{
+    return cache->node ? cache->node->range.count : 0;
+}
+
+/* Numbers in all three. */
+static inline uint64_t range_cache_count_locked(const struct range_cache *cache)
+{
+    return free_stack_count(&cache->singles) + range_cache_run_left(cache) +
+           range_cache_node_count_locked(cache);
+}
+
+/* How many ranges these are, if none is joined; each has a descriptor. */
+static inline uint64_t range_cache_ranges_locked(const struct range_cache *cache)
+{
+    return free_stack_count(&cache->singles) + (cache->node != NULL);
+}
 
 /*
  * How many numbers to take from the tree for a run, 0 if it has none. Every operation on the tree costs
@@ -105,30 +119,25 @@ static inline uint64_t range_cache_run_count_locked(const struct range_tree *tre
     return largest < RANGE_CACHE_RUN ? largest : RANGE_CACHE_RUN;
 }
 
-/* Keeps what was taken from the tree to be cut up. There must be no run. */
-static inline void range_cache_set_run_locked(struct range_cache *cache, struct range_node *node)
+/* The numbers of `node`, which was taken from the tree, are to be cut up. There must be no run. */
+static inline void range_cache_begin_run_locked(struct range_cache *cache)
 {
-    cache->node = node;
-    __atomic_store_n(&cache->run, node->range.start << RANGE_CACHE_COUNT_BITS | node->range.count,
-                     __ATOMIC_RELAXED);
+    struct range_node *node = cache->node;
+    commit_two(&cache->run, node->range.start << RANGE_CACHE_COUNT_BITS | node->range.count,
+               &node->range.count, 0);
 }
 
-/* The rest of the run, or NULL. */
-static inline struct range_node *range_cache_pop_run_locked(struct range_cache *cache)
+/*
+ * Ends the run: its node, if there is one, has what is left of it, which may be nothing.
+ */
+static inline void range_cache_end_run_locked(struct range_cache *cache)
 {
-    uint64_t run = __atomic_exchange_n(&cache->run, 0, __ATOMIC_RELAXED);
-    if (!run) {
-        return NULL;
+    uint64_t run;
+    while ((run = __atomic_load_n(&cache->run, __ATOMIC_RELAXED)) != 0) {
+        cache->node->range.start = run >> RANGE_CACHE_COUNT_BITS;
+        if (commit_exchange(&cache->run, run, 0, &cache->node->range.count,
+                            run & RANGE_CACHE_COUNT_MASK)) {
+            return;
+        }
     }
-    cache->node->range = (struct range){
-        .start = run >> RANGE_CACHE_COUNT_BITS,
-        .count = run & RANGE_CACHE_COUNT_MASK,
-    };
-    return cache->node;
-}
-
-/* The run, if it is its last number, else NULL. */
-static inline struct range_node *range_cache_pop_last_locked(struct range_cache *cache)
-{
-    return range_cache_run_left(cache) == 1 ? range_cache_pop_run_locked(cache) : NULL;
 }

@@ -17,6 +17,17 @@ struct path {
     unsigned length;
 };
 
+/* Notes a word where somebody wants that, and writes it. */
+#define SET(tree, variable, value)                \
+    do {                                          \
+        __typeof__(variable) value_ = (value);    \
+        if ((tree)->undo) {                       \
+            undo_note((tree)->undo, &(variable)); \
+        }                                         \
+        (variable) = value_;                      \
+        COMPILER_BARRIER();                       \
+    } while (0)
+
 static uint32_t height_of(const struct range_node *node)
 {
     return node ? node->height : 0;
@@ -27,7 +38,7 @@ static uint64_t largest_of(const struct range_node *node)
     return node ? node->largest : 0;
 }
 
-static void mend(struct range_node *node)
+static void measure(const struct range_node *node, uint32_t *out_height, uint64_t *out_largest)
 {
     uint32_t left = height_of(node->left);
     uint32_t right = height_of(node->right);
@@ -38,67 +49,81 @@ static void mend(struct range_node *node)
     if (largest_of(node->right) > largest) {
         largest = largest_of(node->right);
     }
-    node->height = (left > right ? left : right) + 1;
-    node->largest = largest;
+    *out_height = (left > right ? left : right) + 1;
+    *out_largest = largest;
 }
 
-static struct range_node *rotate_right(struct range_node *node)
+static void mend(struct range_tree *tree, struct range_node *node)
+{
+    uint32_t height;
+    uint64_t largest;
+    measure(node, &height, &largest);
+    if (node->height != height) {
+        SET(tree, node->height, height);
+    }
+    if (node->largest != largest) {
+        SET(tree, node->largest, largest);
+    }
+}
+
+static struct range_node *rotate_right(struct range_tree *tree, struct range_node *node)
 {
     struct range_node *top = node->left;
-    node->left = top->right;
-    top->right = node;
-    mend(node);
-    mend(top);
+    SET(tree, node->left, top->right);
+    SET(tree, top->right, node);
+    mend(tree, node);
+    mend(tree, top);
     return top;
 }
 
-static struct range_node *rotate_left(struct range_node *node)
+static struct range_node *rotate_left(struct range_tree *tree, struct range_node *node)
 {
     struct range_node *top = node->right;
-    node->right = top->left;
-    top->left = node;
-    mend(node);
-    mend(top);
+    SET(tree, node->right, top->left);
+    SET(tree, top->left, node);
+    mend(tree, node);
+    mend(tree, top);
     return top;
 }
 
 /* The root of this subtree, in balance again after one change below it. */
-static struct range_node *balance(struct range_node *node)
+static struct range_node *balance(struct range_tree *tree, struct range_node *node)
 {
     int lean = (int)height_of(node->left) - (int)height_of(node->right);
     if (lean > 1) {
         if (height_of(node->left->left) < height_of(node->left->right)) {
-            node->left = rotate_left(node->left);
+            SET(tree, node->left, rotate_left(tree, node->left));
         }
-        return rotate_right(node);
+        return rotate_right(tree, node);
     }
     if (lean < -1) {
         if (height_of(node->right->right) < height_of(node->right->left)) {
-            node->right = rotate_right(node->right);
+            SET(tree, node->right, rotate_right(tree, node->right));
         }
-        return rotate_left(node);
+        return rotate_left(tree, node);
     }
-    mend(node);
+    mend(tree, node);
     return node;
 }
 
-static void balance_path(const struct path *path)
+static void balance_path(struct range_tree *tree, const struct path *path)
 {
     for (unsigned i = path->length; i > 0; i--) {
         struct range_node **link = path->links[i - 1];
-        if (*link) {
-            *link = balance(*link);
+        struct range_node *top = *link ? balance(tree, *link) : NULL;
+        if (top != *link) {
+            SET(tree, *link, top);
         }
     }
 }
 
 /* After a change of the last node's range alone: where a node stays as it was, so do those above. */
-static void mend_path(const struct path *path)
+static void mend_path(struct range_tree *tree, const struct path *path)
 {
     for (unsigned i = path->length; i > 0; i--) {
         struct range_node *node = *path->links[i - 1];
         uint64_t largest = node->largest;
-        mend(node);
+        mend(tree, node);
         if (node->largest == largest) {
             break;
         }
@@ -121,11 +146,11 @@ static void insert(struct range_tree *tree, struct range_node *node)
 {
     struct path path;
     find_path(tree, node->range.start, &path);
-    node->left = NULL;
+    node->left = NULL; /* links and the rest mean nothing so far */
     node->right = NULL;
-    *path.links[path.length - 1] = node;
-    balance_path(&path);
-    tree->ranges++;
+    SET(tree, *path.links[path.length - 1], node);
+    balance_path(tree, &path);
+    SET(tree, tree->ranges, tree->ranges + 1);
 }
 
 /* Takes the node at the end of `path` out of the tree. */
@@ -133,10 +158,10 @@ static void remove_at(struct range_tree *tree, struct path *path)
 {
     struct range_node **link = path->links[path->length - 1];
     struct range_node *node = *link;
-    tree->ranges--;
+    SET(tree, tree->ranges, tree->ranges - 1);
     if (!node->left || !node->right) {
-        *link = node->left ? node->left : node->right;
-        balance_path(path);
+        SET(tree, *link, node->left ? node->left : node->right);
+        balance_path(tree, path);
         return;
     }
     /* Its place is taken by the next higher node, which has no left child. */
@@ -148,12 +173,18 @@ static void remove_at(struct range_tree *tree, struct path *path)
         path->links[path->length++] = at;
     }
     struct range_node *heir = *at;
-    *at = heir->right;
-    heir->left = node->left;
-    heir->right = node->right;
-    *link = heir;
+    SET(tree, *at, heir->right);
+    SET(tree, heir->left, node->left);
+    SET(tree, heir->right, node->right);
+    SET(tree, *link, heir);
     path->links[place] = &heir->right; /* the link below was in the node that left */
-    balance_path(path);
+    balance_path(tree, path);
+}
+
+static void set_range(struct range_tree *tree, struct range_node *node, struct range range)
+{
+    SET(tree, node->range.start, range.start);
+    SET(tree, node->range.count, range.count);
 }
 
 /*
@@ -167,21 +198,21 @@ static struct range_node *cut(struct range_tree *tree, struct path *path, struct
     struct range below;
     struct range above;
     range_cut(node->range, wanted, &below, &above);
-    tree->total -= wanted.count;
+    SET(tree, tree->total, tree->total - wanted.count);
     if (below.count == 0 && above.count == 0) {
         remove_at(tree, path);
         return node;
     }
     struct range_node *taken = spare[0];
-    spare[0] = spare[1];
-    spare[1] = NULL;
-    taken->range = wanted;
-    node->range = below.count > 0 ? below : above;
-    mend_path(path);
+    SET(tree, spare[0], spare[1]);
+    SET(tree, spare[1], NULL);
+    set_range(tree, taken, wanted);
+    set_range(tree, node, below.count > 0 ? below : above);
+    mend_path(tree, path);
     if (below.count > 0 && above.count > 0) {
         struct range_node *rest = spare[0];
-        spare[0] = NULL;
-        rest->range = above;
+        SET(tree, spare[0], NULL);
+        set_range(tree, rest, above);
         insert(tree, rest);
     }
     return taken;
@@ -358,20 +389,22 @@ enum status range_tree_give(struct range_tree *tree, struct range_node *node,
         return status;
     }
     struct path path;
-    unused[0] = merged.joins_below || merged.joins_above ? node : NULL;
-    unused[1] = NULL;
-    tree->total += given.count;
+    SET(tree, unused[0], merged.joins_below || merged.joins_above ? node : NULL);
+    SET(tree, unused[1], NULL);
+    SET(tree, tree->total, tree->total + given.count);
     if (merged.joins_below && merged.joins_above) {
-        unused[1] = above;
+        SET(tree, unused[1], above);
         find_path(tree, above->range.start, &path);
         remove_at(tree, &path);
+        SET(tree, above->range.count, 0);
     }
     if (unused[0]) {
         /* The order of nodes is the same: what is in between was free of numbers. */
         struct range_node *heir = merged.joins_below ? below : above;
         find_path(tree, heir->range.start, &path);
-        heir->range = merged.range;
-        mend_path(&path);
+        set_range(tree, heir, merged.range);
+        mend_path(tree, &path);
+        SET(tree, node->range.count, 0);
     } else {
         insert(tree, node);
     }
@@ -382,13 +415,14 @@ enum status range_tree_give(struct range_tree *tree, struct range_node *node,
 static bool is_sound(const struct range_node *node, const struct range_node *before)
 {
     int lean = (int)height_of(node->left) - (int)height_of(node->right);
-    struct range_node mended = *node;
-    mend(&mended);
+    uint32_t height;
+    uint64_t largest;
+    measure(node, &height, &largest);
     bool is_ordered = !before || (before->range.start < node->range.start &&
                                   !range_overlaps(before->range, node->range) &&
                                   !range_touches(before->range, node->range));
-    return is_ordered && lean >= -1 && lean <= 1 && mended.height == node->height &&
-           mended.largest == node->largest && range_is_valid(node->range);
+    return is_ordered && lean >= -1 && lean <= 1 && height == node->height &&
+           largest == node->largest && range_is_valid(node->range);
 }
 
 bool range_tree_is_whole(const struct range_tree *tree)

@@ -9,15 +9,19 @@
  *
  * Rules: the caller owns all nodes and the locking. Ranges in the tree neither overlap nor touch. No
  * recursion, no allocation: functions that need a node more take it from the caller, those that need
- * one less give it back. O(log n) unless said otherwise. Any context.
+ * one less give it back. O(log n) unless said otherwise. Any context. Where `undo` says so every change is
+ * noted before it is made (undo.h): of the tree, of its nodes, and of `spare` and `unused`, which are then
+ * variables that live as long as the notes. The count of a node that is a spare, or not needed any more,
+ * is 0.
  */
 #pragma once
 
 #include "range.h"
+#include "undo.h"
 
 struct range_node {
-    struct range range;
     struct range_node *left; /* links mean nothing while the node is not in a tree */
+    struct range range;
     struct range_node *right;
     uint64_t largest; /* the longest range in this subtree */
     uint32_t height;  /* of this subtree; 1 for a leaf */
@@ -28,7 +32,12 @@ struct range_tree {
     struct range_node *root;
     uint64_t total; /* numbers in the set */
     uint64_t ranges;
+    struct undo *undo; /* where changes are noted; NULL: nowhere */
 };
+
+/* Room for the notes of one operation on a tree of 2^24 ranges, whose height is 35 at most: each level is
+ * turned twice at worst, which writes 14 words. */
+#define RANGE_TREE_NOTES 512u
 
 /*
  * Takes the lowest `count` consecutive numbers whose first is a multiple of `alignment` (a power of
