@@ -104,6 +104,9 @@ static void test_cli_failure_is_1_with_a_code(void **state)
         {"cellpack tree absent", "error[C0451]"},
         {"cellpack why alpha absent", "error[C0451]"},
         {"cellpack sym absent", "error[C0452]"},
+        {"cellpack diff cells.a absent.a", "error[C0402]"},
+        {"cellpack diff cells.a cells.a --replace alpha=absent", "error[C0521]"},
+        {"cellpack diff cells.a cells.a --together alpha,absent", "error[C0521]"},
         {"cd / && cellpack ls", "error[C0453]"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -138,6 +141,8 @@ static void test_cli_misuse_is_2_with_help(void **state)
         "cellpack info",
         "cellpack sym",
         "cellpack why alpha",
+        "cellpack diff cells.a",
+        "cellpack diff cells.a cells.a cells.a",
         "cellpack explain C0101 C0102",
         "cellpack completion",
         "cellpack completion powershell",

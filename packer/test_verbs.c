@@ -337,6 +337,53 @@ static void test_size_compares_and_keeps_budget(void **state)
     assert_int_equal(RUN("size", "--diff", "/nowhere"), EXIT_FAILED);
 }
 
+/* Exit codes: equal, different, not to be swapped as it is. */
+static void test_diff_is_judged_and_written(void **state)
+{
+    (void)state;
+    static const char cells_of[][160] = {
+        TEST_CELL_HEAD
+        "CELL_API int step(void);\nstatic int count;\nint step(void) { return ++count; }\n",
+        TEST_CELL_HEAD
+        "CELL_API int step(void);\nstatic int count;\nint step(void) { return --count; }\n",
+        TEST_CELL_HEAD
+        "CELL_API int step(void);\nstatic char count;\nint step(void) { return ++count; }\n",
+    };
+    char files[ARRAY_COUNT(cells_of)][512];
+    for (size_t i = 0; i < ARRAY_COUNT(cells_of); i++) {
+        char folder[64];
+        snprintf(folder, sizeof(folder), "build.%zu", i);
+        assert_int_equal(mkdir(scratch_path(folder), 0700), 0);
+        test_compile_good(&(struct test_cell){.name = "stepper", .source = cells_of[i]});
+        snprintf(files[i], sizeof(files[i]), "%s/build.%zu/cells.a", scratch, i);
+        assert_int_equal(RUN("pack", "-o", files[i], scratch_path("stepper.cell")), EXIT_DONE);
+    }
+    const char *old = scratch_path("build.0"); /* a folder stands for the archive in it */
+    assert_int_equal(RUN("diff", old, files[0], "--check"), EXIT_DONE);
+    assert_output("= 1 cell unchanged\n");
+    assert_int_equal(RUN("diff", files[0], files[1]), EXIT_DONE);
+    assert_true(
+        prints("out", "1    ~ stepper  code only     1 function (step)\n= 0 cells unchanged"));
+    assert_int_equal(RUN("diff", files[0], files[1], "--check"), EXIT_DIFFERS);
+    assert_int_equal(RUN("diff", files[0], files[2], "--check"), EXIT_INCOMPATIBLE);
+    assert_true(prints("err", "1 variables have another type"));
+    const char *output = scratch_path("evolution");
+    assert_int_equal(RUN("diff", files[0], files[2], "-o", output), EXIT_FAILED);
+    assert_true(prints("err", "error[C0520]"));
+    assert_true(prints("out", "! stepper  code, state   "));
+    assert_int_not_equal(access(output, F_OK), 0);
+    assert_int_equal(RUN("diff", files[0], files[1], "-o", output, "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.diff/1");
+    assert_string_equal(string_in(item(root, "cells", 0), "new"), "stepper");
+    assert_int_equal(number_in(item(root, "cells", 0), "set"), 1);
+    assert_int_equal(strlen(string_in(item(root, "cells", 0), "old_hash")), 64);
+    assert_int_equal(number_in(item(root, "sets", 0), "cell_count"), 1);
+    assert_int_equal(number_in(root, "missing_count"), 0);
+    json_decref(root);
+    assert_true(prints("evolution", "theoris-evolution 1\nbundle evolution.a "));
+    assert_int_equal(access(scratch_path("evolution.a"), F_OK), 0);
+}
+
 static void test_spill_names_variables(void **state)
 {
     (void)state;
@@ -634,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_graph_selects),
         cmocka_unit_test(test_graph_page_is_one_file),
         cmocka_unit_test(test_size_compares_and_keeps_budget),
+        cmocka_unit_test(test_diff_is_judged_and_written),
         cmocka_unit_test(test_spill_names_variables),
         cmocka_unit_test(test_unwind_lists_rows),
         cmocka_unit_test(test_where_adds_source_lines_to_a_report),

@@ -539,6 +539,22 @@ EXPLAIN(PROBLEM_CHECK_LOCKS,
         "Take a guard for as long as the data is used; docs/locking.md has the order.",
         "GUARD(spinlock, guard, &table->lock);");
 
+/* ---- 052x: what becomes of cells between two builds (cellpack diff) ---- */
+
+EXPLAIN(
+    PROBLEM_DIFF_TRANSFER,
+    "When cells are swapped in a running system, a static variable of equal name and type stays "
+    "where it is. This one's type has changed, so somebody must say how its value becomes one "
+    "of the new type, or that it begins anew.",
+    "A field was added to a structure that a variable holds.",
+    "Write one of the two lines behind the variable's definition.",
+    "CELL_TRANSFER(queue, queue, widen);\n    CELL_FRESH(statistics);");
+EXPLAIN(PROBLEM_DIFF_NAME,
+        "An option of `cellpack diff` names a cell that is not in the old build, not in the new "
+        "one, or that was named already.",
+        "A typing error, or the builds in the other order.", "List the cells of both builds.",
+        "cellpack ls --cells old/cells.a");
+
 /* ---- 06xx: tables of the firmware ---- */
 
 EXPLAIN(DIAG_ACPI_TRUNCATED,
@@ -636,13 +652,64 @@ EXPLAIN(DIAG_AML_TWICE,
         "The firmware serves several machines with one table.",
         "Switch the machine off by its button.", "iasl -d dsdt.dat; grep -n _S5 dsdt.dsl");
 
+/* ---- 08xx: evolutions ---- */
+
+#define AN_EXAMPLE "cellpack diff old/cells.a new/cells.a -o evolution"
+
+EXPLAIN(DIAG_EVOLUTION_FORMAT,
+        "The first line of an evolution manifest is `theoris-evolution 1`. This one says something "
+        "else.",
+        "It is another file, or was made by a later cellpack.", "Make it with this cellpack.",
+        AN_EXAMPLE);
+EXPLAIN(DIAG_EVOLUTION_LINE,
+        "A line has no known keyword, too many words or too few, two spaces in a row, or bytes "
+        "that are not printable.",
+        "The manifest was edited by hand, or damaged.", "Make it again.", AN_EXAMPLE);
+EXPLAIN(DIAG_EVOLUTION_WORD,
+        "A word is not what stands in its place: a name of a cell or symbol, a number, or a hash "
+        "of 64 hexadecimal digits in lower case.",
+        "The manifest was edited by hand, or damaged.", "Make it again.", AN_EXAMPLE);
+EXPLAIN(DIAG_EVOLUTION_ORDER,
+        "Sets are numbered from 1 on and come after earlier ones only; each has a cell; a line "
+        "about a variable follows that of its cell; cells come from a bundle.",
+        "The manifest was edited by hand, or damaged.", "Make it again.", AN_EXAMPLE);
+EXPLAIN(DIAG_EVOLUTION_TWICE, "One cell is replaced, removed or added by two lines.",
+        "Two manifests were joined.", "Carry out one evolution after the other.", AN_EXAMPLE);
+EXPLAIN(DIAG_EVOLUTION_END, "The last line is `end`, and nothing stands behind it.",
+        "The manifest was cut off on its way.", "Copy it again.", "tail -n 1 evolution");
+EXPLAIN(DIAG_EVOLUTION_LIMIT,
+        "A manifest has at most 512 lines about cells and 4,096 lines of up to 1,024 bytes.",
+        "The two builds have nothing in common.", "Start the new build instead.", "scripts/run");
+EXPLAIN(DIAG_EVOLUTION_CELL,
+        "The manifest says by its hash which content the cell to be replaced has. The one that "
+        "runs has another.",
+        "The system was started from another build, or has evolved since.",
+        "Compare with the build that runs.", "cellpack diff running/cells.a new/cells.a");
+EXPLAIN(DIAG_EVOLUTION_BUNDLE,
+        "The archive of new cells is not the one that was written with this manifest.",
+        "Files of two evolutions were mixed up.", "Hand over both files of one evolution.",
+        "b2sum -l 256 evolution.a");
+EXPLAIN(DIAG_EVOLUTION_MEMBER,
+        "A cell in the bundle is missing, or its content has another hash than the manifest says.",
+        "The bundle was packed by hand.", "Make both again.", AN_EXAMPLE);
+EXPLAIN(
+    DIAG_EVOLUTION_TRANSFER,
+    "The manifest says that a variable is filled by a function of the new cell, or begins anew. "
+    "The cell has no such line.",
+    "The manifest was edited by hand.", "Make it again.", AN_EXAMPLE);
+EXPLAIN(DIAG_EVOLUTION_PRESENT,
+        "The manifest adds a cell, and one of that name runs with another content.",
+        "The system was started from another build.", "Compare with the build that runs.",
+        "cellpack diff running/cells.a new/cells.a");
+
 /* ---- the table ---- */
 
 #define DIAG_ENTRY(name, number, status, text)    {number, #name, text, &explain_DIAG_##name},
 #define PROBLEM_ENTRY(name, number, status, text) {number, #name, text, &explain_PROBLEM_##name},
 
-static const struct explained_code codes[] = {DIAG_CELL_TABLE(DIAG_ENTRY) PROBLEM_TABLE(
-    PROBLEM_ENTRY) DIAG_FIRMWARE_TABLE(DIAG_ENTRY){0, NULL, NULL, NULL}};
+static const struct explained_code codes[] = {
+    DIAG_CELL_TABLE(DIAG_ENTRY) PROBLEM_TABLE(PROBLEM_ENTRY) DIAG_FIRMWARE_TABLE(DIAG_ENTRY)
+        DIAG_EVOLUTION_TABLE(DIAG_ENTRY){0, NULL, NULL, NULL}};
 
 const struct explained_code *explained_codes(void)
 {

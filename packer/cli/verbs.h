@@ -24,6 +24,7 @@
     X(graph)          \
     X(size)           \
     X(spill)          \
+    X(diff)           \
     X(unwind)         \
     X(where)          \
     X(explain)        \

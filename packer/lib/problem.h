@@ -54,7 +54,10 @@
     X(CHECK_LOCKS, 507, ERR_STATE, "a lock is not used as its contract says")                      \
     X(CHECK_ROWS, 508, ERR_BAD_FORMAT, "an unwind entry cannot be evaluated")                      \
     X(CHECK_STACK, 509, ERR_MISMATCH, "the unwind table does not follow the stack pointer")        \
-    X(CHECK_REALIGNED, 510, ERR_UNSUPPORTED, "a function realigns its stack")
+    X(CHECK_REALIGNED, 510, ERR_UNSUPPORTED, "a function realigns its stack")                      \
+    X(DIFF_TRANSFER, 520, ERR_MISMATCH,                                                            \
+      "a static variable of another type has no line about transfer")                              \
+    X(DIFF_NAME, 521, ERR_NOT_FOUND, "no such cells in the two builds")
 
 enum problem_code {
     PROBLEM_NONE = 0,

@@ -21,8 +21,9 @@
  *
  * 01xx: an object file by itself.  02xx: laying out and linking.  03xx: archives.
  * 06xx: tables of the firmware, where `section` is the table's signature.
+ * 08xx: manifests of evolutions, where `section` is the line, and what they find.
  */
-#define DIAG_TABLE(X) DIAG_CELL_TABLE(X) DIAG_FIRMWARE_TABLE(X)
+#define DIAG_TABLE(X) DIAG_CELL_TABLE(X) DIAG_FIRMWARE_TABLE(X) DIAG_EVOLUTION_TABLE(X)
 
 #define DIAG_CELL_TABLE(X)                                                                        \
     X(ELF_TRUNCATED, 101, ERR_TRUNCATED, "file ends before a structure that it announces")        \
@@ -102,6 +103,21 @@
     X(AML_PACKAGE, 622, ERR_BAD_FORMAT, "package is malformed")                               \
     X(AML_ELEMENT, 623, ERR_UNSUPPORTED, "element of the package is no small constant")       \
     X(AML_TWICE, 624, ERR_MISMATCH, "two packages of this name differ")
+
+#define DIAG_EVOLUTION_TABLE(X)                                                                 \
+    X(EVOLUTION_FORMAT, 801, ERR_UNSUPPORTED, "not an evolution manifest of version 1")         \
+    X(EVOLUTION_LINE, 802, ERR_BAD_FORMAT, "line of the manifest is not understood")            \
+    X(EVOLUTION_WORD, 803, ERR_BAD_FORMAT, "not the name, number or hash that belongs here")    \
+    X(EVOLUTION_ORDER, 804, ERR_BAD_FORMAT, "line of the manifest does not belong here")        \
+    X(EVOLUTION_TWICE, 805, ERR_EXISTS, "a cell is named twice in the manifest")                \
+    X(EVOLUTION_END, 806, ERR_TRUNCATED, "the manifest does not end with its last line")        \
+    X(EVOLUTION_LIMIT, 807, ERR_LIMIT, "the manifest exceeds a limit of its format")            \
+    X(EVOLUTION_CELL, 808, ERR_MISMATCH, "the running cell is not what the manifest expects")   \
+    X(EVOLUTION_BUNDLE, 809, ERR_MISMATCH, "the bundle is not the one that the manifest names") \
+    X(EVOLUTION_MEMBER, 810, ERR_MISMATCH,                                                      \
+      "the cell in the bundle is not what the manifest names")                                  \
+    X(EVOLUTION_TRANSFER, 811, ERR_MISMATCH, "the new cell has no such line about transfer")    \
+    X(EVOLUTION_PRESENT, 812, ERR_EXISTS, "a cell that is to be added is there already")
 
 enum diag_code {
     DIAG_NONE = 0,

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What becomes of each mutable static variable, by the rules of swap.h: one of equal name and type is adopted;
+ * one of another type, or one that shall begin anew, needs its line (cell.h). First every new variable is
+ * looked at, then every old one that has no successor in its own cell.
+ *
+ * Types come from .cell.abi where both builds have it; elsewhere only sizes can be compared.
+ */
+#include "diff_priv.h"
+
+#include "cell_transfer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DETAIL_SIZE 256
+
+struct variable {
+    const char *name;
+    const char *symbol;
+    const char *type; /* text; NULL where only the size is known */
+    uint64_t layout;
+    uint64_t size;
+    uint16_t section;
+    uint64_t offset;
+};
+
+struct variables {
+    struct variable *list;
+    uint32_t count;
+};
+
+struct following {
+    struct diff *diff;
+    struct problem *problem;
+};
+
+static enum status no_memory(const struct following *following)
+{
+    return problem_set(following->problem, PROBLEM_MEMORY, "no memory to follow variables");
+}
+
+/* ---- the variables of a cell ---- */
+
+static bool has_abi(const struct elf_object *object)
+{
+    return elf_object_find_section(object, CELL_ABI_SECTION) != 0;
+}
+
+static bool is_typed(const struct diff *diff, const struct diff_cell *cell)
+{
+    return (cell->old == MODEL_NOWHERE || has_abi(diff_old_object(diff, cell))) &&
+           (cell->new == MODEL_NOWHERE || has_abi(diff_new_object(diff, cell)));
+}
+
+static bool is_variable(const struct elf_object *object, const struct elf64_sym *symbol)
+{
+    return elf_symbol_type(symbol) == STT_OBJECT && symbol->st_shndx != SHN_UNDEF &&
+           symbol->st_shndx < object->section_count &&
+           elf_object_section_is_loaded(object, symbol->st_shndx) &&
+           (object->sections[symbol->st_shndx].sh_flags & SHF_WRITE);
+}
+
+static struct variable variable_of(const struct elf_object *object, uint32_t symbol)
+{
+    const struct elf64_sym *entry = &object->symbols[symbol];
+    return (struct variable){
+        .name = elf_object_symbol_name(object, symbol),
+        .symbol = elf_object_symbol_name(object, symbol),
+        .size = entry->st_size,
+        .section = entry->st_shndx,
+        .offset = entry->st_value,
+    };
+}
+
+static bool list_variables(const struct elf_object *object, const struct cell_abi *abi, bool typed,
+                           struct variables *out)
+{
+    uint32_t room = typed ? abi->variable_count : object->symbol_count;
+    *out = (struct variables){.list = calloc((size_t)room + 1, sizeof(*out->list))};
+    if (!out->list) {
+        return false;
+    }
+    for (uint32_t i = 0; i < room; i++) {
+        uint32_t symbol = typed ? abi->variables[i].symbol : i;
+        if (symbol >= object->symbol_count ||
+            (!typed && !is_variable(object, &object->symbols[symbol]))) {
+            continue;
+        }
+        struct variable variable = variable_of(object, symbol);
+        if (typed) {
+            variable.name = cell_abi_text(abi, abi->variables[i].name);
+            variable.type = cell_abi_text(abi, abi->variables[i].text);
+            variable.layout = abi->variables[i].layout;
+            variable.size = abi->variables[i].size;
+        }
+        out->list[out->count++] = variable;
+    }
+    return true;
+}
+
+static bool list_side(const struct diff *diff, const struct diff_cell *cell, bool is_new,
+                      struct variables *out)
+{
+    *out = (struct variables){0};
+    if ((is_new ? cell->new : cell->old) == MODEL_NOWHERE) {
+        return true;
+    }
+    return is_new ? list_variables(diff_new_object(diff, cell), &cell->new_abi,
+                                   is_typed(diff, cell), out)
+                  : list_variables(diff_old_object(diff, cell), &cell->old_abi,
+                                   is_typed(diff, cell), out);
+}
+
+static const struct variable *find_variable(const struct variables *variables, const char *name)
+{
+    for (uint32_t i = 0; i < variables->count; i++) {
+        if (strcmp(variables->list[i].name, name) == 0) {
+            return &variables->list[i];
+        }
+    }
+    return NULL;
+}
+
+static bool are_alike(const struct variable *a, const struct variable *b)
+{
+    bool typed = a->type && b->type;
+    return typed ? a->layout == b->layout && strcmp(a->type, b->type) == 0 : a->size == b->size;
+}
+
+/* ---- lines about transfer ---- */
+
+/* The record about a variable; false where there is none. */
+static bool find_transfer(const struct elf_object *object, const struct variable *variable,
+                          struct cell_transfer *out)
+{
+    uint32_t count = cell_transfer_count(object);
+    for (uint32_t i = 0; i < count; i++) {
+        if (cell_transfer_read(object, i, out, NULL) == OK) {
+            const struct elf64_sym *symbol = &object->symbols[out->new_symbol];
+            if (symbol->st_shndx == variable->section && symbol->st_value == variable->offset) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Each record must be in order: one that is not would be missed by the swap. */
+static enum status check_transfers(const struct following *following, const struct diff_cell *cell)
+{
+    const struct elf_object *object = diff_new_object(following->diff, cell);
+    uint32_t count = cell_transfer_count(object);
+    for (uint32_t i = 0; i < count; i++) {
+        struct cell_transfer transfer;
+        struct diag diag = {0};
+        if (cell_transfer_read(object, i, &transfer, &diag)) {
+            diag_name_cell(&diag, cell->name);
+            return problem_set_diag(following->problem, &diag, NULL);
+        }
+    }
+    return OK;
+}
+
+/* Does an old cell of the same set have a variable of that symbol's name? */
+static bool is_in_old_cells(const struct diff *diff, uint32_t set, const char *name)
+{
+    for (uint32_t i = 0; i < diff->cell_count; i++) {
+        const struct diff_cell *cell = &diff->cells[i];
+        if (cell->set == set && cell->old != MODEL_NOWHERE &&
+            cell_transfer_find_symbol(diff_old_object(diff, cell), name, STT_OBJECT)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- what becomes of them ---- */
+
+static enum status add_fate(const struct following *following, struct diff_cell *cell,
+                            enum diff_fate fate, const struct variable *old,
+                            const struct variable *new)
+{
+    const struct variable *here = new ? new : old;
+    struct diff_variable *longer =
+        realloc(cell->variables, (cell->variable_count + 1) * sizeof(*cell->variables));
+    if (!longer) {
+        return no_memory(following);
+    }
+    cell->variables = longer;
+    struct diff_variable *variable = &longer[cell->variable_count++];
+    *variable = (struct diff_variable){
+        .fate = fate, .name = strdup(here->name), .symbol = strdup(here->symbol)};
+    char detail[DETAIL_SIZE];
+    if (old && new && old->type &&new->type && strcmp(old->type, new->type) != 0) {
+        snprintf(detail, sizeof(detail), "%s -> %s, %" PRIu64 " -> %" PRIu64 " B", old->type,
+                 new->type, old->size, new->size);
+    } else if (old && new) {
+        snprintf(detail, sizeof(detail), "%s%s%" PRIu64 " -> %" PRIu64 " B",
+                 new->type ? new->type : "", new->type ? ", " : "", old->size, new->size);
+    }
+    variable->detail = old && new ? strdup(detail) : NULL;
+    return variable->name && variable->symbol && (variable->detail || !old || !new)
+               ? OK
+               : no_memory(following);
+}
+
+static enum status follow_new(const struct following *following, struct diff_cell *cell,
+                              const struct variable *old, const struct variable *new)
+{
+    struct diff *diff = following->diff;
+    struct cell_transfer transfer;
+    bool has_line = find_transfer(diff_new_object(diff, cell), new, &transfer);
+    if (has_line && transfer.kind == CELL_TRANSFER_FRESH) {
+        return old ? add_fate(following, cell, DIFF_FRESH, old, new) : OK;
+    }
+    if (old && are_alike(old, new)) {
+        return OK;
+    }
+    if (has_line && is_in_old_cells(diff, cell->set, transfer.old)) {
+        enum status status = add_fate(following, cell, DIFF_TRANSFERRED, old, new);
+        struct diff_variable *variable = &cell->variables[cell->variable_count - 1];
+        if (status == OK) {
+            variable->old_name = strdup(transfer.old);
+            variable->function = strdup(transfer.function);
+        }
+        return status == OK && variable->old_name && variable->function ? OK : no_memory(following);
+    }
+    diff->missing_count += old != NULL;
+    return add_fate(following, cell, old ? DIFF_MISSING : DIFF_ADDED, old, new);
+}
+
+static enum status follow_new_variables(const struct following *following, struct diff_cell *cell)
+{
+    struct variables old;
+    struct variables new = {0};
+    enum status status = OK;
+    if (!list_side(following->diff, cell, false, &old) ||
+        !list_side(following->diff, cell, true, &new)) {
+        status = no_memory(following);
+    }
+    for (uint32_t i = 0; status == OK && i < new.count; i++) {
+        status = follow_new(following, cell, find_variable(&old, new.list[i].name), &new.list[i]);
+    }
+    free(old.list);
+    free(new.list);
+    return status;
+}
+
+/* A variable of equal name and type that is new in another cell of the set adopts this one. */
+static bool adopt_elsewhere(const struct following *following, const struct diff_cell *from,
+                            const struct variable *old, bool *out_failed)
+{
+    const struct diff *diff = following->diff;
+    for (uint32_t i = 0; i < diff->cell_count; i++) {
+        struct diff_cell *cell = &diff->cells[i];
+        for (uint32_t k = 0; cell->set == from->set && k < cell->variable_count; k++) {
+            struct diff_variable *variable = &cell->variables[k];
+            struct variables new;
+            if (variable->fate != DIFF_ADDED || strcmp(variable->name, old->name) != 0) {
+                continue;
+            }
+            if (!list_side(diff, cell, true, &new)) {
+                *out_failed = true;
+                return false;
+            }
+            const struct variable *candidate = find_variable(&new, old->name);
+            bool takes = candidate && are_alike(old, candidate);
+            free(new.list);
+            if (takes) {
+                variable->fate = DIFF_MOVED;
+                variable->old_name = strdup(diff->old->cells[from->old].name);
+                *out_failed = !variable->old_name;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_transferred(const struct diff *diff, uint32_t set, const char *name)
+{
+    for (uint32_t i = 0; i < diff->cell_count; i++) {
+        const struct diff_cell *cell = &diff->cells[i];
+        for (uint32_t k = 0; cell->set == set && k < cell->variable_count; k++) {
+            if (cell->variables[k].fate == DIFF_TRANSFERRED &&
+                strcmp(cell->variables[k].old_name, name) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static enum status follow_old_variables(const struct following *following, struct diff_cell *cell)
+{
+    struct variables old;
+    struct variables new = {0};
+    bool failed = !list_side(following->diff, cell, false, &old) ||
+                  !list_side(following->diff, cell, true, &new);
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && !failed && i < old.count; i++) {
+        const struct variable *variable = &old.list[i];
+        if (!find_variable(&new, variable->name) &&
+            !is_transferred(following->diff, cell->set, variable->symbol) &&
+            !adopt_elsewhere(following, cell, variable, &failed) && !failed) {
+            status = add_fate(following, cell, DIFF_REMOVED, variable, NULL);
+        }
+    }
+    free(old.list);
+    free(new.list);
+    return failed ? no_memory(following) : status;
+}
+
+/* That all variables of a new cell are new says nothing. */
+static void leave_out_added(struct diff_cell *cell)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < cell->variable_count; i++) {
+        if (cell->variables[i].fate == DIFF_ADDED) {
+            free(cell->variables[i].name);
+            free(cell->variables[i].symbol);
+        } else {
+            cell->variables[kept++] = cell->variables[i];
+        }
+    }
+    cell->variable_count = kept;
+}
+
+enum status diff_follow_variables(struct diff *diff, struct problem *problem)
+{
+    struct following following = {.diff = diff, .problem = problem};
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < diff->cell_count; i++) {
+        struct diff_cell *cell = &diff->cells[i];
+        if (cell->set && cell->new != MODEL_NOWHERE) {
+            status = check_transfers(&following, cell);
+            status = status ? status : follow_new_variables(&following, cell);
+        }
+    }
+    for (uint32_t i = 0; status == OK && i < diff->cell_count; i++) {
+        if (diff->cells[i].set && diff->cells[i].old != MODEL_NOWHERE) {
+            status = follow_old_variables(&following, &diff->cells[i]);
+        }
+    }
+    for (uint32_t i = 0; i < diff->cell_count; i++) {
+        if (diff->cells[i].old == MODEL_NOWHERE) {
+            leave_out_added(&diff->cells[i]);
+        }
+        for (uint32_t k = 0; k < diff->cells[i].variable_count; k++) {
+            diff->cells[i].parts |= DIFF_STATE;
+        }
+    }
+    return status;
+}
