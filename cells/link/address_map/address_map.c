@@ -2,6 +2,8 @@
 /*
  * The table has one row a region, not one a section: a load then copies three rows a cell, and the
  * second bisection runs over the cell's own `by_address`, which its layout has sorted already.
+ * Sections that a cell has adopted lie within regions of others. They have rows of their own, which are
+ * looked at first: the other cell may be gone, or know them as they were.
  */
 #include "address_map.h"
 #include "heap.h"
@@ -14,11 +16,13 @@ struct row {
     uint64_t start;
     uint64_t end;
     const struct cell *cell;
-    uint64_t region;
+    uint32_t region;
+    uint32_t section; /* of an adopted one: its index */
 };
 
 struct address_table {
-    size_t count;
+    size_t count;         /* of regions */
+    size_t adopted_count; /* of adopted sections, behind the regions */
     struct row rows[];
 };
 
@@ -46,11 +50,10 @@ static const struct section *find_section(const struct row *row, uint64_t addres
     return address - section->address < section->size ? section : NULL;
 }
 
-static const struct section *find(uint64_t address)
+/* The row from `low` up to `high` that the address lies in, or NULL. */
+static const struct row *find_row(const struct address_table *table, size_t low, size_t high,
+                                  uint64_t address)
 {
-    const struct address_table *table = __atomic_load_n(&published, __ATOMIC_ACQUIRE);
-    size_t low = 0;
-    size_t high = table ? table->count : 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const struct row *row = &table->rows[middle];
@@ -59,10 +62,25 @@ static const struct section *find(uint64_t address)
         } else if (address >= row->end) {
             low = middle + 1;
         } else {
-            return find_section(row, address);
+            return row;
         }
     }
     return NULL;
+}
+
+static const struct section *find(uint64_t address)
+{
+    const struct address_table *table = __atomic_load_n(&published, __ATOMIC_ACQUIRE);
+    if (!table) {
+        return NULL;
+    }
+    const struct row *row =
+        find_row(table, table->count, table->count + table->adopted_count, address);
+    if (row) {
+        return &row->cell->sections[row->section];
+    }
+    row = find_row(table, 0, table->count, address);
+    return row ? find_section(row, address) : NULL;
 }
 
 uint64_t address_map_generation(void)
@@ -98,6 +116,22 @@ static bool comes_before(const void *a, const void *b)
     return ((const struct row *)a)->start < ((const struct row *)b)->start;
 }
 
+static void add_adopted(struct address_table *table, const struct cell *cell)
+{
+    const uint32_t *indices = cell->by_address + cell->region_first[REGION_COUNT];
+    for (uint32_t k = 0; k < cell->adopted_count; k++) {
+        const struct section *section = &cell->sections[indices[k]];
+        if (section->size > 0) {
+            table->rows[table->count + table->adopted_count++] = (struct row){
+                .start = section->address,
+                .end = section->address + section->size,
+                .cell = cell,
+                .section = indices[k],
+            };
+        }
+    }
+}
+
 static void add_rows(struct address_table *table, const struct cell *cell)
 {
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
@@ -117,12 +151,17 @@ enum status address_map_prepare(struct cell *const *cells, uint32_t count,
                                 const struct cell *without, struct address_table **out_table)
 {
     size_t old_count = published ? published->count : 0;
-    size_t capacity = old_count + (size_t)count * REGION_COUNT;
+    size_t old_adopted = published ? published->adopted_count : 0;
+    size_t capacity = old_count + old_adopted + (size_t)count * REGION_COUNT;
+    for (uint32_t i = 0; i < count; i++) {
+        capacity += cells[i]->adopted_count;
+    }
     struct address_table *table = heap_allocate(sizeof(*table) + capacity * sizeof(struct row));
     if (!table) {
         return ERR_NO_MEMORY;
     }
     table->count = 0;
+    table->adopted_count = 0;
     for (size_t i = 0; i < old_count; i++) {
         if (published->rows[i].cell != without) {
             table->rows[table->count++] = published->rows[i];
@@ -132,19 +171,40 @@ enum status address_map_prepare(struct cell *const *cells, uint32_t count,
         add_rows(table, cells[i]);
     }
     sort_array(table->rows, table->count, sizeof(table->rows[0]), comes_before);
+    for (size_t i = old_count; i < old_count + old_adopted; i++) {
+        const struct row *row = &published->rows[i];
+        if (row->cell != without && !row->cell->is_leaving) {
+            table->rows[table->count + table->adopted_count++] = *row;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        add_adopted(table, cells[i]);
+    }
+    sort_array(table->rows + table->count, table->adopted_count, sizeof(table->rows[0]),
+               comes_before);
     *out_table = table;
     return OK;
 }
 
-void address_map_publish(struct address_table *table)
+struct address_table *address_map_exchange(struct address_table *table)
 {
     struct address_table *old = published;
     __atomic_store_n(&published, table, __ATOMIC_RELEASE); /* pairs with address_map_find() */
     __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
+    return old;
+}
+
+void address_map_retire(struct address_table *table)
+{
     if (!retired || address_map_wait()) {
         heap_free(retired);
     }
-    retired = old;
+    retired = table;
+}
+
+void address_map_publish(struct address_table *table)
+{
+    address_map_retire(address_map_exchange(table));
 }
 
 void address_map_discard(struct address_table *table)

@@ -42,7 +42,8 @@ CELL_API const struct section *address_map_find(uint64_t address);
 CELL_API uint64_t address_map_generation(void);
 
 /*
- * Builds the table that has the `count` cells more, and lacks `without` (or NULL). ERR_NO_MEMORY.
+ * Builds the table that has the `count` cells more, and lacks `without` (or NULL). What a cell that is about to
+ * be replaced (`is_leaving`) had adopted is no longer its own; its regions stay. ERR_NO_MEMORY.
  * The result is given to address_map_publish() or to address_map_discard(), before the next
  * preparation.
  */
@@ -50,4 +51,11 @@ CELL_API MUST_CHECK enum status address_map_prepare(struct cell *const *cells, u
                                                     const struct cell *without,
                                                     struct address_table **out_table);
 CELL_API void address_map_publish(struct address_table *table);
+
+/*
+ * address_map_publish() in two parts: the store, which waits for nobody, for who has stopped all other
+ * CPUs; and what becomes of the table that it returns.
+ */
+CELL_API struct address_table *address_map_exchange(struct address_table *table);
+CELL_API void address_map_retire(struct address_table *table);
 CELL_API void address_map_discard(struct address_table *table);

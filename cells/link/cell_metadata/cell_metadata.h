@@ -6,8 +6,8 @@
  * one `struct dependency`, which its source section finds in an array and its target section in a
  * list, so that the questions "what does this need?" and "who needs this?" cost the same.
  *
- * Rules: these structures are written by the loader only, all at once when a load commits;
- * everybody else reads. Strings point into the pristine object, which outlives the cell. An object
+ * Rules: these structures are written by the loader only, all at once when a load commits, and by
+ * swaps; everybody else reads. Strings point into the pristine object, which outlives the cell. An object
  * of type `struct cell` is owned by the namespace that it was loaded into.
  */
 #pragma once
@@ -61,8 +61,9 @@ struct section {
     struct dependency *incoming; /* a list through next_incoming, of any cell's sections */
     uint32_t outgoing_count;
     uint32_t index;  /* in the pristine section table */
-    uint32_t flags;  /* SHF_* */
-    uint32_t region; /* enum region_kind */
+    uint32_t flags;       /* SHF_* */
+    uint16_t region;      /* enum region_kind */
+    uint16_t is_adopted;  /* 1: lies in a region of the cell that this one has replaced */
 };
 
 /* An exported symbol, as namespaces know it. */
@@ -79,11 +80,12 @@ struct symbol {
 struct function {
     uint32_t section; /* index */
     uint32_t offset;
-    uint32_t
-        slot; /* entry = cell->entries + slot * ENTRY_SIZE; FUNCTION_NO_SLOT: address not taken */
+    uint32_t slot;    /* of the cell's own entries, or as below */
+    uint64_t entry;   /* its address; 0: none yet. Of an older version's cell where that had one */
 };
 
-#define FUNCTION_NO_SLOT UINT32_MAX
+#define FUNCTION_NO_SLOT  UINT32_MAX       /* its address is not taken */
+#define FUNCTION_EXPORTED (UINT32_MAX - 1) /* gets one when the cell is placed */
 #define ENTRY_SIZE       8u /* jmp rel32 and padding: retargeted by one aligned store */
 
 struct cell {
@@ -94,7 +96,8 @@ struct cell {
     const char *summary;
     const char *interface; /* NULL when it implements none but its own */
     struct cell_namespace *namespace;
-    struct cell *next;                 /* in the order of loading */
+    struct cell *next;                 /* in the order of loading; or of those that were replaced */
+    struct cell *successor;            /* of one that was replaced: who has its place now, or NULL */
     struct cell_reference *references; /* loader.h: who holds it */
     uint64_t task_count;               /* cell_tasks.h; atomically */
     struct elf_object object;
@@ -109,6 +112,7 @@ struct cell {
     uint32_t function_count;
     uint32_t entry_count;
     uint64_t entries; /* address of slot 0 */
+    uint32_t adopted_count; /* sections that lie elsewhere: they stand behind the others in by_address */
     /* struct cell_unwind; none where there is no index, or one of another format. */
     const struct cell_unwind_row *unwind_rows;
     uint32_t unwind_row_count;
@@ -116,4 +120,7 @@ struct cell {
     struct region regions[REGION_COUNT];
     size_t metadata_size; /* bytes of heap that describe this cell */
     bool is_static;       /* came with the nano_core and was adopted */
+    bool is_leaving;      /* about to be replaced: what is loaded now does not see it */
+    bool is_retired;      /* has been replaced; in no namespace, and here for who returns into it */
+    bool has_lineage;     /* shares entries or regions with another version: loader_aside.h */
 };

@@ -29,6 +29,7 @@ struct cell_namespace {
     struct symbol_map names; /* of cells */
     struct cell *first;      /* in the order of loading, through cell->next */
     struct cell *last;
+    struct cell *retired; /* replaced, and here for who returns into them; by swaps only */
     uint32_t cell_count;
 };
 

@@ -31,13 +31,13 @@ static enum group group_of(const struct elf64_shdr *section)
     return section->sh_type == SHT_NOBITS ? GROUP_BSS : GROUP_DATA;
 }
 
-static enum status place_group(const struct elf_object *object, enum group group,
-                               struct section_place *places, uint32_t *by_address, uint32_t *count,
+static enum status place_group(const struct elf_object *object, const struct section *sections,
+                               enum group group, struct section_place *places, uint32_t *by_address, uint32_t *count,
                                uint64_t *end, struct diag *diag)
 {
     for (uint32_t i = 0; i < object->section_count; i++) {
         const struct elf64_shdr *section = &object->sections[i];
-        if (group_of(section) != group) {
+        if (group_of(section) != group || (sections && sections[i].is_adopted)) {
             continue;
         }
         uint64_t alignment = section->sh_addralign ? section->sh_addralign : 1;
@@ -60,6 +60,14 @@ static enum status place_group(const struct elf_object *object, enum group group
 enum status layout_plan(const struct elf_object *object, struct section_place *places,
                         uint32_t *by_address, struct layout *out_layout, struct diag *diag)
 {
+    return layout_plan_without_adopted(object, NULL, places, by_address, out_layout, diag);
+}
+
+enum status layout_plan_without_adopted(const struct elf_object *object,
+                                        const struct section *sections,
+                                        struct section_place *places, uint32_t *by_address,
+                                        struct layout *out_layout, struct diag *diag)
+{
     struct layout layout = {0};
     uint32_t count = 0;
     for (uint32_t i = 0; i < object->section_count; i++) {
@@ -71,7 +79,8 @@ enum status layout_plan(const struct elf_object *object, struct section_place *p
             layout.region_first[region] = count;
         }
         enum status status =
-            place_group(object, group, places, by_address, &count, &layout.sizes[region], diag);
+            place_group(object, sections, group, places, by_address, &count, &layout.sizes[region],
+                        diag);
         if (status != OK) {
             return status;
         }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slots of entries: a function that is exported gets one when it is planned, for any later cell may
+ * Slots of entries: a function that is exported gets one when it is placed, for any later cell may
  * take its address; a local function gets one when a relocation of its own object takes its address
  * (relocation.c). The numbering depends on nothing but the object, so the static image that
- * cellpack links and the metadata that the kernel builds for it agree without a table.
+ * cellpack links and the metadata that the kernel builds for it agree without a table. One that an
+ * older version's function had is taken over instead (link_unit_adopt()).
  */
 #include "link_unit.h"
 #include "cell_unwind.h"
@@ -96,10 +97,9 @@ static void plan_exports(struct cell *cell)
         };
         if (is_function(object, symbol)) {
             struct function *function = function_of(cell, symbol);
-            if (function->slot == FUNCTION_NO_SLOT) {
-                function->slot = cell->entry_count++;
-            }
-            cell->symbols[cell->symbol_count - 1].entry = function->slot; /* until it is placed */
+            function->slot = FUNCTION_EXPORTED;
+            /* Which function it is, until it is placed. */
+            cell->symbols[cell->symbol_count - 1].entry = (uint64_t)(function - cell->functions);
         }
     }
 }
@@ -175,6 +175,45 @@ enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
     return OK;
 }
 
+enum status link_unit_adopt(struct link_unit *unit, struct diag *diag)
+{
+    struct cell *cell = unit->cell;
+    enum status status = layout_plan_without_adopted(&cell->object, cell->sections, unit->places,
+                                                     cell->by_address, &unit->layout, diag);
+    if (status != OK) {
+        return status;
+    }
+    for (uint32_t i = 0; i <= REGION_COUNT; i++) {
+        cell->region_first[i] = unit->layout.region_first[i];
+    }
+    cell->adopted_count = 0;
+    unit->adopted_size = 0;
+    for (uint32_t i = 0; i < cell->object.section_count; i++) {
+        const struct section *section = &cell->sections[i];
+        if (section->is_adopted) {
+            unit->places[i].offset = unit->adopted_size;
+            unit->adopted_size += (section->size + 15) & ~15ull;
+            cell->by_address[cell->region_first[REGION_COUNT] + cell->adopted_count++] = i;
+        }
+    }
+    return OK;
+}
+
+const uint8_t *link_unit_adopted_bytes(const struct link_unit *unit, uint32_t section)
+{
+    return unit->adopted_bytes + unit->places[section].offset;
+}
+
+/* A function gets the entry of its older version, or the next slot; one that has it keeps it. */
+static uint64_t place_entry(struct cell *cell, struct function *function)
+{
+    if (!function->entry) {
+        function->slot = cell->entry_count++;
+        function->entry = cell->entries + (uint64_t)function->slot * ENTRY_SIZE;
+    }
+    return function->entry;
+}
+
 void link_unit_place(struct link_unit *unit, const uint64_t addresses[REGION_COUNT],
                      uint8_t *const bytes[REGION_COUNT], uint64_t entries)
 {
@@ -197,9 +236,25 @@ void link_unit_place(struct link_unit *unit, const uint64_t addresses[REGION_COU
             continue;
         }
         if (symbol->type == STT_FUNC && (symbol->section->flags & SHF_EXECINSTR)) {
-            symbol->entry = entries + symbol->entry * ENTRY_SIZE;
+            symbol->entry = place_entry(cell, &cell->functions[symbol->entry]);
         }
         symbol->address += symbol->section->address;
+    }
+}
+
+/* What the adopted sections would hold if they were new. */
+static void copy_adopted(struct link_unit *unit)
+{
+    const struct cell *cell = unit->cell;
+    const uint32_t *indices = cell->by_address + cell->region_first[REGION_COUNT];
+    for (uint32_t k = 0; k < cell->adopted_count; k++) {
+        struct span from = elf_object_section_bytes(&cell->object, indices[k]);
+        uint8_t *to = unit->adopted_bytes + unit->places[indices[k]].offset;
+        if (from.size > 0) {
+            __builtin_memcpy(to, from.base, from.size);
+        } else {
+            __builtin_memset(to, 0, cell->sections[indices[k]].size);
+        }
     }
 }
 
@@ -223,6 +278,7 @@ void link_unit_copy(struct link_unit *unit)
             __builtin_memset(unit->bytes[r] + end, 0, unit->layout.sizes[r] - end);
         }
     }
+    copy_adopted(unit);
 }
 
 static struct link_symbol resolve_own(const struct link_unit *unit, const struct elf64_sym *symbol)
@@ -331,7 +387,8 @@ enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
         }
         batch.section = target;
         batch.relocation_section = i;
-        batch.bytes = unit->bytes[place->region] + place->offset;
+        batch.bytes =
+            (source->is_adopted ? unit->adopted_bytes : unit->bytes[place->region]) + place->offset;
         batch.address = source->address;
         batch.source = source;
         enum status status = relocation_apply(&batch, diag);
@@ -354,7 +411,7 @@ void link_unit_write_entries(const struct link_unit *unit, uint8_t *bytes)
     const struct cell *cell = unit->cell;
     for (uint32_t i = 0; i < cell->function_count; i++) {
         const struct function *function = &cell->functions[i];
-        if (function->slot == FUNCTION_NO_SLOT) {
+        if (function->slot >= FUNCTION_EXPORTED) {
             continue;
         }
         uint64_t at = (uint64_t)function->slot * ENTRY_SIZE;

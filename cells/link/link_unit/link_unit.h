@@ -34,6 +34,8 @@ struct link_unit {
     struct section_place *places; /* scratch: sizes.sections */
     struct link_symbol *resolved; /* scratch: sizes.symbols */
     uint8_t *bytes[REGION_COUNT]; /* where the regions are built; see link_unit_place() */
+    uint64_t adopted_size;        /* bytes; see link_unit_adopt() */
+    uint8_t *adopted_bytes;       /* the caller's; written by copy and relocate */
 };
 
 /* The caller's arrays, each as long as link_unit_sizes() says; they need not be zeroed. */
@@ -56,6 +58,17 @@ CELL_API void link_unit_sizes(const struct elf_object *object, struct link_sizes
 CELL_API MUST_CHECK enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
                                                const struct elf_object *object,
                                                const struct link_memory *memory, struct diag *diag);
+
+/*
+ * Between plan and place, for a cell that takes over what another one has: the caller has marked
+ * sections as adopted (`is_adopted`) and given them their address, and functions their entry, where an
+ * older version had one. Adopted sections get no place in the regions. What their bytes would be is
+ * still built, in `adopted_bytes`, `adopted_size` long, which the caller provides.
+ */
+CELL_API MUST_CHECK enum status link_unit_adopt(struct link_unit *unit, struct diag *diag);
+
+/* The built bytes of an adopted section. */
+CELL_API const uint8_t *link_unit_adopted_bytes(const struct link_unit *unit, uint32_t section);
 
 /*
  * Says where the cell will run (page-aligned, 0 for empty regions), where each region is built

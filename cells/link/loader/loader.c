@@ -4,12 +4,14 @@
  *
  *   stage      validate and plan the cell, then every cell that it needs        loader_stage.c
  *   place      fresh pages (writable, not executable), entries; now all addresses are known
+ *                                                                               loader_build.c
  *   link       copy, resolve, relocate, write the entries
  *   seal       protect text and rodata; build the address table; make room in the namespace
  *   commit     symbols, dependency lists, address table: stores only
  *
  * Adoption of the static image is the same transaction. Only `place` differs: the addresses are
- * those of the image and the bytes are built in scratch memory, to be compared with what runs.
+ * those of the image and the bytes are built in scratch memory, to be compared with what runs. A swap's
+ * new cells go the same way up to the commit, which the swap makes itself (loader_aside.c).
  */
 #include "loader.h"
 #include "address_map.h"
@@ -23,12 +25,6 @@
 
 CELL(library, "1.0.0");
 
-static const unsigned region_flags[REGION_COUNT] = {
-    [REGION_TEXT] = PAGE_READ | PAGE_EXECUTE,
-    [REGION_RODATA] = PAGE_READ,
-    [REGION_DATA] = PAGE_READ | PAGE_WRITE,
-};
-
 void loader_may_wait(void)
 {
     bool may_wait = preemption_count() == 0 && interrupts_enabled();
@@ -39,154 +35,7 @@ void loader_may_wait(void)
 
 static struct loader_statistics statistics;
 
-/* ---- place ---- */
-
-enum status refuse_memory(const struct staged_cell *staged, enum diag_code code, const char *what,
-                          uint64_t size, struct diag *diag)
-{
-    return diag_set(diag, code,
-                    &(struct diag_site){
-                        .cell = staged->name,
-                        .section = what,
-                        .expected = size,
-                    });
-}
-
-static enum status place_cell(struct staged_cell *staged, struct diag *diag)
-{
-    static const char *const names[REGION_COUNT] = {"text", "rodata", "data"};
-    struct loaded_cell *loaded = staged->loaded;
-    uint64_t addresses[REGION_COUNT] = {0};
-    uint8_t *bytes[REGION_COUNT] = {NULL};
-    for (uint32_t r = 0; r < REGION_COUNT; r++) {
-        uint64_t size = staged->unit.layout.sizes[r];
-        if (size == 0) {
-            continue;
-        }
-        OWNED(mapped_pages, pages);
-        if (mapped_pages_create(PAGE_ZONE_CODE, size, PAGE_WRITE, SLOT(pages)) != OK) {
-            return refuse_memory(staged, DIAG_LINK_MEMORY, names[r], size, diag);
-        }
-        addresses[r] = mapped_pages_start(REF(pages));
-        bytes[r] = (uint8_t *)addresses[r];
-        STORE(loaded->pages[r], pages);
-    }
-    uint64_t entries = 0;
-    if (loaded->entry_capacity > 0 && entry_pool_take(loaded->entry_capacity, &entries) != OK) {
-        return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, loaded->entry_capacity, diag);
-    }
-    link_unit_place(&staged->unit, addresses, bytes, entries);
-    return OK;
-}
-
-static enum status place_all(struct transaction *transaction, struct diag *diag)
-{
-    enum status status = OK;
-    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
-        status = place_cell(&transaction->staged[i], diag);
-    }
-    return status;
-}
-
-/* ---- link ---- */
-
-enum status link_cell(struct transaction *transaction, struct staged_cell *staged,
-                      struct diag *diag)
-{
-    link_unit_copy(&staged->unit);
-    enum status status = link_unit_resolve(&staged->unit, transaction_lookup, transaction, diag);
-    if (status == OK) {
-        uint64_t start = loader_ticks();
-        status = link_unit_relocate(&staged->unit, diag);
-        statistics.relocation_ticks += loader_ticks() - start;
-    }
-    if (status != OK) {
-        diag_name_cell(diag, staged->name);
-    }
-    return status;
-}
-
-static enum status link_all(struct transaction *transaction, struct diag *diag)
-{
-    enum status status = OK;
-    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
-        status = link_cell(transaction, &transaction->staged[i], diag);
-    }
-    return status;
-}
-
-static enum status write_entries(struct staged_cell *staged, struct diag *diag)
-{
-    struct loaded_cell *loaded = staged->loaded;
-    uint32_t used = loaded->cell.entry_count;
-    if (used > 0) {
-        uint8_t *bytes = heap_allocate((size_t)used * ENTRY_SIZE);
-        if (!bytes) {
-            return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, (size_t)used * ENTRY_SIZE, diag);
-        }
-        link_unit_write_entries(&staged->unit, bytes);
-        enum status status = entry_pool_write(loaded->cell.entries, bytes, used);
-        heap_free(bytes);
-        if (status != OK) {
-            return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, used, diag);
-        }
-    }
-    entry_pool_give_back(loaded->cell.entries + (uint64_t)used * ENTRY_SIZE,
-                         loaded->entry_capacity - used);
-    loaded->entry_capacity = used;
-    return OK;
-}
-
-/* ---- seal ---- */
-
-static enum status protect_cell(struct staged_cell *staged, struct diag *diag)
-{
-    for (uint32_t r = 0; r < REGION_COUNT; r++) {
-        struct mapped_pages **pages = &staged->loaded->pages[r];
-        if (staged->unit.layout.sizes[r] > 0 && r != REGION_DATA &&
-            mapped_pages_remap(STORED(*pages), region_flags[r]) != OK) {
-            return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, 0, diag);
-        }
-    }
-    return OK;
-}
-
-enum status prepare_commit(struct transaction *transaction, struct address_table **out_table,
-                           struct diag *diag)
-{
-    uint32_t symbols = 1; /* nano_core_image */
-    struct cell **cells = heap_allocate(transaction->count * sizeof(*cells));
-    for (uint32_t i = 0; cells && i < transaction->count; i++) {
-        cells[i] = &transaction->staged[i].loaded->cell;
-        symbols += cells[i]->symbol_count;
-    }
-    enum status status = cells ? OK : ERR_NO_MEMORY;
-    if (status == OK) {
-        status = cell_namespace_reserve(transaction->namespace, transaction->count, symbols);
-    }
-    if (status == OK) {
-        status = address_map_prepare(cells, transaction->count, NULL, out_table);
-    }
-    heap_free(cells);
-    return status == OK ? OK : diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
-}
-
-/* ---- commit ---- */
-
-static void link_dependencies(struct cell *cell)
-{
-    struct dependency *end = cell->dependencies + cell->dependency_count;
-    for (struct dependency *at = cell->dependencies; at != end; at++) {
-        struct section *target = at->target;
-        at->next_incoming = NULL;
-        if (target) {
-            at->next_incoming = target->incoming;
-            target->incoming = at;
-        }
-    }
-}
-
-static void count_cell(struct loaded_cell *loaded)
+void count_cell(struct loaded_cell *loaded)
 {
     const struct cell *cell = &loaded->cell;
     statistics.cells++;
@@ -196,19 +45,23 @@ static void count_cell(struct loaded_cell *loaded)
     statistics.region_bytes += region_bytes_of(loaded);
 }
 
-/* From here on nothing can fail. */
-void commit(struct transaction *transaction, struct address_table *table)
+void discount_cell(struct loaded_cell *loaded)
 {
-    for (uint32_t i = 0; i < transaction->count; i++) {
-        struct loaded_cell *loaded = transaction->staged[i].loaded;
-        cell_namespace_publish(transaction->namespace, &loaded->cell);
-        link_dependencies(&loaded->cell);
-        count_cell(loaded);
-    }
-    address_map_publish(table);
-    for (uint32_t i = 0; i < transaction->count; i++) {
-        loader_announce(&transaction->staged[i].loaded->cell);
-    }
+    const struct cell *cell = &loaded->cell;
+    statistics.cells--;
+    statistics.sections -= cell->region_first[REGION_COUNT];
+    statistics.metadata_bytes -= cell->metadata_size;
+    statistics.region_bytes -= region_bytes_of(loaded);
+}
+
+void count_region_bytes(int64_t bytes)
+{
+    statistics.region_bytes += (uint64_t)bytes;
+}
+
+void count_relocation(uint64_t ticks)
+{
+    statistics.relocation_ticks += ticks;
 }
 
 NOINLINE void loader_announce(const struct cell *cell)
@@ -221,16 +74,7 @@ static enum status complete(struct transaction *transaction, struct diag *diag)
 {
     enum status status = transaction_close(transaction, diag);
     if (status == OK) {
-        status = place_all(transaction, diag);
-    }
-    if (status == OK) {
-        status = link_all(transaction, diag);
-    }
-    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
-        status = write_entries(&transaction->staged[i], diag);
-        if (status == OK) {
-            status = protect_cell(&transaction->staged[i], diag);
-        }
+        status = transaction_build(transaction, diag);
     }
     struct address_table *table;
     if (status == OK) {
@@ -248,14 +92,14 @@ static enum status refuse_symbol(const char *symbol, struct diag *diag)
 }
 
 /* Where `symbol` is given the member must define it. */
-static enum status load_member(struct cell_namespace *namespace, uint64_t member,
+static enum status load_member(struct cell_namespace *namespace, struct member_source source,
                                const char *symbol, struct diag *diag)
 {
     uint64_t start = loader_ticks();
     struct transaction transaction;
-    enum status status = transaction_begin(&transaction, namespace, diag);
+    enum status status = transaction_begin(&transaction, namespace, NULL, NULL, diag);
     if (status == OK) {
-        status = transaction_stage(&transaction, member, diag);
+        status = transaction_stage(&transaction, source, diag);
     }
     if (status == OK && symbol &&
         !transaction_lookup(&transaction, symbol, symbol_map_hash(symbol))) {
@@ -302,14 +146,14 @@ static uint64_t count_references(const struct cell *cell)
     return count;
 }
 
-/* By the entries, if it is none of a section's. O(cells). */
+/* What an entry jumps to is in the cell that it belongs to now. */
 static struct cell *find_cell_of_entry(uint64_t address)
 {
-    struct cell *cell = cell_namespace_initial()->first;
-    while (cell && address - cell->entries >= (uint64_t)cell->entry_count * ENTRY_SIZE) {
-        cell = cell->next;
+    if (!is_entry(address)) {
+        return NULL;
     }
-    return cell;
+    const struct section *section = address_map_find(entry_target(address));
+    return section ? section->cell : NULL;
 }
 
 enum status loader_hold_for(uint64_t address, const char *holder, struct cell_reference **out)
@@ -317,6 +161,9 @@ enum status loader_hold_for(uint64_t address, const char *holder, struct cell_re
     LOADER_GUARD(guard);
     const struct section *section = address_map_find(address);
     struct cell *cell = section ? section->cell : find_cell_of_entry(address);
+    if (cell && cell->is_retired) {
+        cell = cell->successor;
+    }
     return cell ? hold_locked(cell, holder, out) : ERR_NOT_FOUND;
 }
 
@@ -353,7 +200,7 @@ enum status loader_init(struct span archive, struct diag *diag)
         return diag_set(diag, DIAG_ARCHIVE_ABSENT, &(struct diag_site){0});
     }
     LOADER_GUARD(guard);
-    return catalog_open(archive, diag);
+    return catalog_open(catalog_system(), archive, diag);
 }
 
 enum status loader_load(struct cell_namespace *namespace, const char *name, struct cell **out_cell,
@@ -362,11 +209,11 @@ enum status loader_load(struct cell_namespace *namespace, const char *name, stru
     LOADER_GUARD(guard);
     struct cell *cell = cell_namespace_find_cell(namespace, name);
     if (!cell) {
-        uint64_t member;
-        if (!catalog_find_cell(name, &member)) {
+        struct member_source source;
+        if (!catalog_find_cell(catalog_system(), name, &source)) {
             return diag_set(diag, DIAG_LINK_CELL, &(struct diag_site){.cell = name});
         }
-        enum status status = load_member(namespace, member, NULL, diag);
+        enum status status = load_member(namespace, source, NULL, diag);
         if (status != OK) {
             return status;
         }
@@ -382,11 +229,11 @@ static enum status demand_locked(struct cell_namespace *namespace, const char *n
     uint32_t hash = symbol_map_hash(name);
     const struct symbol *symbol = cell_namespace_find(namespace, name, hash);
     if (!symbol) {
-        uint64_t member;
-        if (!catalog_find_symbol(name, hash, &member)) {
+        struct member_source source;
+        if (!catalog_find_symbol(catalog_system(), name, hash, &source)) {
             return refuse_symbol(name, diag);
         }
-        enum status status = load_member(namespace, member, name, diag);
+        enum status status = load_member(namespace, source, name, diag);
         if (status != OK) {
             return status;
         }
@@ -482,6 +329,16 @@ static enum status check_unused(const struct cell *cell, struct diag *diag)
     return OK;
 }
 
+/* Is there an older version of it that somebody may still return into, and which then calls this one? */
+static bool is_returned_to(const struct cell *cell)
+{
+    const struct cell *at = cell->namespace->retired;
+    while (at && at->successor != cell) {
+        at = at->next;
+    }
+    return at != NULL;
+}
+
 static enum status unload_locked(struct cell *cell, struct diag *diag)
 {
     if (cell->is_static) {
@@ -490,6 +347,10 @@ static enum status unload_locked(struct cell *cell, struct diag *diag)
     enum status unused = check_unused(cell, diag);
     if (unused != OK) {
         return unused;
+    }
+    if (is_returned_to(cell)) {
+        return diag_set(diag, DIAG_LINK_NEEDED,
+                        &(struct diag_site){.cell = cell->name, .symbol = "its older version"});
     }
     struct address_table *table;
     enum status status = address_map_prepare(NULL, 0, cell, &table);
@@ -504,14 +365,11 @@ static enum status unload_locked(struct cell *cell, struct diag *diag)
         }
     }
     cell_namespace_withdraw(cell->namespace, cell);
-    statistics.cells--;
-    statistics.sections -= cell->region_first[REGION_COUNT];
-    statistics.metadata_bytes -= cell->metadata_size;
-    statistics.region_bytes -= region_bytes_of(loaded);
+    discount_cell(loaded);
     if (address_map_wait()) {
         release_cell(loaded);
     } else { /* somebody looks at it for ever: then it stays in memory, known to nobody else */
-        entry_pool_give_back(cell->entries, loaded->entry_capacity);
+        release_entries(loaded);
     }
     return OK;
 }

@@ -7,12 +7,15 @@
  */
 #include "cell_namespace.h"
 #include "diag.h"
+#include "entry_pool.h"
 #include "heap.h"
 #include "loader.h"
 #include "loader_priv.h"
 #include "nano_core_image.h"
 
 static struct symbol image_symbol; /* nano_core_image, which no cell defines */
+static uint64_t image_entries;     /* the pages of its entries, which stay for good */
+static uint64_t image_entries_end;
 
 /* The image's row must describe what the archive's cell needs, or they are not from one build. */
 static enum status check_row(const struct staged_cell *staged,
@@ -155,11 +158,11 @@ static enum status stage_image(struct transaction *transaction, const struct nan
 {
     for (uint64_t i = 0; i < image->cell_count; i++) {
         const struct nano_core_image_cell *row = &image->cells[i];
-        uint64_t member;
-        if (!catalog_find_cell(row->name, &member)) {
+        struct member_source source;
+        if (!catalog_find_cell(catalog_system(), row->name, &source)) {
             return diag_set(diag, DIAG_LINK_CELL, &(struct diag_site){.cell = row->name});
         }
-        enum status status = transaction_stage(transaction, member, diag);
+        enum status status = transaction_stage(transaction, source, diag);
         if (status == OK && transaction->count != i + 1) { /* the table names a cell twice */
             status =
                 diag_set(diag, DIAG_LINK_DUPLICATE_CELL, &(struct diag_site){.cell = row->name});
@@ -215,6 +218,12 @@ static enum status publish_image_symbol(struct cell_namespace *namespace,
     return OK;
 }
 
+bool is_entry(uint64_t address)
+{
+    return address - image_entries < image_entries_end - image_entries ||
+           entry_pool_holds(address);
+}
+
 enum status loader_adopt(struct cell_namespace *namespace, const struct nano_core_image *image,
                          struct diag *diag)
 {
@@ -232,7 +241,7 @@ enum status loader_adopt(struct cell_namespace *namespace, const struct nano_cor
         return status;
     }
     struct transaction transaction;
-    status = transaction_begin(&transaction, namespace, diag);
+    status = transaction_begin(&transaction, namespace, NULL, NULL, diag);
     if (status == OK) {
         status = stage_image(&transaction, image, diag);
     }
@@ -243,7 +252,10 @@ enum status loader_adopt(struct cell_namespace *namespace, const struct nano_cor
         drop_scratch(&transaction.staged[i]);
     }
     transaction_end(&transaction, status == OK);
-    if (status != OK) {
+    if (status == OK) {
+        image_entries = image->entries_start;
+        image_entries_end = image->entries_end;
+    } else {
         symbol_map_remove(&namespace->symbols, &image_symbol.key);
     }
     count_adoption(loader_ticks() - start);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The archive's symbol index and its member names, each as a map. Both are built once: the index
+ * An archive's symbol index and its member names, each as a map. Both are built once: the index
  * says nothing about order, and a search through it for each symbol would make loading quadratic.
  */
 #include "cell_info.h"
@@ -22,14 +22,7 @@ struct catalog_cell {
     char name[ARCHIVE_NAME_SIZE];
 };
 
-static struct {
-    struct archive archive;
-    struct symbol_map symbols;
-    struct symbol_map names;
-    struct catalog_symbol *symbol_rows;
-    struct catalog_cell *cells;
-    uint64_t cell_count;
-} catalog;
+static struct catalog catalog; /* of the system's archive */
 
 static enum status make_map(struct symbol_map *map, uint64_t count)
 {
@@ -43,20 +36,20 @@ static enum status make_map(struct symbol_map *map, uint64_t count)
     return OK;
 }
 
-static enum status index_symbols(void)
+static enum status index_symbols(struct catalog *of)
 {
-    uint64_t count = archive_index_count(&catalog.archive);
-    catalog.symbol_rows = heap_allocate((count + 1) * sizeof(*catalog.symbol_rows));
-    if (!catalog.symbol_rows || make_map(&catalog.symbols, count) != OK) {
+    uint64_t count = archive_index_count(&of->archive);
+    of->symbol_rows = heap_allocate((count + 1) * sizeof(*of->symbol_rows));
+    if (!of->symbol_rows || make_map(&of->symbols, count) != OK) {
         return ERR_NO_MEMORY;
     }
     struct archive_cursor cursor = {0};
-    struct catalog_symbol *row = catalog.symbol_rows;
+    struct catalog_symbol *row = of->symbol_rows;
     /* Several implementations of one interface define the same names: the first one is the default.
      */
-    while (archive_index_next(&catalog.archive, &cursor, &row->key.name, &row->member)) {
+    while (archive_index_next(&of->archive, &cursor, &row->key.name, &row->member)) {
         row->key.hash = symbol_map_hash(row->key.name);
-        symbol_map_insert(&catalog.symbols, &row->key);
+        symbol_map_insert(&of->symbols, &row->key);
         row++;
     }
     return OK;
@@ -72,109 +65,112 @@ static void strip_suffix(char *name)
 }
 
 /* Counts the members that can be read; a damaged one ends the walk and is described in `diag`. */
-static uint64_t count_members(struct diag *diag)
+static uint64_t count_members(const struct catalog *of, struct diag *diag)
 {
     uint64_t count = 0;
     struct archive_member member;
-    for (uint64_t at = catalog.archive.first_member;
-         archive_member_at(&catalog.archive, at, &member, diag) == OK; at = member.next) {
+    for (uint64_t at = of->archive.first_member;
+         archive_member_at(&of->archive, at, &member, diag) == OK; at = member.next) {
         count++;
     }
     return count;
 }
 
-static enum status index_members(struct diag *diag)
+static enum status index_members(struct catalog *of, struct diag *diag)
 {
-    uint64_t count = count_members(diag);
-    catalog.cells = heap_allocate((count + 1) * sizeof(*catalog.cells));
-    if (!catalog.cells || make_map(&catalog.names, count) != OK) {
+    uint64_t count = count_members(of, diag);
+    of->cells = heap_allocate((count + 1) * sizeof(*of->cells));
+    if (!of->cells || make_map(&of->names, count) != OK) {
         return ERR_NO_MEMORY;
     }
-    uint64_t at = catalog.archive.first_member;
+    uint64_t at = of->archive.first_member;
     for (uint64_t i = 0; i < count; i++) {
         struct archive_member member;
-        if (archive_member_at(&catalog.archive, at, &member, NULL) != OK) {
+        if (archive_member_at(&of->archive, at, &member, NULL) != OK) {
             break;
         }
-        struct catalog_cell *cell = &catalog.cells[i];
+        struct catalog_cell *cell = &of->cells[i];
         __builtin_memcpy(cell->name, member.name, sizeof(cell->name));
         strip_suffix(cell->name);
         cell->key = (struct symbol_key){.name = cell->name, .hash = symbol_map_hash(cell->name)};
         cell->member = at;
-        symbol_map_insert(&catalog.names, &cell->key);
-        catalog.cell_count++;
+        symbol_map_insert(&of->names, &cell->key);
+        of->cell_count++;
         at = member.next;
     }
     return OK;
 }
 
-static void close_catalog(void)
+void catalog_close(struct catalog *of)
 {
-    heap_free(catalog.symbol_rows);
-    heap_free(catalog.cells);
-    heap_free((void *)catalog.symbols.slots);
-    heap_free((void *)catalog.names.slots);
-    __builtin_memset(&catalog, 0, sizeof(catalog));
+    heap_free(of->symbol_rows);
+    heap_free(of->cells);
+    heap_free((void *)of->symbols.slots);
+    heap_free((void *)of->names.slots);
+    __builtin_memset(of, 0, sizeof(*of));
 }
 
-enum status catalog_open(struct span file, struct diag *diag)
+enum status catalog_open(struct catalog *of, struct span file, struct diag *diag)
 {
     struct archive archive;
     enum status status = archive_open(file, &archive, diag);
     if (status != OK) {
         return status;
     }
-    close_catalog();
-    catalog.archive = archive;
-    status = index_symbols();
+    catalog_close(of);
+    of->archive = archive;
+    status = index_symbols(of);
     if (status == OK) {
-        status = index_members(diag);
+        status = index_members(of, diag);
     }
     if (status != OK) {
-        close_catalog();
+        catalog_close(of);
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){.cell = "cells.a"});
     }
     return OK;
 }
 
-bool catalog_find_symbol(const char *symbol, uint32_t hash, uint64_t *out_offset)
+struct catalog *catalog_system(void)
 {
-    const struct symbol_key *key = symbol_map_find(&catalog.symbols, symbol, hash);
+    return &catalog;
+}
+
+bool catalog_find_symbol(const struct catalog *of, const char *symbol, uint32_t hash,
+                         struct member_source *out_source)
+{
+    const struct symbol_key *key = symbol_map_find(&of->symbols, symbol, hash);
     if (!key) {
         return false;
     }
-    *out_offset = CONTAINER_OF(key, const struct catalog_symbol, key)->member;
+    *out_source =
+        (struct member_source){of, CONTAINER_OF(key, const struct catalog_symbol, key)->member};
     return true;
 }
 
-bool catalog_find_cell(const char *name, uint64_t *out_offset)
+bool catalog_find_cell(const struct catalog *of, const char *name, struct member_source *out_source)
 {
-    const struct symbol_key *key = symbol_map_find(&catalog.names, name, symbol_map_hash(name));
+    const struct symbol_key *key = symbol_map_find(&of->names, name, symbol_map_hash(name));
     if (!key) {
         return false;
     }
-    *out_offset = CONTAINER_OF(key, const struct catalog_cell, key)->member;
+    *out_source =
+        (struct member_source){of, CONTAINER_OF(key, const struct catalog_cell, key)->member};
     return true;
 }
 
 const char *catalog_interface(const char *name)
 {
-    uint64_t offset;
+    struct member_source source;
     struct archive_member member;
     struct elf_object object;
     struct cell_info info;
-    if (!catalog_find_cell(name, &offset) ||
-        archive_member_at(&catalog.archive, offset, &member, NULL) != OK ||
+    if (!catalog_find_cell(&catalog, name, &source) ||
+        archive_member_at(&catalog.archive, source.offset, &member, NULL) != OK ||
         elf_object_open(member.data, &object, NULL) != OK ||
         cell_info_read(&object, &info, NULL) != OK) {
         return NULL;
     }
     return info.interface;
-}
-
-const struct archive *catalog_archive(void)
-{
-    return &catalog.archive;
 }
 
 const char *catalog_next(uint64_t *cursor)

@@ -3,8 +3,9 @@
  * loader_priv.h - what the files of the loader share.
  *
  * loader_catalog.c knows the archive: which member defines a symbol, which one is a cell.
- * loader_stage.c collects the cells of a transaction and takes their memory. loader.c links and
- * commits them.
+ * loader_stage.c collects the cells of a transaction and takes their memory; loader_build.c links and
+ * commits them; loader.c is the interface, and has the references. loader_aside.c is for swaps, and knows
+ * what cells share with their successors.
  */
 #pragma once
 
@@ -12,6 +13,7 @@
 #include "cell_metadata.h"
 #include "diag.h"
 #include "link_unit.h"
+#include "loader_aside.h"
 #include "mapped_pages.h"
 #include "mutex.h"
 
@@ -31,38 +33,75 @@ void loader_may_wait(void);
 
 /* ---- catalog ---- */
 
-enum status catalog_open(struct span archive, struct diag *diag) MUST_CHECK;
+struct catalog {
+    struct archive archive;
+    struct symbol_map symbols;
+    struct symbol_map names;
+    struct catalog_symbol *symbol_rows;
+    struct catalog_cell *cells;
+    uint64_t cell_count;
+};
 
-/* File offset of the member that defines a symbol, or of the cell of that name. */
-bool catalog_find_symbol(const char *symbol, uint32_t hash, uint64_t *out_offset);
-bool catalog_find_cell(const char *name, uint64_t *out_offset);
+/* One member of an archive, by its file offset. */
+struct member_source {
+    const struct catalog *catalog;
+    uint64_t offset;
+};
 
-/* The interface that the cell of that name implements, or NULL. */
+/* Empties what the catalog knew first. All zeros is an empty one. */
+enum status catalog_open(struct catalog *catalog, struct span archive,
+                         struct diag *diag) MUST_CHECK;
+void catalog_close(struct catalog *catalog);
+
+/* That of the system's archive. */
+struct catalog *catalog_system(void);
+
+/* The member that defines a symbol, or the cell of that name. */
+bool catalog_find_symbol(const struct catalog *catalog, const char *symbol, uint32_t hash,
+                         struct member_source *out_source);
+bool catalog_find_cell(const struct catalog *catalog, const char *name,
+                       struct member_source *out_source);
+
+/* In the system's archive: the interface that the cell of that name implements, or NULL; all names. */
 const char *catalog_interface(const char *name);
-
-const struct archive *catalog_archive(void);
 const char *catalog_next(uint64_t *cursor);
 
 /* ---- transaction ---- */
+
+/* A region that several cells have sections in. On the heap; ends with its last user. */
+struct cell_home {
+    struct mapped_pages *pages; /* owned */
+    uint64_t start;
+    uint64_t size; /* bytes */
+    uint32_t users;
+};
+
+struct home_use {
+    struct cell_home *home;
+    struct home_use *next;
+};
 
 /* One heap block: this, then the arrays that its `cell` points to. Owned by the namespace later on.
  */
 struct loaded_cell {
     struct cell cell;
-    struct mapped_pages *pages[REGION_COUNT]; /* owned; NULL where empty, and in the static image */
+    struct mapped_pages *pages[REGION_COUNT]; /* owned; NULL where empty, shared, or the image's */
+    struct home_use *homes;                   /* owned: the shared ones, its own or adopted */
     uint32_t entry_capacity;                  /* entries taken; those not used are given back */
 };
 
 struct staged_cell {
     struct loaded_cell *loaded;
     struct link_unit unit;
-    void *scratch; /* places and link symbols */
-    uint64_t member;
+    void *scratch;         /* places and link symbols */
+    const uint8_t *origin; /* the member's header, or the object: what it was staged from */
     char name[ARCHIVE_NAME_SIZE]; /* of the member, without ".cell" */
 };
 
 struct transaction {
     struct cell_namespace *namespace;
+    const struct catalog *bundle; /* looked at before the system's; or NULL */
+    struct step_counter *steps;   /* or NULL */
     struct staged_cell *staged;
     uint32_t count; /* at most LOADER_MAX_CELLS */
     uint32_t capacity;
@@ -70,11 +109,25 @@ struct transaction {
 };
 
 enum status transaction_begin(struct transaction *transaction, struct cell_namespace *namespace,
+                              const struct catalog *bundle, struct step_counter *steps,
                               struct diag *diag) MUST_CHECK;
 
-/* Adds the cell in the member at that offset; does nothing when it is staged already. */
-enum status transaction_stage(struct transaction *transaction, uint64_t member,
+/* heap_allocate(), as a step that may fail. */
+void *transaction_allocate(const struct transaction *transaction, size_t size) MUST_CHECK;
+
+/* The member that has a symbol, or the cell of that name: in the bundle, else in the system's. */
+bool transaction_find_symbol(const struct transaction *transaction, const char *symbol,
+                             uint32_t hash, struct member_source *out_source);
+bool transaction_find_cell(const struct transaction *transaction, const char *name,
+                           struct member_source *out_source);
+
+/* Adds the cell in that member; does nothing when it is staged already. */
+enum status transaction_stage(struct transaction *transaction, struct member_source source,
                               struct diag *diag) MUST_CHECK;
+
+/* The same for an object that is in no archive, or not known where. */
+enum status transaction_stage_object(struct transaction *transaction, const char *name,
+                                     struct span object, struct diag *diag) MUST_CHECK;
 
 /* Adds what the staged cells need, until nothing is missing. */
 enum status transaction_close(struct transaction *transaction, struct diag *diag) MUST_CHECK;
@@ -87,11 +140,15 @@ void transaction_end(struct transaction *transaction, bool keep_cells);
 
 /* Releases one cell: pages, entries, memory. It is in no namespace and nothing refers to it. */
 void release_cell(struct loaded_cell *loaded);
+void release_entries(struct loaded_cell *loaded);
+
+/* Lets go of the regions that it shares. */
+void release_homes(struct loaded_cell *loaded);
 
 /* Bytes of its own pages. */
 uint64_t region_bytes_of(struct loaded_cell *loaded);
 
-/* ---- linking and commit (loader.c) ---- */
+/* ---- linking and commit (loader_build.c) ---- */
 
 static inline uint64_t loader_ticks(void)
 {
@@ -106,9 +163,30 @@ enum status refuse_memory(const struct staged_cell *staged, enum diag_code code,
 enum status link_cell(struct transaction *transaction, struct staged_cell *staged,
                       struct diag *diag) MUST_CHECK;
 
+/* Places, links and protects all staged cells. */
+enum status transaction_build(struct transaction *transaction, struct diag *diag) MUST_CHECK;
+
 /* Takes everything that commit() will need; afterwards nothing can fail. */
 enum status prepare_commit(struct transaction *transaction, struct address_table **out_table,
                            struct diag *diag) MUST_CHECK;
 void commit(struct transaction *transaction, struct address_table *table);
 
+/* ---- statistics (loader.c) ---- */
+
+void count_cell(struct loaded_cell *loaded);
+void discount_cell(struct loaded_cell *loaded);
+void count_region_bytes(int64_t bytes);
+void count_relocation(uint64_t ticks);
 void count_adoption(uint64_t ticks);
+
+/* ---- entries (loader_adopt.c) ---- */
+
+/* In a page of entries, the static image's included. */
+bool is_entry(uint64_t address);
+
+/* Where an entry jumps to; a free one: into the page of entries itself. */
+static inline uint64_t entry_target(uint64_t entry)
+{
+    uint64_t bytes = *(const uint64_t *)(entry & ~(uint64_t)(ENTRY_SIZE - 1));
+    return (entry & ~(uint64_t)(ENTRY_SIZE - 1)) + 5 + (uint64_t)(int64_t)(int32_t)(bytes >> 8);
+}

@@ -16,6 +16,11 @@
 #define BLOCK_ALIGNMENT 16u
 #define FIRST_CAPACITY  8u /* staged cells; most loads need fewer */
 
+void *transaction_allocate(const struct transaction *transaction, size_t size)
+{
+    return step_fails(transaction->steps) ? NULL : heap_allocate(size);
+}
+
 /* Makes room for one more staged cell. */
 static enum status reserve_staged(struct transaction *transaction, struct diag *diag)
 {
@@ -23,7 +28,7 @@ static enum status reserve_staged(struct transaction *transaction, struct diag *
         return OK;
     }
     uint32_t capacity = transaction->capacity ? 2 * transaction->capacity : FIRST_CAPACITY;
-    struct staged_cell *staged = heap_allocate(capacity * sizeof(*staged));
+    struct staged_cell *staged = transaction_allocate(transaction, capacity * sizeof(*staged));
     if (!staged) {
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
     }
@@ -37,10 +42,27 @@ static enum status reserve_staged(struct transaction *transaction, struct diag *
 }
 
 enum status transaction_begin(struct transaction *transaction, struct cell_namespace *namespace,
+                              const struct catalog *bundle, struct step_counter *steps,
                               struct diag *diag)
 {
-    *transaction = (struct transaction){.namespace = namespace};
+    *transaction =
+        (struct transaction){.namespace = namespace, .bundle = bundle, .steps = steps};
     return reserve_staged(transaction, diag);
+}
+
+bool transaction_find_symbol(const struct transaction *transaction, const char *symbol,
+                             uint32_t hash, struct member_source *out_source)
+{
+    return (transaction->bundle &&
+            catalog_find_symbol(transaction->bundle, symbol, hash, out_source)) ||
+           catalog_find_symbol(catalog_system(), symbol, hash, out_source);
+}
+
+bool transaction_find_cell(const struct transaction *transaction, const char *name,
+                           struct member_source *out_source)
+{
+    return (transaction->bundle && catalog_find_cell(transaction->bundle, name, out_source)) ||
+           catalog_find_cell(catalog_system(), name, out_source);
 }
 
 /* Gives `count` elements of a block that is being divided; only adds up while `*base` is NULL. */
@@ -71,8 +93,9 @@ static void divide_scratch(uint8_t *block, size_t *used, const struct link_sizes
 }
 
 /* Allocates the cell's block and the scratch block, and plans the cell into them. */
-static enum status plan_cell(struct staged_cell *staged, const struct elf_object *object,
-                             const struct cell_info *info, struct diag *diag)
+static enum status plan_cell(const struct transaction *transaction, struct staged_cell *staged,
+                             const struct elf_object *object, const struct cell_info *info,
+                             struct diag *diag)
 {
     struct link_sizes sizes;
     link_unit_sizes(object, &sizes);
@@ -81,11 +104,11 @@ static enum status plan_cell(struct staged_cell *staged, const struct elf_object
     size_t scratch_size;
     divide_metadata(NULL, &metadata_size, &sizes, &memory);
     divide_scratch(NULL, &scratch_size, &sizes, &memory);
-    staged->loaded = heap_allocate(metadata_size);
+    staged->loaded = transaction_allocate(transaction, metadata_size);
     if (staged->loaded) { /* from here on transaction_end() releases what it holds: nothing yet */
         __builtin_memset(staged->loaded, 0, sizeof(*staged->loaded));
     }
-    staged->scratch = heap_allocate(scratch_size);
+    staged->scratch = transaction_allocate(transaction, scratch_size);
     if (!staged->loaded || !staged->scratch) {
         return diag_set(diag, DIAG_LINK_MEMORY,
                         &(struct diag_site){.expected = metadata_size + scratch_size});
@@ -108,6 +131,12 @@ static enum status plan_cell(struct staged_cell *staged, const struct elf_object
 static struct symbol *symbol_of(const struct symbol_key *key)
 {
     return CONTAINER_OF(key, struct symbol, key);
+}
+
+/* Of a cell that is about to be replaced. */
+static bool is_leaving(const struct symbol *symbol)
+{
+    return symbol->section && symbol->section->cell->is_leaving;
 }
 
 static enum status refuse_duplicate(const struct cell *cell, const struct symbol *symbol,
@@ -138,7 +167,7 @@ static enum status enter_exports(struct transaction *transaction, struct cell *c
         bool is_weak = symbol->binding == STB_WEAK;
         const struct symbol *other =
             cell_namespace_find_own(transaction->namespace, symbol->key.name, symbol->key.hash);
-        if (!other) {
+        if (!other || is_leaving(other)) {
             const struct symbol_key *key = symbol_map_insert(&transaction->exports, &symbol->key);
             if (!key) {
                 continue;
@@ -164,7 +193,8 @@ static enum status reserve_exports(struct transaction *transaction, uint32_t cou
         return OK;
     }
     uint32_t capacity = symbol_map_capacity(map->count + count);
-    const struct symbol_key **slots = heap_allocate(capacity * sizeof(*slots));
+    const struct symbol_key **slots =
+        transaction_allocate(transaction, capacity * sizeof(*slots));
     if (!slots) {
         return ERR_NO_MEMORY;
     }
@@ -176,10 +206,10 @@ static enum status reserve_exports(struct transaction *transaction, uint32_t cou
 }
 
 /* Reads and checks what is in the member; the cell's own name counts, and must be the member's. */
-static enum status read_cell(struct staged_cell *staged, const struct archive_member *member,
+static enum status read_cell(struct staged_cell *staged, struct span data,
                              struct elf_object *object, struct cell_info *info, struct diag *diag)
 {
-    enum status status = elf_object_open(member->data, object, diag);
+    enum status status = elf_object_open(data, object, diag);
     if (status == OK) {
         status = cell_info_read(object, info, diag);
     }
@@ -198,20 +228,21 @@ static bool is_present(const struct transaction *transaction, const char *name)
             return true;
         }
     }
-    return cell_namespace_find_cell(transaction->namespace, name) != NULL;
+    const struct cell *cell = cell_namespace_find_cell(transaction->namespace, name);
+    return cell && !cell->is_leaving;
 }
 
 static enum status open_staged(struct transaction *transaction, struct staged_cell *staged,
-                               const struct archive_member *member, struct diag *diag)
+                               struct span data, struct diag *diag)
 {
     struct elf_object object;
     struct cell_info info;
-    enum status status = read_cell(staged, member, &object, &info, diag);
+    enum status status = read_cell(staged, data, &object, &info, diag);
     if (status == OK && is_present(transaction, info.name)) {
         status = diag_set(diag, DIAG_LINK_DUPLICATE_CELL, &(struct diag_site){0});
     }
     if (status == OK) {
-        status = plan_cell(staged, &object, &info, diag);
+        status = plan_cell(transaction, staged, &object, &info, diag);
     }
     if (status == OK && reserve_exports(transaction, staged->loaded->cell.symbol_count) != OK) {
         status = diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
@@ -231,41 +262,70 @@ static void name_staged(struct staged_cell *staged, const char *member)
     }
 }
 
-enum status transaction_stage(struct transaction *transaction, uint64_t offset, struct diag *diag)
+/* Adds the cell that the object `data` contains. `origin` tells it from others. */
+static enum status stage(struct transaction *transaction, const char *name, const uint8_t *origin,
+                         struct span data, struct diag *diag)
 {
-    for (uint32_t i = 0; i < transaction->count; i++) {
-        if (transaction->staged[i].member == offset) {
-            return OK;
-        }
-    }
-    struct archive_member member;
-    enum status status = archive_member_at(catalog_archive(), offset, &member, diag);
-    if (status != OK) {
-        return status == ERR_NOT_FOUND
-                   ? diag_set(diag, DIAG_ARCHIVE_INDEX, &(struct diag_site){.offset = offset})
-                   : status;
-    }
     if (transaction->count == LOADER_MAX_CELLS) {
         return diag_set(diag, DIAG_LINK_DEPTH,
                         &(struct diag_site){
-                            .cell = member.name,
+                            .cell = name,
                             .expected = LOADER_MAX_CELLS,
                             .found = (uint64_t)LOADER_MAX_CELLS + 1,
                         });
     }
-    status = reserve_staged(transaction, diag);
+    enum status status = reserve_staged(transaction, diag);
     if (status != OK) {
         return status;
     }
     struct staged_cell *staged = &transaction->staged[transaction->count];
-    *staged = (struct staged_cell){.member = offset};
-    name_staged(staged, member.name);
+    *staged = (struct staged_cell){.origin = origin};
+    name_staged(staged, name);
     transaction->count++; /* from here on transaction_end() releases it */
-    status = open_staged(transaction, staged, &member, diag);
+    status = open_staged(transaction, staged, data, diag);
     if (status != OK) {
         diag_name_cell(diag, staged->name);
     }
     return status;
+}
+
+static bool is_staged(const struct transaction *transaction, const uint8_t *origin)
+{
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        if (transaction->staged[i].origin == origin) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum status transaction_stage(struct transaction *transaction, struct member_source source,
+                              struct diag *diag)
+{
+    const struct archive *archive = &source.catalog->archive;
+    const uint8_t *origin = archive->file.base + source.offset;
+    if (is_staged(transaction, origin)) {
+        return OK;
+    }
+    struct archive_member member;
+    enum status status = archive_member_at(archive, source.offset, &member, diag);
+    if (status != OK) {
+        return status == ERR_NOT_FOUND ? diag_set(diag, DIAG_ARCHIVE_INDEX,
+                                                  &(struct diag_site){.offset = source.offset})
+                                       : status;
+    }
+    return stage(transaction, member.name, origin, member.data, diag);
+}
+
+enum status transaction_stage_object(struct transaction *transaction, const char *name,
+                                     struct span object, struct diag *diag)
+{
+    if (__builtin_strlen(name) >= ARCHIVE_NAME_SIZE) {
+        return diag_set(diag, DIAG_ARCHIVE_NAME, &(struct diag_site){.symbol = name});
+    }
+    return is_staged(transaction, object.base)
+               ? OK
+               : stage(transaction, name, object.base, object, diag);
 }
 
 const struct symbol *transaction_lookup(void *context, const char *name, uint32_t hash)
@@ -276,7 +336,12 @@ const struct symbol *transaction_lookup(void *context, const char *name, uint32_
     if (staged && staged->binding != STB_WEAK) {
         return staged;
     }
-    const struct symbol *present = cell_namespace_find(transaction->namespace, name, hash);
+    const struct cell_namespace *namespace = transaction->namespace;
+    const struct symbol *present = cell_namespace_find(namespace, name, hash);
+    if (present && is_leaving(present)) { /* what its namespace stands on may have another one */
+        namespace = namespace->parent;
+        present = namespace ? cell_namespace_find(namespace, name, hash) : NULL;
+    }
     return present ? present : staged;
 }
 
@@ -295,8 +360,8 @@ static enum status close_cell(struct transaction *transaction, uint32_t index, s
         if (transaction_lookup(transaction, name, hash)) {
             continue;
         }
-        uint64_t member;
-        if (!catalog_find_symbol(name, hash, &member)) {
+        struct member_source source;
+        if (!transaction_find_symbol(transaction, name, hash, &source)) {
             return diag_set(diag, DIAG_LINK_MISSING_SYMBOL,
                             &(struct diag_site){
                                 .cell = transaction->staged[index].name,
@@ -305,7 +370,7 @@ static enum status close_cell(struct transaction *transaction, uint32_t index, s
                                 .offset = (uint64_t)i * sizeof(*symbol),
                             });
         }
-        enum status status = transaction_stage(transaction, member, diag);
+        enum status status = transaction_stage(transaction, source, diag);
         if (status != OK) {
             return status;
         }
@@ -345,10 +410,11 @@ void release_cell(struct loaded_cell *loaded)
     if (!loaded) {
         return;
     }
-    entry_pool_give_back(loaded->cell.entries, loaded->entry_capacity);
+    release_entries(loaded);
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
         mapped_pages_drop(&loaded->pages[r]);
     }
+    release_homes(loaded);
     heap_free(loaded);
 }
 
@@ -356,6 +422,7 @@ void transaction_end(struct transaction *transaction, bool keep_cells)
 {
     for (uint32_t i = 0; i < transaction->count; i++) {
         heap_free(transaction->staged[i].scratch);
+        heap_free(transaction->staged[i].unit.adopted_bytes);
         if (!keep_cells) {
             release_cell(transaction->staged[i].loaded);
         }

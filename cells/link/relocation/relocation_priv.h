@@ -64,13 +64,16 @@ static inline bool is_own(const struct relocation_batch *batch, const struct sec
     return section >= batch->sections && section < batch->sections + batch->object->section_count;
 }
 
-/* A function that has no slot yet gets the next one: its address is taken for the first time. */
+/* A function that has no entry yet gets the next slot: its address is taken for the first time. */
 static inline uint64_t entry_of(const struct relocation_batch *batch, struct function *function)
 {
-    if (function->slot == FUNCTION_NO_SLOT) {
-        function->slot = (*batch->entry_count)++;
+    if (!function->entry) {
+        if (function->slot == FUNCTION_NO_SLOT) {
+            function->slot = (*batch->entry_count)++;
+        }
+        function->entry = batch->entries + (uint64_t)function->slot * ENTRY_SIZE;
     }
-    return batch->entries + (uint64_t)function->slot * ENTRY_SIZE;
+    return function->entry;
 }
 
 /* Fields need no alignment. */

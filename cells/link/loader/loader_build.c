@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From staged cells to linked and protected ones, and their commit: the second half of the stages that
+ * stand in loader.c.
+ */
+#include "address_map.h"
+#include "cell_namespace.h"
+#include "diag.h"
+#include "entry_pool.h"
+#include "heap.h"
+#include "loader.h"
+#include "loader_priv.h"
+#include "memory.h"
+
+static const unsigned region_flags[REGION_COUNT] = {
+    [REGION_TEXT] = PAGE_READ | PAGE_EXECUTE,
+    [REGION_RODATA] = PAGE_READ,
+    [REGION_DATA] = PAGE_READ | PAGE_WRITE,
+};
+
+/* ---- place ---- */
+
+enum status refuse_memory(const struct staged_cell *staged, enum diag_code code, const char *what,
+                          uint64_t size, struct diag *diag)
+{
+    return diag_set(diag, code,
+                    &(struct diag_site){
+                        .cell = staged->name,
+                        .section = what,
+                        .expected = size,
+                    });
+}
+
+static enum status place_cell(const struct transaction *transaction, struct staged_cell *staged,
+                              struct diag *diag)
+{
+    static const char *const names[REGION_COUNT] = {"text", "rodata", "data"};
+    struct loaded_cell *loaded = staged->loaded;
+    uint64_t addresses[REGION_COUNT] = {0};
+    uint8_t *bytes[REGION_COUNT] = {NULL};
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        uint64_t size = staged->unit.layout.sizes[r];
+        if (size == 0) {
+            continue;
+        }
+        OWNED(mapped_pages, pages);
+        if (step_fails(transaction->steps)) {
+            return refuse_memory(staged, DIAG_LINK_MEMORY, names[r], size, diag);
+        }
+        if (mapped_pages_create(PAGE_ZONE_CODE, size, PAGE_WRITE, SLOT(pages)) != OK) {
+            return refuse_memory(staged, DIAG_LINK_MEMORY, names[r], size, diag);
+        }
+        addresses[r] = mapped_pages_start(REF(pages));
+        bytes[r] = (uint8_t *)addresses[r];
+        STORE(loaded->pages[r], pages);
+    }
+    uint64_t entries = 0;
+    if (staged->unit.adopted_size > 0) {
+        staged->unit.adopted_bytes = transaction_allocate(transaction, staged->unit.adopted_size);
+        if (!staged->unit.adopted_bytes) {
+            return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, staged->unit.adopted_size, diag);
+        }
+    }
+    if (step_fails(transaction->steps) ||
+        (loaded->entry_capacity > 0 && entry_pool_take(loaded->entry_capacity, &entries) != OK)) {
+        loaded->entry_capacity = 0;
+        return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, loaded->entry_capacity, diag);
+    }
+    link_unit_place(&staged->unit, addresses, bytes, entries);
+    return OK;
+}
+
+static enum status place_all(struct transaction *transaction, struct diag *diag)
+{
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
+        status = place_cell(transaction, &transaction->staged[i], diag);
+    }
+    return status;
+}
+
+/* ---- link ---- */
+
+enum status link_cell(struct transaction *transaction, struct staged_cell *staged,
+                      struct diag *diag)
+{
+    if (step_fails(transaction->steps)) {
+        return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, 0, diag);
+    }
+    link_unit_copy(&staged->unit);
+    enum status status = link_unit_resolve(&staged->unit, transaction_lookup, transaction, diag);
+    if (status == OK) {
+        uint64_t start = loader_ticks();
+        status = link_unit_relocate(&staged->unit, diag);
+        count_relocation(loader_ticks() - start);
+    }
+    if (status != OK) {
+        diag_name_cell(diag, staged->name);
+    }
+    return status;
+}
+
+static enum status link_all(struct transaction *transaction, struct diag *diag)
+{
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
+        status = link_cell(transaction, &transaction->staged[i], diag);
+    }
+    return status;
+}
+
+static enum status write_entries(const struct transaction *transaction, struct staged_cell *staged,
+                                 struct diag *diag)
+{
+    struct loaded_cell *loaded = staged->loaded;
+    uint32_t used = loaded->cell.entry_count;
+    if (used > 0) {
+        uint8_t *bytes = transaction_allocate(transaction, (size_t)used * ENTRY_SIZE);
+        if (!bytes) {
+            return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, (size_t)used * ENTRY_SIZE, diag);
+        }
+        link_unit_write_entries(&staged->unit, bytes);
+        enum status status = entry_pool_write(loaded->cell.entries, bytes, used);
+        heap_free(bytes);
+        if (status != OK) {
+            return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, used, diag);
+        }
+    }
+    entry_pool_give_back(loaded->cell.entries + (uint64_t)used * ENTRY_SIZE,
+                         loaded->entry_capacity - used);
+    loaded->entry_capacity = used;
+    return OK;
+}
+
+/* ---- seal ---- */
+
+static enum status protect_cell(const struct transaction *transaction, struct staged_cell *staged,
+                                struct diag *diag)
+{
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        struct mapped_pages **pages = &staged->loaded->pages[r];
+        if (staged->unit.layout.sizes[r] > 0 && r != REGION_DATA &&
+            (step_fails(transaction->steps) ||
+             mapped_pages_remap(STORED(*pages), region_flags[r]) != OK)) {
+            return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, 0, diag);
+        }
+    }
+    return OK;
+}
+
+enum status prepare_commit(struct transaction *transaction, struct address_table **out_table,
+                           struct diag *diag)
+{
+    uint32_t symbols = 1; /* nano_core_image */
+    struct cell **cells = heap_allocate(transaction->count * sizeof(*cells));
+    for (uint32_t i = 0; cells && i < transaction->count; i++) {
+        cells[i] = &transaction->staged[i].loaded->cell;
+        symbols += cells[i]->symbol_count;
+    }
+    enum status status = cells ? OK : ERR_NO_MEMORY;
+    if (status == OK) {
+        status = cell_namespace_reserve(transaction->namespace, transaction->count, symbols);
+    }
+    if (status == OK) {
+        status = address_map_prepare(cells, transaction->count, NULL, out_table);
+    }
+    heap_free(cells);
+    return status == OK ? OK : diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
+}
+
+/* ---- commit ---- */
+
+static void link_dependencies(struct cell *cell)
+{
+    struct dependency *end = cell->dependencies + cell->dependency_count;
+    for (struct dependency *at = cell->dependencies; at != end; at++) {
+        struct section *target = at->target;
+        at->next_incoming = NULL;
+        if (target) {
+            at->next_incoming = target->incoming;
+            target->incoming = at;
+        }
+    }
+}
+
+/* From here on nothing can fail. */
+void commit(struct transaction *transaction, struct address_table *table)
+{
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        struct loaded_cell *loaded = transaction->staged[i].loaded;
+        cell_namespace_publish(transaction->namespace, &loaded->cell);
+        link_dependencies(&loaded->cell);
+        count_cell(loaded);
+    }
+    address_map_publish(table);
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        loader_announce(&transaction->staged[i].loaded->cell);
+    }
+}
+
+enum status transaction_build(struct transaction *transaction, struct diag *diag)
+{
+    enum status status = place_all(transaction, diag);
+    if (status == OK) {
+        status = link_all(transaction, diag);
+    }
+    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
+        status = write_entries(transaction, &transaction->staged[i], diag);
+        if (status == OK) {
+            status = protect_cell(transaction, &transaction->staged[i], diag);
+        }
+    }
+    return status;
+}
