@@ -284,6 +284,77 @@ EXPLAIN(DIAG_LINK_TYPE,
 
 /* ---- 03xx: archives ---- */
 
+EXPLAIN(DIAG_SWAP_CELL, "A swap is to replace a cell that is not loaded, or not in that namespace.",
+        "The name is misspelt, or the cell was never asked for.",
+        "Load it first, or swap what is there: `cells` lists it.", "cellpack ls");
+EXPLAIN(
+    DIAG_SWAP_PAIRS,
+    "A swap is a list of pairs, old cell and new cell. It is empty or too long, or a pair names "
+    "neither, or a new cell that was not loaded under that name.",
+    "The manifest is damaged, or was written by hand.", "Let cellpack write it.",
+    "cellpack diff OLD NEW -o evolution");
+EXPLAIN(
+    DIAG_SWAP_LAYOUT,
+    "A static variable, or a type that both versions of a cell know, is laid out differently in "
+    "the new version. Its value cannot stay where it is.",
+    "A field was added, removed or changed.",
+    "Write a function that makes the new variable from the old one, and name it with "
+    "CELL_TRANSFER(); or say CELL_FRESH() if the initial value will do.",
+    "cellpack diff OLD NEW -o evolution");
+EXPLAIN(
+    DIAG_SWAP_AMBIGUOUS,
+    "A cell has several static variables of this name, in functions or files of their own, and not "
+    "as many in both versions, so nobody knows which is which.",
+    "Functions were added that call a static variable as others do.", "Give it another name.",
+    "nm heap.cell");
+EXPLAIN(DIAG_SWAP_MISSING,
+        "A cell that stays uses a symbol of an old cell, and the new cells do not define it, or as "
+        "something else. Expected and found are the types of the symbol.",
+        "A function was renamed or removed, but one of its users is not part of the swap.",
+        "Swap the users too: cellpack finds out which.", "cellpack diff OLD NEW -o evolution");
+EXPLAIN(
+    DIAG_SWAP_SIGNATURE,
+    "A new cell and another one do not agree about a symbol, or a type that leads from one to the "
+    "other. The message names the first part that differs, on both sides.",
+    "A parameter or a field has changed, and one side is not part of the swap.",
+    "Swap both sides together: cellpack finds out which.", "cellpack diff OLD NEW -o evolution");
+EXPLAIN(DIAG_SWAP_FRAMES,
+        "The swap changes what functions on some stack rely on. The symbol names the task, the "
+        "section its frame is in, and `found` is the task's number.",
+        "The task waits in the middle of a function of an old cell.",
+        "Wait longer, or end the task; or do without the change of layout.",
+        "cellpack explain C0707");
+EXPLAIN(DIAG_SWAP_HELD,
+        "An old cell goes without a successor, but somebody has said that he needs it.",
+        "A pair of the swap has no new cell, and a task or the shell holds the old one.",
+        "Name a successor, or let the holder drop it first.", "cellpack explain C0214");
+EXPLAIN(DIAG_SWAP_MEMORY, "There is not enough memory for the new cells beside the old ones.",
+        "The machine has little memory, or something does not give its memory back.",
+        "Swap fewer cells at once, or give the machine more memory.", "cellpack size");
+EXPLAIN(DIAG_SWAP_BYTES,
+        "Text or constants in memory are not what the linker wrote there, so nobody can say what a "
+        "patch would do.",
+        "Memory was overwritten: a faulty device, or a wild store while pages were writable.",
+        "Reload the cell from the archive.", "cellpack explain C0211");
+EXPLAIN(
+    DIAG_SWAP_TRANSFER,
+    "A CELL_TRANSFER() line of a new cell names an old variable that the cells which it replaces "
+    "do not have, or have more than once.",
+    "The line was written for another version.", "Correct the line, or drop it.", "nm heap.cell");
+EXPLAIN(
+    DIAG_SWAP_TRANSFER_FAILED,
+    "A function of transfer returned an error, faulted, or took longer than it may with all CPUs "
+    "stopped: `found` nanoseconds. The swap was taken back.",
+    "It does not know this older version, or it loops.",
+    "Test the function on the host with the values that it was given.", "cellpack explain C0703");
+EXPLAIN(DIAG_SWAP_UNKNOWN, "A swap can be taken back as long as it is remembered, and only once.",
+        "The number is wrong, or many swaps came after it.",
+        "Swap the old cells in as if they were new.", "cellpack ls");
+EXPLAIN(DIAG_SWAP_STOP, "Another CPU did not stand still within the time for that. All go on.",
+        "It has had its interrupts disabled for seconds.", "Find out what it does: `tasks`.",
+        "cellpack explain C0714");
+EXPLAIN(DIAG_SWAP_STEP, "A test let this step of a swap fail. All was taken back.",
+        "The request says so.", "Nothing.", "cellpack explain C0715");
 EXPLAIN(DIAG_ARCHIVE_MAGIC,
         "The file does not begin with \"!<arch>\" and a newline, so it is not an archive.",
         "A single cell or another file was named where an archive is expected.",
@@ -709,7 +780,7 @@ EXPLAIN(DIAG_EVOLUTION_PRESENT,
 
 static const struct explained_code codes[] = {
     DIAG_CELL_TABLE(DIAG_ENTRY) PROBLEM_TABLE(PROBLEM_ENTRY) DIAG_FIRMWARE_TABLE(DIAG_ENTRY)
-        DIAG_EVOLUTION_TABLE(DIAG_ENTRY){0, NULL, NULL, NULL}};
+        DIAG_SWAP_TABLE(DIAG_ENTRY) DIAG_EVOLUTION_TABLE(DIAG_ENTRY){0, NULL, NULL, NULL}};
 
 const struct explained_code *explained_codes(void)
 {

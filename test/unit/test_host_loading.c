@@ -393,6 +393,7 @@ static const struct host_symbol inner_symbols[] = {
     {"entry_pool_take", entry_pool_take},
     {"entry_pool_write", entry_pool_write},
     {"entry_pool_give_back", entry_pool_give_back},
+    {"entry_pool_holds", entry_pool_holds},
 };
 
 static void a_loaded_loader_loads(void **state)

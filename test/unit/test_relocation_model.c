@@ -210,7 +210,7 @@ static void apply_linker(struct bench *bench, struct outcome *outcome, bool with
 {
     struct function own[FUNCTIONS];
     for (uint32_t i = 0; i < FUNCTIONS; i++) {
-        own[i] = (struct function){functions[i].section, functions[i].offset, outcome->slots[i]};
+        own[i] = (struct function){functions[i].section, functions[i].offset, outcome->slots[i], 0};
     }
     uint8_t *bytes = malloc(SIZE);
     struct dependency *records = malloc(bench->count * sizeof(*records)); /* exactly as many */

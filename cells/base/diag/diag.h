@@ -21,9 +21,11 @@
  *
  * 01xx: an object file by itself.  02xx: laying out and linking.  03xx: archives.
  * 06xx: tables of the firmware, where `section` is the table's signature.
+ * 07xx: swapping cells.
  * 08xx: manifests of evolutions, where `section` is the line, and what they find.
  */
-#define DIAG_TABLE(X) DIAG_CELL_TABLE(X) DIAG_FIRMWARE_TABLE(X) DIAG_EVOLUTION_TABLE(X)
+#define DIAG_TABLE(X) \
+    DIAG_CELL_TABLE(X) DIAG_FIRMWARE_TABLE(X) DIAG_SWAP_TABLE(X) DIAG_EVOLUTION_TABLE(X)
 
 #define DIAG_CELL_TABLE(X)                                                                        \
     X(ELF_TRUNCATED, 101, ERR_TRUNCATED, "file ends before a structure that it announces")        \
@@ -103,6 +105,23 @@
     X(AML_PACKAGE, 622, ERR_BAD_FORMAT, "package is malformed")                               \
     X(AML_ELEMENT, 623, ERR_UNSUPPORTED, "element of the package is no small constant")       \
     X(AML_TWICE, 624, ERR_MISMATCH, "two packages of this name differ")
+
+#define DIAG_SWAP_TABLE(X)                                                                        \
+    X(SWAP_CELL, 701, ERR_NOT_FOUND, "no cell of this name is loaded that could be replaced")     \
+    X(SWAP_PAIRS, 702, ERR_INVALID_ARGUMENT, "pairs of a swap name no cell, or are too many")     \
+    X(SWAP_LAYOUT, 703, ERR_MISMATCH, "a variable or type has changed, and nothing transfers it") \
+    X(SWAP_AMBIGUOUS, 704, ERR_MISMATCH, "variables of one name cannot be told apart")            \
+    X(SWAP_MISSING, 705, ERR_MISSING_SYMBOL, "the new cells lack what a cell that stays uses")    \
+    X(SWAP_SIGNATURE, 706, ERR_MISMATCH, "a new cell and another declare something differently")  \
+    X(SWAP_FRAMES, 707, ERR_BUSY, "a task is in the middle of an old cell")                       \
+    X(SWAP_HELD, 708, ERR_BUSY, "an old cell without a successor is held")                        \
+    X(SWAP_MEMORY, 709, ERR_NO_MEMORY, "not enough memory to swap")                               \
+    X(SWAP_BYTES, 710, ERR_MISMATCH, "memory does not hold what the linker wrote there")          \
+    X(SWAP_TRANSFER, 711, ERR_NOT_FOUND, "a transfer names a variable that no old cell has")      \
+    X(SWAP_TRANSFER_FAILED, 712, ERR_FAILED, "a function of transfer failed, or took too long")   \
+    X(SWAP_UNKNOWN, 713, ERR_NOT_FOUND, "no swap of this number is remembered")                   \
+    X(SWAP_STOP, 714, ERR_TIMEOUT, "another CPU did not stop")                                    \
+    X(SWAP_STEP, 715, ERR_FAILED, "a step was made to fail, by a test")
 
 #define DIAG_EVOLUTION_TABLE(X)                                                                 \
     X(EVOLUTION_FORMAT, 801, ERR_UNSUPPORTED, "not an evolution manifest of version 1")         \

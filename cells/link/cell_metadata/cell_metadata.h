@@ -60,10 +60,10 @@ struct section {
     struct dependency *outgoing; /* outgoing_count, in the order of the relocations */
     struct dependency *incoming; /* a list through next_incoming, of any cell's sections */
     uint32_t outgoing_count;
-    uint32_t index;  /* in the pristine section table */
-    uint32_t flags;       /* SHF_* */
-    uint16_t region;      /* enum region_kind */
-    uint16_t is_adopted;  /* 1: lies in a region of the cell that this one has replaced */
+    uint32_t index;      /* in the pristine section table */
+    uint32_t flags;      /* SHF_* */
+    uint16_t region;     /* enum region_kind */
+    uint16_t is_adopted; /* 1: lies in a region of the cell that this one has replaced */
 };
 
 /* An exported symbol, as namespaces know it. */
@@ -71,6 +71,7 @@ struct symbol {
     struct symbol_key key;
     uint8_t type;            /* STT_* */
     uint8_t binding;         /* STB_GLOBAL or STB_WEAK */
+    uint8_t is_given;        /* 1: its address was asked for by name, and may be held anywhere */
     struct section *section; /* NULL: absolute */
     uint64_t address;
     uint64_t entry; /* the stable address of a function; 0 for anything else */
@@ -80,13 +81,13 @@ struct symbol {
 struct function {
     uint32_t section; /* index */
     uint32_t offset;
-    uint32_t slot;    /* of the cell's own entries, or as below */
-    uint64_t entry;   /* its address; 0: none yet. Of an older version's cell where that had one */
+    uint32_t slot;  /* of the cell's own entries, or as below */
+    uint64_t entry; /* its address; 0: none yet. Of an older version's cell where that had one */
 };
 
 #define FUNCTION_NO_SLOT  UINT32_MAX       /* its address is not taken */
 #define FUNCTION_EXPORTED (UINT32_MAX - 1) /* gets one when the cell is placed */
-#define ENTRY_SIZE       8u /* jmp rel32 and padding: retargeted by one aligned store */
+#define ENTRY_SIZE        8u /* jmp rel32 and padding: retargeted by one aligned store */
 
 struct cell {
     struct symbol_key key; /* its name, for the namespace's map of cells */
@@ -96,8 +97,8 @@ struct cell {
     const char *summary;
     const char *interface; /* NULL when it implements none but its own */
     struct cell_namespace *namespace;
-    struct cell *next;                 /* in the order of loading; or of those that were replaced */
-    struct cell *successor;            /* of one that was replaced: who has its place now, or NULL */
+    struct cell *next;      /* in the order of loading; or of those that were replaced */
+    struct cell *successor; /* of one that was replaced: who has its place now, or NULL */
     struct cell_reference *references; /* loader.h: who holds it */
     uint64_t task_count;               /* cell_tasks.h; atomically */
     struct elf_object object;
@@ -112,7 +113,8 @@ struct cell {
     uint32_t function_count;
     uint32_t entry_count;
     uint64_t entries; /* address of slot 0 */
-    uint32_t adopted_count; /* sections that lie elsewhere: they stand behind the others in by_address */
+    uint32_t
+        adopted_count; /* sections that lie elsewhere: they stand behind the others in by_address */
     /* struct cell_unwind; none where there is no index, or one of another format. */
     const struct cell_unwind_row *unwind_rows;
     uint32_t unwind_row_count;

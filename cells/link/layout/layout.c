@@ -32,8 +32,8 @@ static enum group group_of(const struct elf64_shdr *section)
 }
 
 static enum status place_group(const struct elf_object *object, const struct section *sections,
-                               enum group group, struct section_place *places, uint32_t *by_address, uint32_t *count,
-                               uint64_t *end, struct diag *diag)
+                               enum group group, struct section_place *places, uint32_t *by_address,
+                               uint32_t *count, uint64_t *end, struct diag *diag)
 {
     for (uint32_t i = 0; i < object->section_count; i++) {
         const struct elf64_shdr *section = &object->sections[i];
@@ -78,9 +78,8 @@ enum status layout_plan_without_adopted(const struct elf_object *object,
         if (group != GROUP_BSS) {
             layout.region_first[region] = count;
         }
-        enum status status =
-            place_group(object, sections, group, places, by_address, &count, &layout.sizes[region],
-                        diag);
+        enum status status = place_group(object, sections, group, places, by_address, &count,
+                                         &layout.sizes[region], diag);
         if (status != OK) {
             return status;
         }

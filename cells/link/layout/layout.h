@@ -37,7 +37,6 @@ CELL_API MUST_CHECK enum status layout_plan(const struct elf_object *object,
                                             struct layout *out_layout, struct diag *diag);
 
 /* The same without the sections that `sections`, as many, say are adopted: these are not placed. */
-CELL_API MUST_CHECK enum status
-layout_plan_without_adopted(const struct elf_object *object, const struct section *sections,
-                            struct section_place *places, uint32_t *by_address,
-                            struct layout *out_layout, struct diag *diag);
+CELL_API MUST_CHECK enum status layout_plan_without_adopted(
+    const struct elf_object *object, const struct section *sections, struct section_place *places,
+    uint32_t *by_address, struct layout *out_layout, struct diag *diag);

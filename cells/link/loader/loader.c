@@ -187,6 +187,17 @@ void cell_reference_drop(struct cell_reference **handle)
     heap_free(reference);
 }
 
+void loader_move_references(struct cell *from, struct cell *to)
+{
+    while (from->references) {
+        struct cell_reference *reference = from->references;
+        reference->cell = to;
+        from->references = reference->next;
+        reference->next = to->references;
+        to->references = reference;
+    }
+}
+
 const struct cell *cell_reference_cell(const struct cell_reference *reference)
 {
     return reference->cell;
@@ -243,8 +254,10 @@ static enum status demand_locked(struct cell_namespace *namespace, const char *n
     return OK;
 }
 
+/* What is given out may be held anywhere. */
 static uint64_t address_of(const struct symbol *symbol)
 {
+    ((struct symbol *)symbol)->is_given = 1;
     return symbol->entry ? symbol->entry : symbol->address;
 }
 

@@ -220,8 +220,7 @@ static enum status publish_image_symbol(struct cell_namespace *namespace,
 
 bool is_entry(uint64_t address)
 {
-    return address - image_entries < image_entries_end - image_entries ||
-           entry_pool_holds(address);
+    return address - image_entries < image_entries_end - image_entries || entry_pool_holds(address);
 }
 
 enum status loader_adopt(struct cell_namespace *namespace, const struct nano_core_image *image,

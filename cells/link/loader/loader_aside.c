@@ -43,10 +43,11 @@ OWN_UNCHECKED enum status loader_aside_begin(struct cell_namespace *namespace, s
                                              struct diag *diag)
 {
     OWNED(loader_aside, aside);
-    struct loader_aside *fresh = step_fails(steps) ? NULL : heap_allocate_zeroed(sizeof(*fresh));
+    struct loader_aside *fresh = step_fails(steps) ? NULL : heap_allocate(sizeof(*fresh));
     if (!fresh) {
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
     }
+    __builtin_memset(fresh, 0, sizeof(*fresh));
     FILL(SLOT(aside), fresh);
     enum status status = OK;
     if (bundle.size > 0) {

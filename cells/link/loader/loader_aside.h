@@ -89,6 +89,12 @@ CELL_API MUST_CHECK enum status loader_aside_table(struct loader_aside *aside,
 CELL_API void loader_aside_commit(struct loader_aside *aside) OWN_BORROWS(*aside);
 
 /*
+ * Who holds `from` holds `to` from now on. A fault between two of its stores loses a reference, and with it
+ * keeps the cell.
+ */
+CELL_API void loader_move_references(struct cell *from, struct cell *to);
+
+/*
  * Frees a cell that was replaced: it is in no list of its namespace and not in the address map, nothing
  * refers to it, and lookups that may know it have ended.
  */

@@ -45,8 +45,7 @@ enum status transaction_begin(struct transaction *transaction, struct cell_names
                               const struct catalog *bundle, struct step_counter *steps,
                               struct diag *diag)
 {
-    *transaction =
-        (struct transaction){.namespace = namespace, .bundle = bundle, .steps = steps};
+    *transaction = (struct transaction){.namespace = namespace, .bundle = bundle, .steps = steps};
     return reserve_staged(transaction, diag);
 }
 
@@ -193,8 +192,7 @@ static enum status reserve_exports(struct transaction *transaction, uint32_t cou
         return OK;
     }
     uint32_t capacity = symbol_map_capacity(map->count + count);
-    const struct symbol_key **slots =
-        transaction_allocate(transaction, capacity * sizeof(*slots));
+    const struct symbol_key **slots = transaction_allocate(transaction, capacity * sizeof(*slots));
     if (!slots) {
         return ERR_NO_MEMORY;
     }

@@ -138,6 +138,9 @@ struct swap_report {
     uint64_t hash_after;            /* and, if the swap failed in it, when it closed */
 };
 
+#define SWAP_TRANSFER_LIMIT_NS \
+    10000000ull /* one function of transfer, before the swap is taken back */
+
 /*
  * Swaps. `out_report` may be NULL; it is written in any case. `diag`: C02xx and C03xx of loading; C07xx of
  * swapping. ERR_BUSY: frames of old cells until the deadline, or an old cell without a successor is
@@ -162,4 +165,4 @@ CELL_API uint32_t swap_retire(void);
  * Of text, constants, entries, symbol maps and the dependencies of all cells, and of data with `with_data`:
  * equal where the system is the same to the byte.
  */
-CELL_API uint64_t swap_state_hash(bool with_data);
+CELL_API uint64_t swap_state_hash(const struct cell_namespace *namespace, bool with_data);

@@ -48,6 +48,29 @@ static inline void text_write(uint64_t address, const void *bytes, size_t size)
     }
 }
 
+static inline uint64_t text_patch_begin(void)
+{
+    return 0;
+}
+
+static inline void text_patch_end(uint64_t state)
+{
+    (void)state;
+}
+
+static inline void text_patch(uint64_t address, uint64_t value, size_t size, bool is_executable)
+{
+    void *start = (void *)page_align_down(address);
+    size_t length = page_align_up(address + size) - page_align_down(address);
+    if (mprotect(start, length, PROT_READ | PROT_WRITE)) {
+        __builtin_trap();
+    }
+    __builtin_memcpy((void *)address, &value, size);
+    if (mprotect(start, length, PROT_READ | (is_executable ? PROT_EXEC : 0))) {
+        __builtin_trap();
+    }
+}
+
 #else
 
 static inline void text_write(uint64_t address, const void *bytes, size_t size)
@@ -61,6 +84,36 @@ static inline void text_write(uint64_t address, const void *bytes, size_t size)
     if (enable) {
         enable_interrupts();
     }
+}
+
+/*
+ * Between these two, stores by text_patch() of up to 8 bytes at any address, also to pages of constants. For
+ * who has stopped all other CPUs: nothing here is more atomic than the store. Interrupts are off.
+ */
+static inline uint64_t text_patch_begin(void)
+{
+    uint64_t cr0 = read_cr0();
+    write_cr0(cr0 & ~CR0_WRITE_PROTECT);
+    return cr0;
+}
+
+static inline void text_patch_end(uint64_t cr0)
+{
+    write_cr0(cr0);
+}
+
+static inline void text_patch(uint64_t address, uint64_t value, size_t size, bool is_executable)
+{
+    (void)is_executable;
+    COMPILER_BARRIER();
+    if (size == 8) {
+        __builtin_memcpy((void *)address, &value, 8);
+    } else if (size == 4) {
+        __builtin_memcpy((void *)address, &value, 4);
+    } else {
+        __builtin_memcpy((void *)address, &value, size);
+    }
+    COMPILER_BARRIER();
 }
 
 #endif

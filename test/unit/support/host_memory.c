@@ -81,6 +81,15 @@ void *heap_allocate(size_t bytes)
     return block;
 }
 
+void *heap_allocate_zeroed(size_t bytes)
+{
+    void *block = heap_allocate(bytes);
+    if (block) {
+        memset(block, 0, bytes);
+    }
+    return block;
+}
+
 void heap_free(void *block)
 {
     if (block) {

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What new cells take over from old ones, decided while the new ones have no addresses yet: entries of
+ * functions first, then variables, then constants, for what refers to something is the same only if
+ * that is.
+ */
+#include "cell_namespace.h"
+#include "cell_transfer.h"
+#include "format.h"
+#include "heap.h"
+#include "swap_priv.h"
+
+/* The names of the old cell of a link. */
+static struct swap_names *names_of_old(const struct swap_work *work, const struct cell *old)
+{
+    uint32_t i = 0;
+    while (work->old[i] != old) {
+        i++;
+    }
+    return &work->old_names[i];
+}
+
+static bool is_exported(const struct cell *cell, const struct swap_name *name)
+{
+    return name->symbol >= cell->object.first_global;
+}
+
+/*
+ * What `name` of new cell `index` stands for in the old cells: in those that it replaces, and exported
+ * ones in any. *out_in says in which.
+ */
+static const struct swap_name *find_old(const struct swap_work *work, uint32_t index,
+                                        const struct swap_name *name,
+                                        const struct swap_names **out_in, bool *out_ambiguous)
+{
+    const struct swap_names *of = &work->new_names[index];
+    bool is_ambiguous = false;
+    for (uint32_t i = 0; i < work->link_count; i++) {
+        if (work->links[i].new == index) {
+            const struct swap_names *in = names_of_old(work, work->links[i].old);
+            bool here;
+            const struct swap_name *found = swap_names_find(in, of, name, &here);
+            is_ambiguous |= here;
+            if (found) {
+                *out_in = in;
+                *out_ambiguous = false;
+                return found;
+            }
+        }
+    }
+    *out_ambiguous = is_ambiguous;
+    for (uint32_t i = 0; is_exported(of->cell, name) && i < work->old_count; i++) {
+        bool here;
+        const struct swap_name *found = swap_names_find(&work->old_names[i], of, name, &here);
+        if (found && is_exported(work->old[i], found)) {
+            *out_in = &work->old_names[i];
+            return found;
+        }
+    }
+    return NULL;
+}
+
+/* ---- functions ---- */
+
+static bool is_inherited(const struct swap_work *work, const struct function *old)
+{
+    for (uint32_t i = 0; i < work->inheritance_count; i++) {
+        if (work->inheritances[i].old == old) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct function *function_of(const struct cell *cell, const struct swap_name *name)
+{
+    const struct elf64_sym *symbol = swap_symbol(cell, name);
+    return swap_function(cell, symbol->st_shndx, symbol->st_value);
+}
+
+static bool inherit(struct swap_work *work, uint32_t index, struct function *function,
+                    struct function *old)
+{
+    if (!swap_grow(work, (void **)&work->inheritances, work->inheritance_count,
+                   &work->inheritance_capacity, sizeof(*work->inheritances))) {
+        return false;
+    }
+    function->entry = old->entry;
+    work->inheritances[work->inheritance_count++] = (struct swap_inheritance){
+        .old = old,
+        .cell = index,
+        .section = function->section,
+        .offset = function->offset,
+    };
+    return true;
+}
+
+/* Older versions still may own the entry of a function that the latest one lacked. */
+static struct function *find_in_retired(const struct swap_work *work, uint32_t index,
+                                        const struct swap_name *name)
+{
+    const struct swap_names *of = &work->new_names[index];
+    for (struct cell *cell = work->request->namespace->retired; cell; cell = cell->next) {
+        bool is_linked = false;
+        for (uint32_t i = 0; i < work->link_count; i++) {
+            is_linked |= work->links[i].new == index && work->links[i].old == cell->successor;
+        }
+        for (uint32_t k = 1; is_linked && k < cell->object.symbol_count; k++) {
+            const struct elf64_sym *symbol = &cell->object.symbols[k];
+            if (elf_symbol_type(symbol) != STT_FUNC || symbol->st_shndx == SHN_UNDEF ||
+                symbol->st_shndx >= cell->object.section_count ||
+                __builtin_strcmp(elf_object_symbol_name(&cell->object, k), name->text) != 0 ||
+                (k >= cell->object.first_global) != is_exported(of->cell, name)) {
+                continue;
+            }
+            struct function *function = swap_function(cell, symbol->st_shndx, symbol->st_value);
+            if (function && function->entry && !is_inherited(work, function)) {
+                return function;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Do both sides say the same of it, as far as they say anything? */
+static bool has_same_signature(const struct swap_names *a, const struct swap_name *one,
+                               const struct swap_names *b, const struct swap_name *other)
+{
+    const struct cell_abi_symbol *left = cell_abi_symbol_at(&a->abi, one->symbol);
+    const struct cell_abi_symbol *right = cell_abi_symbol_at(&b->abi, other->symbol);
+    return !left || !right || left->signature == right->signature;
+}
+
+static enum status match_functions(struct swap_work *work, uint32_t index, struct diag *diag)
+{
+    const struct swap_names *names = &work->new_names[index];
+    for (uint32_t i = 0; i < names->count; i++) {
+        const struct swap_name *name = &names->names[i];
+        struct function *function = function_of(names->cell, name);
+        if (elf_symbol_type(swap_symbol(names->cell, name)) != STT_FUNC || !function ||
+            function->entry) {
+            continue;
+        }
+        const struct swap_names *in;
+        bool is_ambiguous;
+        const struct swap_name *found = find_old(work, index, name, &in, &is_ambiguous);
+        struct function *old = found ? function_of(in->cell, found) : NULL;
+        if (old && (!old->entry || !has_same_signature(names, name, in, found))) {
+            old = NULL;
+        }
+        if (!found) {
+            old = find_in_retired(work, index, name);
+        }
+        if (old && !is_inherited(work, old) && !inherit(work, index, function, old)) {
+            return swap_refuse_memory(diag);
+        }
+    }
+    return OK;
+}
+
+/* ---- variables ---- */
+
+const struct section *swap_adopted_from(const struct swap_work *work, uint32_t cell,
+                                        uint32_t section)
+{
+    for (uint32_t i = 0; i < work->adoption_count; i++) {
+        const struct swap_adoption *adoption = &work->adoptions[i];
+        if (adoption->cell == cell && adoption->section == section) {
+            return adoption->old;
+        }
+    }
+    return NULL;
+}
+
+static bool is_adopted(const struct swap_work *work, const struct section *old)
+{
+    for (uint32_t i = 0; i < work->adoption_count; i++) {
+        if (work->adoptions[i].old == old) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum status swap_adopt(struct swap_work *work, uint32_t cell, uint32_t section,
+                       const struct section *old, struct diag *diag)
+{
+    if (!swap_grow(work, (void **)&work->adoptions, work->adoption_count, &work->adoption_capacity,
+                   sizeof(*work->adoptions))) {
+        return swap_refuse_memory(diag);
+    }
+    enum status status = loader_aside_adopt(STORED(work->aside), cell, section, old, diag);
+    if (status == OK) {
+        work->adoptions[work->adoption_count++] = (struct swap_adoption){old, cell, section};
+    }
+    return status;
+}
+
+static const struct cell_abi_variable *variable_of(const struct swap_names *names,
+                                                   const struct swap_name *name)
+{
+    for (uint32_t i = 0; i < names->abi.variable_count; i++) {
+        if (names->abi.variables[i].symbol == name->symbol) {
+            return &names->abi.variables[i];
+        }
+    }
+    return NULL;
+}
+
+/* All variables of the new section must lie in the old one as they do in the new one. */
+static bool lie_alike(const struct swap_work *work, uint32_t index, uint32_t section,
+                      const struct section *old)
+{
+    const struct swap_names *names = &work->new_names[index];
+    for (uint32_t i = 0; i < names->count; i++) {
+        const struct swap_name *name = &names->names[i];
+        const struct elf64_sym *symbol = swap_symbol(names->cell, name);
+        if (symbol->st_shndx != section) {
+            continue;
+        }
+        const struct swap_names *in;
+        bool is_ambiguous;
+        const struct swap_name *found = find_old(work, index, name, &in, &is_ambiguous);
+        if (!found || in->cell != old->cell ||
+            swap_symbol(in->cell, found)->st_shndx != old->index ||
+            swap_symbol(in->cell, found)->st_value != symbol->st_value) {
+            return false;
+        }
+        const struct cell_abi_variable *is = variable_of(names, name);
+        const struct cell_abi_variable *was = variable_of(in, found);
+        if (is && was && is->layout != was->layout) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool can_adopt(const struct swap_work *work, uint32_t index, uint32_t section,
+                      const struct section *old)
+{
+    const struct cell *cell = work->new_names[index].cell;
+    uint64_t alignment = cell->object.sections[section].sh_addralign;
+    return old->region == REGION_DATA && old->size == cell->sections[section].size &&
+           (alignment == 0 || old->address % alignment == 0) && !is_adopted(work, old) &&
+           lie_alike(work, index, section, old);
+}
+
+/* The CELL_TRANSFER() or CELL_FRESH() line for a variable; false: none, or *out_status. */
+static bool find_transfer(const struct cell *cell, const struct swap_name *name,
+                          struct cell_transfer *out, enum status *out_status, struct diag *diag)
+{
+    uint32_t count = cell_transfer_count(&cell->object);
+    for (uint32_t i = 0; i < count; i++) {
+        *out_status = cell_transfer_read(&cell->object, i, out, diag);
+        if (*out_status != OK) {
+            diag_name_cell(diag, cell->name);
+            return false;
+        }
+        if (out->new_symbol == name->symbol) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The old variable of that name, in the cells that this one replaces. */
+static const struct swap_name *find_variable(const struct swap_work *work, uint32_t index,
+                                             const char *text, const struct swap_names **out_in)
+{
+    for (uint32_t i = 0; i < work->link_count; i++) {
+        const struct swap_names *in = names_of_old(work, work->links[i].old);
+        uint32_t symbol = work->links[i].new == index
+                              ? cell_transfer_find_symbol(&in->cell->object, text, STT_OBJECT)
+                              : 0;
+        for (uint32_t k = 0; symbol && k < in->count; k++) {
+            if (in->names[k].symbol == symbol) {
+                *out_in = in;
+                return &in->names[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+static enum status plan_transfer(struct swap_work *work, uint32_t index,
+                                 const struct cell_transfer *transfer, struct diag *diag)
+{
+    const struct swap_names *in;
+    const struct swap_name *old = find_variable(work, index, transfer->old, &in);
+    if (!old) {
+        return diag_set(diag, DIAG_SWAP_TRANSFER,
+                        &(struct diag_site){
+                            .cell = work->new_names[index].cell->name,
+                            .symbol = transfer->old,
+                        });
+    }
+    if (!swap_grow(work, (void **)&work->transfers, work->transfer_count, &work->transfer_capacity,
+                   sizeof(*work->transfers))) {
+        return swap_refuse_memory(diag);
+    }
+    const struct elf64_sym *symbol = swap_symbol(in->cell, old);
+    work->transfers[work->transfer_count++] = (struct swap_transfer){
+        .old = &in->cell->sections[symbol->st_shndx],
+        .old_offset = (uint32_t)symbol->st_value,
+        .old_bytes = (uint32_t)symbol->st_size,
+        .cell = index,
+        .new_symbol = transfer->new_symbol,
+        .function_symbol = transfer->function_symbol,
+    };
+    return OK;
+}
+
+static enum status refuse_variable(const struct swap_work *work, uint32_t index,
+                                   const struct swap_name *name, const struct section *old,
+                                   struct diag *diag)
+{
+    const struct cell *cell = work->new_names[index].cell;
+    char what[DIAG_SYMBOL_SIZE];
+    format_into(what, sizeof(what), "%s, also in %s", name->text,
+                old ? old->cell->name : "older versions");
+    return diag_set(diag, old ? DIAG_SWAP_LAYOUT : DIAG_SWAP_AMBIGUOUS,
+                    &(struct diag_site){
+                        .cell = cell->name,
+                        .section = cell->sections[swap_symbol(cell, name)->st_shndx].name,
+                        .symbol = what,
+                        .expected = old ? old->size : 0,
+                        .found = swap_symbol(cell, name)->st_size,
+                    });
+}
+
+static enum status match_variable(struct swap_work *work, uint32_t index, uint32_t section,
+                                  struct diag *diag)
+{
+    const struct swap_names *names = &work->new_names[index];
+    struct swap_report *report = &work->report;
+    if (!names->of_section[section]) { /* nobody can name it */
+        report->new_variables++;
+        return OK;
+    }
+    const struct swap_name *name = &names->names[names->of_section[section] - 1];
+    struct cell_transfer transfer;
+    enum status status = OK;
+    if (find_transfer(names->cell, name, &transfer, &status, diag)) {
+        report->fresh += transfer.kind == CELL_TRANSFER_FRESH;
+        report->transferred += transfer.kind != CELL_TRANSFER_FRESH;
+        return transfer.kind == CELL_TRANSFER_FRESH ? OK
+                                                    : plan_transfer(work, index, &transfer, diag);
+    }
+    if (status != OK) {
+        return status;
+    }
+    const struct swap_names *in;
+    bool is_ambiguous;
+    const struct swap_name *found = find_old(work, index, name, &in, &is_ambiguous);
+    if (!found) {
+        report->new_variables += !is_ambiguous;
+        return is_ambiguous ? refuse_variable(work, index, name, NULL, diag) : OK;
+    }
+    const struct section *old = &in->cell->sections[swap_symbol(in->cell, found)->st_shndx];
+    if (old->region != REGION_DATA) { /* it was a constant */
+        report->new_variables++;
+        return OK;
+    }
+    if (!can_adopt(work, index, section, old)) {
+        return refuse_variable(work, index, name, old, diag);
+    }
+    report->adopted_variables++;
+    return swap_adopt(work, index, section, old, diag);
+}
+
+static bool is_transferred(const struct swap_work *work, const struct section *old)
+{
+    for (uint32_t i = 0; i < work->transfer_count; i++) {
+        if (work->transfers[i].old == old) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void count_removed(struct swap_work *work)
+{
+    for (uint32_t i = 0; i < work->old_count; i++) {
+        const struct cell *cell = work->old[i];
+        for (uint32_t k = 0; k < cell->object.section_count; k++) {
+            const struct section *section = &cell->sections[k];
+            work->report.removed_variables += section->region == REGION_DATA && section->size > 0 &&
+                                              !is_adopted(work, section) &&
+                                              !is_transferred(work, section);
+        }
+    }
+}
+
+enum status swap_match(struct swap_work *work, struct diag *diag)
+{
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
+        status = match_functions(work, i, diag);
+    }
+    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
+        const struct cell *cell = work->new_names[i].cell;
+        for (uint32_t k = 0; status == OK && k < cell->object.section_count; k++) {
+            if (cell->sections[k].region == REGION_DATA && cell->sections[k].size > 0) {
+                status = match_variable(work, i, k, diag);
+            }
+        }
+    }
+    if (status == OK) {
+        count_removed(work);
+    }
+    return status == OK && !(work->request->flags & SWAP_FRESH_RODATA)
+               ? swap_match_constants(work, diag)
+               : status;
+}

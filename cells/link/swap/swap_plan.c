@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plan: every store, with what it replaces. Two lists:
+ *
+ *   patches   made while all other CPUs stand still: fields in text, constants and data that refer to what
+ *             moves, and entries. They can be taken back until the last one is made.
+ *   metadata  made afterwards, under the loader's mutex, by which nobody sees the state in between:
+ *             dependency records and lists, the namespace's cells and maps, what became of old cells.
+ *             They cannot fail, and making them twice is as good as once.
+ *
+ * Lists of dependants: those of old sections are split, records of cells that stay move to the new
+ * section; those of sections that stay get the records of new cells in front. What is written to new cells
+ * themselves is written at once, for nobody knows them.
+ */
+#include "address_map.h"
+#include "cell_namespace.h"
+#include "heap.h"
+#include "relocation.h"
+#include "sort.h"
+#include "swap_priv.h"
+
+static enum status add_store(struct swap_work *work, struct swap_stores *stores,
+                             enum swap_store_kind kind, const void *at, uint64_t before,
+                             uint64_t after, uint32_t size, struct diag *diag)
+{
+    if (!swap_grow(work, (void **)&stores->stores, stores->count, &stores->capacity,
+                   sizeof(*stores->stores))) {
+        return swap_refuse_memory(diag);
+    }
+    stores->stores[stores->count++] = (struct swap_store){
+        .address = (uintptr_t)at,
+        .before = before,
+        .after = after,
+        .size = (uint8_t)size,
+        .kind = (uint8_t)kind,
+    };
+    return OK;
+}
+
+static uint64_t bytes_at(const void *at, uint32_t size)
+{
+    uint64_t value = 0;
+    __builtin_memcpy(&value, at, size);
+    return value;
+}
+
+/* Metadata of up to 8 bytes, if it changes. */
+static enum status set_field(struct swap_work *work, const void *at, uint64_t after, uint32_t size,
+                             struct diag *diag)
+{
+    uint64_t before = bytes_at(at, size);
+    return before == after ? OK
+                           : add_store(work, &work->metadata, SWAP_STORE_METADATA, at, before,
+                                       after, size, diag);
+}
+
+static enum status set_pointer(struct swap_work *work, const void *field, const void *pointer,
+                               struct diag *diag)
+{
+    return set_field(work, field, (uintptr_t)pointer, sizeof(void *), diag);
+}
+
+/* ---- fields ---- */
+
+/* What a field holds that refers to `symbol` as this reference does. */
+static uint64_t field_value(const struct dependency *reference, const struct symbol *symbol,
+                            int64_t into)
+{
+    bool is_operand =
+        (reference->source->flags & SHF_EXECINSTR) && relocation_is_operand(reference->type);
+    uint64_t bias = is_operand ? RELOCATION_OPERAND_SIZE : 0;
+    uint64_t value =
+        reference->via_entry ? symbol->entry - bias : symbol->address + (uint64_t)into - bias;
+    bool is_relative = reference->type == R_X86_64_PC32 || reference->type == R_X86_64_PLT32 ||
+                       reference->type == R_X86_64_PC64;
+    return is_relative ? value - (reference->source->address + reference->offset) : value;
+}
+
+static bool fits(uint32_t type, uint64_t value)
+{
+    switch (type) {
+    case R_X86_64_64:
+    case R_X86_64_PC64:
+        return true;
+    case R_X86_64_32:
+        return value == (uint32_t)value;
+    default:
+        return (int64_t)value == (int32_t)value;
+    }
+}
+
+static enum status refuse_bytes(const struct section *section, uint64_t offset, uint64_t expected,
+                                uint64_t found, struct diag *diag)
+{
+    return diag_set(diag, DIAG_SWAP_BYTES,
+                    &(struct diag_site){
+                        .cell = section->cell->name,
+                        .section = section->name,
+                        .offset = offset,
+                        .expected = expected,
+                        .found = found,
+                    });
+}
+
+static enum status patch_field(struct swap_work *work, const struct dependency *reference,
+                               const struct symbol *old, const struct symbol *new, int64_t into,
+                               struct diag *diag)
+{
+    const struct section *source = reference->source;
+    bool is_wide = reference->type == R_X86_64_64 || reference->type == R_X86_64_PC64;
+    uint32_t size = is_wide ? 8 : 4;
+    uint64_t mask = is_wide ? UINT64_MAX : UINT32_MAX;
+    uint64_t before = field_value(reference, old, into) & mask;
+    uint64_t after = field_value(reference, new, into);
+    if (!fits(reference->type, after)) {
+        return diag_set(diag, DIAG_LINK_OVERFLOW,
+                        &(struct diag_site){
+                            .cell = source->cell->name,
+                            .section = source->name,
+                            .symbol = new->key.name,
+                            .offset = reference->offset,
+                            .found = after,
+                        });
+    }
+    if ((after & mask) == before) {
+        return OK;
+    }
+    const void *at = (const void *)(source->address + reference->offset);
+    enum swap_store_kind kind = source->region == REGION_TEXT     ? SWAP_STORE_TEXT
+                                : source->region == REGION_RODATA ? SWAP_STORE_CONSTANT
+                                                                  : SWAP_STORE_DATA;
+    if (kind != SWAP_STORE_DATA && bytes_at(at, size) != before) {
+        return refuse_bytes(source, reference->offset, before, bytes_at(at, size), diag);
+    }
+    return add_store(work, &work->patches, kind, at, before, after & mask, size, diag);
+}
+
+/* ---- records ---- */
+
+/* Field and record of one reference from a cell that stays; the record goes to the new section. */
+static enum status move_reference(struct swap_work *work, struct dependency *reference,
+                                  const struct symbol *old, const struct symbol *new,
+                                  struct diag *diag)
+{
+    int64_t into = reference->target_offset - (int64_t)(old->address - old->section->address);
+    struct section *target = new->section;
+    enum status status = patch_field(work, reference, old, new, into, diag);
+    if (status == OK) {
+        status = set_pointer(work, &reference->target, target, diag);
+    }
+    if (status == OK) {
+        int32_t offset = (int32_t)((int64_t)(new->address - target->address) + into);
+        status = set_field(work, &reference->target_offset, (uint32_t)offset, 4, diag);
+    }
+    if (status == OK) {
+        status = set_pointer(work, &reference->next_incoming, target->incoming, diag);
+        target->incoming = reference; /* the new cell's own, which nobody knows */
+    }
+    return status;
+}
+
+/* Splits the list of one old section. */
+static enum status move_references(struct swap_work *work, struct section *section,
+                                   struct diag *diag)
+{
+    struct dependency **link = &section->incoming; /* of what stays: where the next one goes */
+    enum status status = OK;
+    struct dependency *next;
+    for (struct dependency *at = section->incoming; status == OK && at; at = next) {
+        const struct symbol *old;
+        const struct symbol *new;
+        next = at->next_incoming;
+        bool stays = at->source->cell->is_leaving || !swap_find_successor(work, at, &old, &new);
+        if (!stays) {
+            status = move_reference(work, at, old, new, diag);
+            continue;
+        }
+        status = set_pointer(work, link, at, diag);
+        link = &at->next_incoming;
+    }
+    return status == OK ? set_pointer(work, link, NULL, diag) : status;
+}
+
+static bool record_before(const void *a, const void *b)
+{
+    const struct dependency *const *left = a;
+    const struct dependency *const *right = b;
+    return (uintptr_t)(*left)->target < (uintptr_t)(*right)->target;
+}
+
+/* Enters what new cells refer to: at once where that is new too, by stores where it stays. */
+static enum status enter_records(struct swap_work *work, struct diag *diag)
+{
+    size_t most = 1;
+    for (uint32_t i = 0; i < work->new_count; i++) {
+        most += swap_new_cell(work, i)->dependency_count;
+    }
+    struct dependency **list = swap_allocate(work, most * sizeof(struct dependency *));
+    if (!list) {
+        return swap_refuse_memory(diag);
+    }
+    size_t count = 0;
+    for (uint32_t i = 0; i < work->new_count; i++) {
+        struct cell *cell = swap_new_cell(work, i);
+        for (uint32_t k = 0; k < cell->dependency_count; k++) {
+            struct dependency *record = &cell->dependencies[k];
+            struct section *target = record->target;
+            record->next_incoming = NULL;
+            if (target && swap_is_new(target->cell)) {
+                record->next_incoming = target->incoming;
+                target->incoming = record;
+            } else if (target) {
+                list[count++] = record;
+            }
+        }
+    }
+    sort_array(list, count, sizeof(struct dependency *), record_before);
+    enum status status = OK;
+    for (size_t i = 0; status == OK && i < count; i++) {
+        bool is_last = i + 1 == count || list[i + 1]->target != list[i]->target;
+        bool is_first = i == 0 || list[i - 1]->target != list[i]->target;
+        list[i]->next_incoming = is_last ? list[i]->target->incoming : list[i + 1];
+        if (is_first) { /* the heads change when all is planned: nobody reads them in between */
+            status = set_pointer(work, &list[i]->target->incoming, list[i], diag);
+        }
+    }
+    heap_free(list);
+    return status;
+}
+
+/* ---- entries ---- */
+
+static uint64_t jump_to(uint64_t entry, uint64_t target)
+{
+    return 0xcccccc00000000e9 | ((target - (entry + 5)) & 0xffffffff) << 8;
+}
+
+static enum status retarget_entries(struct swap_work *work, struct diag *diag)
+{
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < work->inheritance_count; i++) {
+        const struct swap_inheritance *of = &work->inheritances[i];
+        uint64_t entry = of->old->entry;
+        uint64_t target = swap_new_cell(work, of->cell)->sections[of->section].address + of->offset;
+        status = add_store(work, &work->patches, SWAP_STORE_TEXT, (const void *)entry,
+                           *(const uint64_t *)entry, jump_to(entry, target), ENTRY_SIZE, diag);
+        if (status == OK) {
+            status = set_field(work, &of->old->entry, 0, sizeof(of->old->entry), diag);
+        }
+        if (status == OK) {
+            status = set_field(work, &of->old->slot, FUNCTION_NO_SLOT, sizeof(of->old->slot), diag);
+        }
+        work->report.entries++;
+    }
+    return status;
+}
+
+/* ---- pointers in adopted variables ---- */
+
+/*
+ * A variable that stays may still hold the pointer that it was initialised with. If that led to something
+ * that has moved, it is moved too. `reference` is the new cell's record of the initial value.
+ */
+static enum status move_initial(struct swap_work *work, const struct swap_adoption *adoption,
+                                const struct dependency *reference, struct diag *diag)
+{
+    const struct section *old = adoption->old;
+    bool is_wide = reference->type == R_X86_64_64;
+    if (!is_wide && reference->type != R_X86_64_32 && reference->type != R_X86_64_32S) {
+        return OK;
+    }
+    uint32_t size = is_wide ? 8 : 4;
+    for (uint32_t i = 0; i < old->outgoing_count; i++) {
+        const struct dependency *was = &old->outgoing[i];
+        if (was->offset != reference->offset || was->type != reference->type || was->via_entry ||
+            !was->target) {
+            continue;
+        }
+        const uint8_t *built =
+            loader_aside_initial(STORED(work->aside), adoption->cell, adoption->section);
+        uint64_t before = was->target->address + (uint64_t)(int64_t)was->target_offset;
+        uint64_t after = bytes_at(built + reference->offset, size);
+        if (!is_wide) {
+            before &= UINT32_MAX;
+        }
+        return before == after ? OK
+                               : add_store(work, &work->patches, SWAP_STORE_DATA,
+                                           (const void *)(old->address + reference->offset), before,
+                                           after, size, diag);
+    }
+    return OK;
+}
+
+static enum status move_initials(struct swap_work *work, struct diag *diag)
+{
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < work->adoption_count; i++) {
+        const struct swap_adoption *adoption = &work->adoptions[i];
+        const struct section *section =
+            &swap_new_cell(work, adoption->cell)->sections[adoption->section];
+        for (uint32_t k = 0;
+             status == OK && section->region == REGION_DATA && k < section->outgoing_count; k++) {
+            status = move_initial(work, adoption, &section->outgoing[k], diag);
+        }
+    }
+    return status;
+}
+
+/* ---- the namespace ---- */
+
+static bool make_map(struct swap_work *work, struct symbol_map *map, const struct symbol_map *old,
+                     uint32_t more)
+{
+    uint32_t capacity = symbol_map_capacity(old->count + more);
+    capacity = capacity < old->capacity ? old->capacity : capacity;
+    const struct symbol_key **slots = swap_allocate(work, capacity * sizeof(*slots));
+    if (!slots) {
+        return false;
+    }
+    if (capacity == old->capacity) {
+        __builtin_memcpy((void *)slots, (const void *)old->slots, capacity * sizeof(*slots));
+        *map = (struct symbol_map){.slots = slots, .capacity = capacity, .count = old->count};
+    } else {
+        __builtin_memset((void *)slots, 0, capacity * sizeof(*slots));
+        symbol_map_init(map, slots, capacity, old);
+    }
+    return true;
+}
+
+/* As cell_namespace_publish(): strong beats weak, the first of two weak ones stays. */
+static void enter_symbol(struct symbol_map *map, const struct symbol *symbol)
+{
+    const struct symbol_key *other = symbol_map_insert(map, &symbol->key);
+    if (other && symbol->binding != STB_WEAK) {
+        symbol_map_remove(map, other);
+        symbol_map_insert(map, &symbol->key);
+    }
+}
+
+static enum status make_maps(struct swap_work *work, struct diag *diag)
+{
+    const struct cell_namespace *namespace = work->request->namespace;
+    uint32_t symbols = 0;
+    for (uint32_t i = 0; i < work->new_count; i++) {
+        symbols += swap_new_cell(work, i)->symbol_count;
+    }
+    if (!make_map(work, &work->symbols, &namespace->symbols, symbols) ||
+        !make_map(work, &work->names, &namespace->names, work->new_count)) {
+        return swap_refuse_memory(diag);
+    }
+    for (uint32_t i = 0; i < work->old_count; i++) {
+        symbol_map_remove(&work->names, &work->old[i]->key);
+        for (uint32_t k = 0; k < work->old[i]->symbol_count; k++) {
+            symbol_map_remove(&work->symbols, &work->old[i]->symbols[k].key);
+        }
+    }
+    for (uint32_t i = 0; i < work->new_count; i++) {
+        struct cell *cell = swap_new_cell(work, i);
+        symbol_map_insert(&work->names, &cell->key);
+        for (uint32_t k = 0; k < cell->symbol_count; k++) {
+            enter_symbol(&work->symbols, &cell->symbols[k]);
+        }
+    }
+    return OK;
+}
+
+static enum status set_map(struct swap_work *work, const struct symbol_map *map,
+                           const struct symbol_map *to, struct diag *diag)
+{
+    enum status status = set_pointer(work, &map->slots, (const void *)to->slots, diag);
+    if (status == OK) {
+        status = set_field(work, &map->capacity, to->capacity, sizeof(to->capacity), diag);
+    }
+    return status == OK ? set_field(work, &map->count, to->count, sizeof(to->count), diag) : status;
+}
+
+/* The list of cells: old ones out, new ones behind the others. */
+static enum status relist_cells(struct swap_work *work, struct diag *diag)
+{
+    struct cell_namespace *namespace = work->request->namespace;
+    struct cell **link = &namespace->first;
+    struct cell *last = NULL;
+    enum status status = OK;
+    for (struct cell *at = namespace->first; status == OK && at; at = at->next) {
+        if (!at->is_leaving) {
+            status = set_pointer(work, link, at, diag);
+            link = &at->next;
+            last = at;
+        }
+    }
+    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
+        struct cell *cell = swap_new_cell(work, i);
+        status = set_pointer(work, link, cell, diag);
+        link = &cell->next;
+        last = cell;
+    }
+    if (status == OK) {
+        status = set_pointer(work, link, NULL, diag);
+    }
+    if (status == OK) {
+        status = set_pointer(work, &namespace->last, last, diag);
+    }
+    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
+        status = set_pointer(work, &swap_new_cell(work, i)->namespace, namespace, diag);
+    }
+    uint32_t count = namespace->cell_count - work->old_count + work->new_count;
+    return status == OK
+               ? set_field(work, &namespace->cell_count, count, sizeof(namespace->cell_count), diag)
+               : status;
+}
+
+static struct cell *successor_of(const struct swap_work *work, const struct cell *old)
+{
+    for (uint32_t i = 0; i < work->link_count; i++) {
+        if (work->links[i].old == old) {
+            return swap_new_cell(work, work->links[i].new);
+        }
+    }
+    return NULL;
+}
+
+/* Old cells become older versions, and so do theirs. */
+static enum status retire_cells(struct swap_work *work, struct diag *diag)
+{
+    struct cell_namespace *namespace = work->request->namespace;
+    enum status status = OK;
+    for (struct cell *at = namespace->retired; status == OK && at; at = at->next) {
+        if (at->successor && at->successor->is_leaving) {
+            status = set_pointer(work, &at->successor, successor_of(work, at->successor), diag);
+        }
+    }
+    struct cell *next = namespace->retired;
+    for (uint32_t i = 0; status == OK && i < work->old_count; i++) {
+        struct cell *cell = work->old[i];
+        status = set_pointer(work, &cell->next, next, diag);
+        next = cell;
+        if (status == OK) {
+            status = set_pointer(work, &cell->successor, successor_of(work, cell), diag);
+        }
+        if (status == OK) {
+            status = set_field(work, &cell->is_retired, true, sizeof(bool), diag);
+        }
+        if (status == OK) {
+            status = set_field(work, &cell->has_lineage, true, sizeof(bool), diag);
+        }
+    }
+    return status == OK ? set_pointer(work, &namespace->retired, next, diag) : status;
+}
+
+/* ---- functions without a successor ---- */
+
+bool swap_is_entry_held(const struct cell *cell, const struct function *function)
+{
+    const struct section *section = &cell->sections[function->section];
+    for (const struct dependency *at = section->incoming; at; at = at->next_incoming) {
+        if (at->via_entry && at->target_offset == (int64_t)function->offset) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < cell->symbol_count; i++) {
+        if (cell->symbols[i].entry == function->entry && cell->symbols[i].is_given) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_inherited(const struct swap_work *work, const struct function *function)
+{
+    for (uint32_t i = 0; i < work->inheritance_count; i++) {
+        if (work->inheritances[i].old == function) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_kept(struct swap_work *work, const struct cell *cell,
+                      const struct function *function)
+{
+    struct swap_report *report = &work->report;
+    if (report->kept++ > 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < cell->object.symbol_count; i++) {
+        const struct elf64_sym *symbol = &cell->object.symbols[i];
+        if (elf_symbol_type(symbol) == STT_FUNC && symbol->st_shndx == function->section &&
+            symbol->st_value == function->offset) {
+            const char *name = elf_object_symbol_name(&cell->object, i);
+            size_t length = __builtin_strlen(name);
+            length = length < SWAP_NAME_SIZE ? length : SWAP_NAME_SIZE - 1;
+            __builtin_memcpy(report->kept_name, name, length);
+            report->kept_name[length] = '\0';
+            return;
+        }
+    }
+}
+
+static void look_for_kept(struct swap_work *work)
+{
+    for (uint32_t i = 0; i < work->old_count; i++) {
+        const struct cell *cell = work->old[i];
+        for (uint32_t k = 0; k < cell->function_count; k++) {
+            const struct function *function = &cell->functions[k];
+            if (function->entry && !is_inherited(work, function) &&
+                swap_is_entry_held(cell, function)) {
+                note_kept(work, cell, function);
+            }
+        }
+    }
+}
+
+/* ---- all ---- */
+
+static enum status check_holders(const struct swap_work *work, struct diag *diag)
+{
+    for (uint32_t i = 0; i < work->old_count; i++) {
+        const struct cell *cell = work->old[i];
+        if (cell->references && !successor_of(work, cell)) {
+            return diag_set(diag, DIAG_SWAP_HELD, &(struct diag_site){.cell = cell->name});
+        }
+    }
+    return OK;
+}
+
+static enum status plan_references(struct swap_work *work, struct diag *diag)
+{
+    enum status status = enter_records(work, diag);
+    for (uint32_t i = 0; status == OK && i < work->old_count; i++) {
+        struct cell *cell = work->old[i];
+        for (uint32_t k = 0; status == OK && k < cell->object.section_count; k++) {
+            if (cell->sections[k].incoming) {
+                status = move_references(work, &cell->sections[k], diag);
+            }
+        }
+    }
+    return status;
+}
+
+enum status swap_plan(struct swap_work *work, struct diag *diag)
+{
+    enum status status = check_holders(work, diag);
+    if (status == OK) {
+        status = plan_references(work, diag);
+    }
+    if (status == OK) {
+        status = move_initials(work, diag);
+    }
+    work->report.patches = work->patches.count;
+    if (status == OK) {
+        status = retarget_entries(work, diag);
+    }
+    if (status == OK) {
+        status = make_maps(work, diag);
+    }
+    const struct cell_namespace *namespace = work->request->namespace;
+    if (status == OK) {
+        status = set_map(work, &namespace->symbols, &work->symbols, diag);
+    }
+    if (status == OK) {
+        status = set_map(work, &namespace->names, &work->names, diag);
+    }
+    if (status == OK) {
+        status = relist_cells(work, diag);
+    }
+    if (status == OK) {
+        status = retire_cells(work, diag);
+    }
+    if (status == OK) {
+        status = loader_aside_table(STORED(work->aside), &work->table, diag);
+    }
+    if (status == OK) {
+        status = swap_record_create(work, diag);
+    }
+    look_for_kept(work);
+    work->report.stores = work->patches.count + work->metadata.count;
+    return status;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What remains of swaps: old cells, until nobody needs them, and how to take a swap back.
+ *
+ * An old cell may go when
+ *   - no task that began in it is left (it holds the cell's address),
+ *   - no other cell refers to it; older versions may refer to it, and they go in the same round if
+ *     nothing else keeps them,
+ *   - none of its functions that have no successor has an entry that somebody may hold,
+ *   - no stack has a frame in it, and no memory points to what is left of its constants.
+ *
+ * A swap is remembered by names and pristine objects: those of the old cells lie in an archive that stays
+ * mapped, so the cells themselves may be long gone.
+ */
+#include "address_map.h"
+#include "cell_namespace.h"
+#include "cell_tasks.h"
+#include "heap.h"
+#include "loader.h"
+#include "swap_priv.h"
+
+/* ---- remembered swaps ---- */
+
+struct remembered_item {
+    char from[SWAP_NAME_SIZE]; /* of the cell that is there now; empty: none */
+    char to[SWAP_NAME_SIZE];   /* of the one that was there before */
+};
+
+struct swap_record {
+    uint64_t id;
+    struct cell_namespace *namespace;
+    uint32_t count;
+    struct swap_item *items;       /* the way back; names point into `names` */
+    struct remembered_item *names; /* both behind this structure */
+};
+
+static struct swap_record *remembered[SWAP_REMEMBERED]; /* owned; by id */
+static uint64_t last_id;
+
+static void copy_name(char to[SWAP_NAME_SIZE], const char *from)
+{
+    size_t length = from ? __builtin_strlen(from) : 0;
+    length = length < SWAP_NAME_SIZE ? length : SWAP_NAME_SIZE - 1;
+    if (length > 0) {
+        __builtin_memcpy(to, from, length);
+    }
+    to[length] = '\0';
+}
+
+enum status swap_record_create(struct swap_work *work, struct diag *diag)
+{
+    uint32_t count = work->request->pair_count;
+    size_t size = sizeof(struct swap_record) +
+                  count * (sizeof(struct swap_item) + sizeof(struct remembered_item));
+    struct swap_record *record = swap_allocate(work, size);
+    if (!record) {
+        return swap_refuse_memory(diag);
+    }
+    *record = (struct swap_record){.namespace = work->request->namespace, .count = count};
+    record->items = (struct swap_item *)(record + 1);
+    record->names = (struct remembered_item *)(record->items + count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct swap_item *item = &work->items[i];
+        struct remembered_item *names = &record->names[i];
+        copy_name(names->from, item->new_name);
+        copy_name(names->to, item->old_name);
+        record->items[i] = (struct swap_item){
+            .old_name = item->new_name ? names->from : NULL,
+            .new_name = item->old_name ? names->to : NULL,
+        };
+        if (item->old_name) {
+            record->items[i].object =
+                cell_namespace_find_cell(record->namespace, item->old_name)->object.file;
+        }
+    }
+    work->record = record;
+    return OK;
+}
+
+void swap_record_destroy(struct swap_record *record)
+{
+    heap_free(record);
+}
+
+uint64_t swap_remember(struct swap_work *work)
+{
+    struct swap_record *record = work->record;
+    if (record) {
+        record->id = ++last_id;
+        work->record = NULL;
+        swap_put_back(record);
+    }
+    return last_id;
+}
+
+void swap_put_back(struct swap_record *record)
+{
+    struct swap_record **place = &remembered[record->id % SWAP_REMEMBERED];
+    swap_record_destroy(*place);
+    *place = record;
+}
+
+struct swap_record *swap_recall(uint64_t id)
+{
+    struct swap_record *record = remembered[id % SWAP_REMEMBERED];
+    if (!record || record->id != id) {
+        return NULL;
+    }
+    remembered[id % SWAP_REMEMBERED] = NULL;
+    return record;
+}
+
+const struct swap_item *swap_record_items(const struct swap_record *record)
+{
+    return record->items;
+}
+
+uint32_t swap_record_count(const struct swap_record *record)
+{
+    return record->count;
+}
+
+struct cell_namespace *swap_record_namespace(const struct swap_record *record)
+{
+    return record->namespace;
+}
+
+/* ---- retirement ---- */
+
+static bool has_held_entry(const struct cell *cell)
+{
+    for (uint32_t i = 0; i < cell->function_count; i++) {
+        if (cell->functions[i].entry && swap_is_entry_held(cell, &cell->functions[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does a cell that stays, or an older version that is not about to go, refer to it? */
+static bool is_referred_to(const struct cell *cell)
+{
+    for (uint32_t i = 0; i < cell->object.section_count; i++) {
+        for (const struct dependency *at = cell->sections[i].incoming; at; at = at->next_incoming) {
+            if (at->source->cell != cell && !at->source->cell->is_leaving) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Marks those that may go, by `is_leaving`, and takes the mark off who is needed by one that stays. */
+static void mark(struct cell_namespace *namespace)
+{
+    char task[CELL_TASKS_NAME_SIZE];
+    for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
+        cell->is_leaving =
+            cell_tasks_count(cell, task) == 0 && !cell->references && !has_held_entry(cell);
+    }
+    bool is_known = swap_spare_live(namespace);
+    for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
+        cell->is_leaving &= is_known;
+    }
+    for (bool is_changed = true; is_changed;) {
+        is_changed = false;
+        for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
+            if (cell->is_leaving && is_referred_to(cell)) {
+                cell->is_leaving = false;
+                is_changed = true;
+            }
+        }
+    }
+}
+
+static void unlink_records(struct cell *cell)
+{
+    for (uint32_t i = 0; i < cell->dependency_count; i++) {
+        struct section *target = cell->dependencies[i].target;
+        if (!target || target->cell == cell) {
+            continue;
+        }
+        struct dependency **link = &target->incoming;
+        while (*link) {
+            struct dependency *at = *link;
+            if (at->source->cell == cell) {
+                *link = at->next_incoming;
+                at->target = NULL;
+            } else {
+                link = &at->next_incoming;
+            }
+        }
+    }
+}
+
+/* Takes one cell out of the list and the address map; false without memory for that. */
+static bool take_out(struct cell_namespace *namespace, struct cell *cell)
+{
+    struct address_table *table;
+    if (address_map_prepare(NULL, 0, cell, &table) != OK) {
+        return false;
+    }
+    address_map_publish(table);
+    struct cell **link = &namespace->retired;
+    while (*link != cell) {
+        link = &(*link)->next;
+    }
+    *link = cell->next;
+    unlink_records(cell);
+    return true;
+}
+
+uint32_t swap_retire_locked(void)
+{
+    struct cell_namespace *namespace = cell_namespace_initial();
+    uint32_t stay = 0;
+    if (namespace->retired) {
+        mark(namespace);
+    }
+    struct cell *next;
+    for (struct cell *cell = namespace->retired; cell; cell = next) {
+        next = cell->next;
+        bool goes = cell->is_leaving;
+        cell->is_leaving = false;
+        if (goes && take_out(namespace, cell) && address_map_wait()) {
+            loader_release(cell);
+        } else {
+            stay++;
+        }
+    }
+    return stay;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Verification in both directions, while nothing has been touched.
+ *
+ *   inwards   each reference of a cell that stays, into an old cell, finds a symbol of that name in what will
+ *             be there; both sides declare it alike, and know the same layouts behind it
+ *   outwards  each symbol that a new cell imports is declared by its definer as by the new cell
+ *
+ * Symbols and layouts are compared as far as both cells carry .cell.abi. References come in runs of one
+ * cell and often one symbol, so the last answer is kept; layouts are compared once for each pair of cells.
+ * Older versions that still wait for somebody to return are not held up by: a reference of theirs that
+ * does not fit the new cells stays as it is, and keeps what it leads to.
+ */
+#include "cell_namespace.h"
+#include "heap.h"
+#include "swap_priv.h"
+
+/* Which pairs of cells have been compared: a small set, open addressing. */
+struct pairs {
+    struct pair {
+        const struct cell *user;
+        const struct cell *definer;
+    } * slots;
+    uint32_t capacity; /* a power of two */
+    uint32_t count;
+};
+
+struct verification {
+    struct swap_work *work;
+    struct pairs pairs;
+    struct diag *diag;
+};
+
+static const char *reference_name(const struct dependency *reference)
+{
+    return elf_object_symbol_name(&reference->source->cell->object, reference->symbol);
+}
+
+bool swap_find_successor(const struct swap_work *work, const struct dependency *reference,
+                         const struct symbol **out_old, const struct symbol **out_new)
+{
+    const struct elf_object *object = &reference->source->cell->object;
+    *out_old = NULL;
+    *out_new = NULL;
+    if (reference->symbol < object->first_global) {
+        return false; /* not by name: it cannot lead out of its cell */
+    }
+    const char *name = reference_name(reference);
+    uint32_t hash = symbol_map_hash(name);
+    *out_old = cell_namespace_find_own(work->request->namespace, name, hash);
+    *out_new = loader_aside_find(STORED(work->aside), name, hash);
+    if (!*out_old || !*out_new || !(*out_new)->section || (*out_new)->type != (*out_old)->type) {
+        return false;
+    }
+    return (*out_old)->section && (*out_old)->section->cell == reference->target->cell;
+}
+
+/* ---- declarations ---- */
+
+static const struct swap_names *names_of_new(const struct swap_work *work, const struct cell *cell)
+{
+    for (uint32_t i = 0; i < work->new_count; i++) {
+        if (work->new_names[i].cell == cell) {
+            return &work->new_names[i];
+        }
+    }
+    return NULL;
+}
+
+/* The row of an export: by the names of a new cell, which are a table; else by going through all. */
+static const struct cell_abi_symbol *row_of_export(const struct swap_work *work,
+                                                   const struct cell *cell,
+                                                   const struct cell_abi *abi, const char *name)
+{
+    const struct swap_names *names = names_of_new(work, cell);
+    if (!names) {
+        return cell_abi_find_symbol(abi, &cell->object, name);
+    }
+    for (uint32_t i = names->count; i-- > 0;) { /* exported ones stand last */
+        if (names->names[i].symbol < cell->object.first_global) {
+            break;
+        }
+        if (__builtin_strcmp(names->names[i].text, name) == 0) {
+            return cell_abi_symbol_at(abi, names->names[i].symbol);
+        }
+    }
+    return NULL;
+}
+
+static enum status refuse_declarations(const struct cell *user, const struct cell *definer,
+                                       const char *symbol, const char *mine, const char *theirs,
+                                       struct diag *diag)
+{
+    char what[DIAG_SYMBOL_SIZE];
+    struct cell_abi_difference difference = cell_abi_compare(mine, theirs);
+    cell_abi_format_difference(&difference, user->name, definer->name, what, sizeof(what));
+    return diag_set(diag, DIAG_SWAP_SIGNATURE,
+                    &(struct diag_site){.cell = user->name, .section = symbol, .symbol = what});
+}
+
+/* Do the two know one layout under each name that leads from one to the other? */
+static enum status compare_layouts(const struct cell *user, const struct cell_abi *mine,
+                                   const struct cell *definer, const struct cell_abi *theirs,
+                                   struct diag *diag)
+{
+    struct cell_abi_cursor cursor = {0};
+    const struct cell_abi_type *other;
+    const struct cell_abi_type *type =
+        cell_abi_next_conflict(mine, theirs, CELL_ABI_TYPE_SHARED, &cursor, &other);
+    if (!type) {
+        return OK;
+    }
+    const char *text = cell_abi_text(mine, type->text);
+    char name[DIAG_SECTION_SIZE];
+    struct span whole = cell_abi_type_name(text);
+    size_t length = whole.size < sizeof(name) - 1 ? whole.size : sizeof(name) - 1;
+    __builtin_memcpy(name, whole.base, length);
+    name[length] = '\0';
+    return refuse_declarations(user, definer, name, text, cell_abi_text(theirs, other->text), diag);
+}
+
+static bool enter_pair(struct pairs *pairs, const struct cell *user, const struct cell *definer)
+{
+    uint64_t at = ((uintptr_t)user >> 4) * 31 + ((uintptr_t)definer >> 4);
+    for (;; at++) {
+        struct pair *pair = &pairs->slots[at & (pairs->capacity - 1)];
+        if (!pair->user) {
+            if (pairs->count < pairs->capacity / 4 * 3) { /* else it is compared again */
+                *pair = (struct pair){user, definer};
+                pairs->count++;
+            }
+            return true;
+        }
+        if (pair->user == user && pair->definer == definer) {
+            return false;
+        }
+    }
+}
+
+/* Symbol `index` of the user, as the user and as its definer declare it. */
+static enum status compare(struct verification *of, const struct cell *user, uint32_t index,
+                           const struct cell *definer)
+{
+    struct cell_abi mine;
+    struct cell_abi theirs;
+    enum status status = cell_abi_read(&user->object, &mine, of->diag);
+    if (status == OK) {
+        status = cell_abi_read(&definer->object, &theirs, of->diag);
+    }
+    if (status != OK) {
+        return status;
+    }
+    of->work->report.checked++;
+    const char *name = elf_object_symbol_name(&user->object, index);
+    const struct cell_abi_symbol *is = cell_abi_symbol_at(&mine, index);
+    const struct cell_abi_symbol *was = is ? row_of_export(of->work, definer, &theirs, name) : NULL;
+    if (is && was && is->signature != was->signature) {
+        return refuse_declarations(user, definer, name, cell_abi_text(&mine, is->text),
+                                   cell_abi_text(&theirs, was->text), of->diag);
+    }
+    return enter_pair(&of->pairs, user, definer)
+               ? compare_layouts(user, &mine, definer, &theirs, of->diag)
+               : OK;
+}
+
+/* ---- inwards ---- */
+
+static enum status refuse_missing(const struct dependency *reference, const struct symbol *old,
+                                  const struct symbol *new, struct diag *diag)
+{
+    return diag_set(diag, DIAG_SWAP_MISSING,
+                    &(struct diag_site){
+                        .cell = reference->source->cell->name,
+                        .section = reference->source->name,
+                        .symbol = reference_name(reference),
+                        .offset = reference->offset,
+                        .expected = old ? old->type : 0,
+                        .found = new ? new->type : 0,
+                    });
+}
+
+static enum status check_reference(struct verification *of, const struct dependency *reference)
+{
+    struct swap_work *work = of->work;
+    const struct symbol *old;
+    const struct symbol *new;
+    if (step_fails(&work->steps)) {
+        return swap_refuse_step(of->diag);
+    }
+    if (!swap_find_successor(work, reference, &old, &new)) {
+        return reference->source->cell->is_retired ? OK
+                                                   : refuse_missing(reference, old, new, of->diag);
+    }
+    return compare(of, reference->source->cell, reference->symbol, new->section->cell);
+}
+
+static enum status check_inwards(struct verification *of, const struct cell *old)
+{
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < old->object.section_count; i++) {
+        const struct cell *last_cell = NULL;
+        uint32_t last_symbol = 0;
+        for (const struct dependency *at = old->sections[i].incoming; status == OK && at;
+             at = at->next_incoming) {
+            const struct cell *user = at->source->cell;
+            if (user->is_leaving || (user == last_cell && at->symbol == last_symbol)) {
+                continue;
+            }
+            last_cell = user;
+            last_symbol = at->symbol;
+            status = check_reference(of, at);
+            if (status != OK && user->is_retired) {
+                status = OK; /* it stays with what it has: the plan asks again */
+            }
+        }
+    }
+    return status;
+}
+
+/* ---- outwards ---- */
+
+static enum status check_outwards(struct verification *of, const struct swap_names *names)
+{
+    const struct cell *cell = names->cell;
+    enum status status = OK;
+    for (uint32_t i = cell->object.first_global; status == OK && i < cell->object.symbol_count;
+         i++) {
+        if (cell->object.symbols[i].st_shndx != SHN_UNDEF) {
+            continue;
+        }
+        if (step_fails(&of->work->steps)) {
+            return swap_refuse_step(of->diag);
+        }
+        const char *name = elf_object_symbol_name(&cell->object, i);
+        const struct symbol *found =
+            loader_aside_find(STORED(of->work->aside), name, symbol_map_hash(name));
+        if (found && found->section) {
+            status = compare(of, cell, i, found->section->cell);
+        }
+    }
+    return status;
+}
+
+/* What was adopted as equal must be what the linker would have built. */
+static enum status check_constants(struct verification *of)
+{
+    const struct swap_work *work = of->work;
+    for (uint32_t i = 0; i < work->adoption_count; i++) {
+        const struct swap_adoption *adoption = &work->adoptions[i];
+        const uint8_t *built =
+            loader_aside_initial(STORED(work->aside), adoption->cell, adoption->section);
+        if (adoption->old->region == REGION_RODATA &&
+            __builtin_memcmp(built, (const void *)adoption->old->address, adoption->old->size) !=
+                0) {
+            return diag_set(of->diag, DIAG_SWAP_BYTES,
+                            &(struct diag_site){
+                                .cell = adoption->old->cell->name,
+                                .section = adoption->old->name,
+                            });
+        }
+    }
+    return OK;
+}
+
+enum status swap_verify(struct swap_work *work, struct diag *diag)
+{
+    struct verification of = {.work = work, .diag = diag, .pairs = {.capacity = 1024}};
+    of.pairs.slots = swap_allocate(work, of.pairs.capacity * sizeof(*of.pairs.slots));
+    if (!of.pairs.slots) {
+        return swap_refuse_memory(diag);
+    }
+    __builtin_memset(of.pairs.slots, 0, of.pairs.capacity * sizeof(*of.pairs.slots));
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < work->old_count; i++) {
+        status = check_inwards(&of, work->old[i]);
+    }
+    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
+        status = check_outwards(&of, &work->new_names[i]);
+    }
+    if (status == OK) {
+        status = check_constants(&of);
+    }
+    heap_free(of.pairs.slots);
+    return status;
+}
