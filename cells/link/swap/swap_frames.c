@@ -2,7 +2,6 @@
 /*
  * Who is in the middle of an old cell? Asked of all stacks at once, while all other CPUs stand still.
  */
-#include "cell_namespace.h"
 #include "live_frames.h"
 #include "swap_priv.h"
 
@@ -21,31 +20,5 @@ bool swap_find_frame(struct swap_work *work, const struct remote_stop *stop, str
                         .offset = finding.offset,
                         .found = finding.number,
                     });
-    return true;
-}
-
-/* The context is the namespace: what cannot be read may lead into any of its older versions. */
-static bool spare(const struct live_frame *frame, void *context)
-{
-    const struct cell_namespace *namespace = context;
-    if (frame->kind == LIVE_UNKNOWN) {
-        for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
-            cell->is_leaving = false;
-        }
-        return false;
-    }
-    if (frame->section && frame->section->cell->is_retired) {
-        frame->section->cell->is_leaving = false;
-    }
-    return true;
-}
-
-bool swap_spare_live(struct cell_namespace *namespace)
-{
-    OWNED(remote_stop, stop);
-    if (remote_stop_begin(SLOT(stop)) != OK) {
-        return false;
-    }
-    live_frames_visit(REF(stop), spare, namespace, NULL);
     return true;
 }

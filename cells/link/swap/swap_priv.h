@@ -245,12 +245,6 @@ uint32_t swap_retire_locked(void);
 bool swap_find_frame(struct swap_work *work, const struct remote_stop *stop, struct diag *diag)
     OWN_BORROWS(*stop);
 
-/*
- * Takes `is_leaving` off those older versions of the namespace that a stack may return into. False: nobody
- * can say, so all may be entered.
- */
-bool swap_spare_live(struct cell_namespace *namespace) MUST_CHECK;
-
 /* ---- proofs (swap_hash.c) ---- */
 
 uint64_t swap_hash(const struct cell_namespace *namespace, bool with_data);

@@ -14,6 +14,7 @@
  */
 #include "address_map.h"
 #include "cell_namespace.h"
+#include "cell_retirement.h"
 #include "cell_tasks.h"
 #include "heap.h"
 #include "loader.h"
@@ -150,6 +151,24 @@ static bool is_referred_to(const struct cell *cell)
     return false;
 }
 
+/* Takes the mark off who is needed by one that stays; returns how many keep it. */
+static uint32_t spare_needed(struct cell_namespace *namespace)
+{
+    uint32_t marked = 0;
+    for (bool is_changed = true; is_changed;) {
+        is_changed = false;
+        marked = 0;
+        for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
+            if (cell->is_leaving && is_referred_to(cell)) {
+                cell->is_leaving = false;
+                is_changed = true;
+            }
+            marked += cell->is_leaving;
+        }
+    }
+    return marked;
+}
+
 /* Marks those that may go, by `is_leaving`, and takes the mark off who is needed by one that stays. */
 static void mark(struct cell_namespace *namespace)
 {
@@ -158,19 +177,12 @@ static void mark(struct cell_namespace *namespace)
         cell->is_leaving =
             cell_tasks_count(cell, task) == 0 && !cell->references && !has_held_entry(cell);
     }
-    bool is_known = swap_spare_live(namespace);
+    uint32_t marked = spare_needed(namespace);
+    bool is_known = marked == 0 || cell_retirement_spare(namespace);
     for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
         cell->is_leaving &= is_known;
     }
-    for (bool is_changed = true; is_changed;) {
-        is_changed = false;
-        for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
-            if (cell->is_leaving && is_referred_to(cell)) {
-                cell->is_leaving = false;
-                is_changed = true;
-            }
-        }
-    }
+    spare_needed(namespace);
 }
 
 static void unlink_records(struct cell *cell)
