@@ -17,7 +17,8 @@ static NOINLINE void with_three(damage_t damage)
     if (frame_allocator_take(1, 1, SLOT(first)) == OK &&
         frame_allocator_take(1, 1, SLOT(second)) == OK &&
         frame_allocator_take(1, 1, SLOT(third)) == OK) {
-        damage(&second.slot, &third.slot);
+        struct own_slot *newest = OWN_TOP;
+        damage(newest->below, newest);
         isolation_fault();
     }
 }

@@ -178,7 +178,7 @@ static bool fault_in_handler(struct exception_frame *frame, void *context)
 static void fault_in_exception_handler(void)
 {
     OWNED(exception_handler, handler);
-    void *self = &handler;
+    void *self = SLOT(handler); /* an address that nobody else has */
     if (exception_handler_register(EXCEPTION_BP, "isolation_test", fault_in_handler, self,
                                    SLOT(handler)) == OK) {
         __asm__ volatile("int3" : : "d"(self) : "memory");
@@ -267,7 +267,7 @@ static void use_up_stack_in_interrupt(void)
 static void fault_twice_in_interrupt(void)
 {
     OWNED(exception_handler, handler);
-    void *self = &handler;
+    void *self = SLOT(handler); /* an address that nobody else has */
     if (exception_handler_register(EXCEPTION_BP, "isolation_test", fault_in_handler, self,
                                    SLOT(handler)) == OK) {
         interrupt_with(fault_twice, self);
