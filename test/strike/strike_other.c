@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "strike_other.h"
+#include "commit.h"
 #include "strike.h"
 #include "cpu_local.h"
 #include "preemption.h"
@@ -85,14 +86,16 @@ static const char *name(const struct task *task)
     return task == strike_task_of(&strike_self) ? "self" : "other";
 }
 
-static void get(struct task *task)
+static void get(struct task *task, struct task **out)
 {
-    ((struct strike_task *)(void *)task)->references++;
+    struct strike_task *of = (struct strike_task *)(void *)task;
+    commit_two(&of->references, of->references + 1, out, task);
 }
 
-static void put(struct task *task)
+static void put(struct task **slot)
 {
-    ((struct strike_task *)(void *)task)->references--;
+    struct strike_task *of = (struct strike_task *)(void *)*slot;
+    commit_two(&of->references, of->references - 1, slot, NULL);
 }
 
 void strike_other_begin(void (*turn)(void))

@@ -16,7 +16,7 @@
 struct strike_task {
     unsigned permits;
     unsigned lent;
-    int references;
+    uint64_t references;
 };
 
 extern struct strike_task strike_self;  /* runs the case */

@@ -45,6 +45,11 @@ void *heap_allocate_zeroed(size_t bytes)
     return blocks[i] = calloc(1, bytes);
 }
 
+void *heap_allocate(size_t bytes)
+{
+    return heap_allocate_zeroed(bytes);
+}
+
 void heap_free(void *block)
 {
     unsigned i = 0;

@@ -16,7 +16,7 @@
 #include "async_channel.h"
 
 #include "freestanding.h"
-#include "heap.h"
+#include "heap_block.h"
 
 CELL(library, "1.0.0");
 
@@ -303,17 +303,18 @@ enum status async_channel_create(size_t capacity, size_t size, channel_drop_t dr
     }
     uint64_t entry_size = size <= sizeof(uint64_t) ? sizeof(uint64_t) : (size + 7) & ~(size_t)7;
     uint64_t entries = power_of_two_above(capacity);
-    struct async_channel *ring = heap_allocate(sizeof(*ring) + entries * entry_size);
-    if (!ring) {
+    OWNED(heap_block, block);
+    if (!heap_take(sizeof(struct async_channel) + entries * entry_size, SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct async_channel *ring = heap_block_of(REF(block));
     ring->sent = 0;
     ring->received = 0;
     ring->capacity = capacity;
     ring->mask = entries - 1;
     ring->entry_size = entry_size;
     ring->size = size;
-    channel_init(&ring->channel, &kind, drop, sender, receiver);
+    channel_init(&ring->channel, &kind, drop, SLOT(block), sender, receiver);
     return OK;
 }
 

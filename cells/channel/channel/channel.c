@@ -14,7 +14,8 @@
  */
 #include "channel.h"
 
-#include "heap.h"
+#include "commit.h"
+#include "heap_block.h"
 #include "x86.h"
 
 CELL(library, "1.0.0");
@@ -177,11 +178,8 @@ static void free_unused(struct channel *channel)
 {
     struct channel_end *end;
     while ((end = channel->unused)) {
-        channel->unused = end->next;
-        COMPILER_BARRIER();
-        if (!end->is_embedded) {
-            heap_free(end);
-        }
+        OWNED(heap_block, block);
+        commit_two(&channel->unused, end->next, SLOT(block), end->is_embedded ? NULL : end);
     }
 }
 
@@ -218,16 +216,18 @@ void channel_operation_drop(struct channel_operation **handle)
     }
     drop_message(operation);
     if (operation->is_last) {
+        OWNED(heap_block, block);
         free_unused(channel);
-        EMPTY(handle);
-        heap_free(channel);
+        commit_two(handle, NULL, SLOT(block), channel);
     }
     EMPTY(handle);
 }
 
 void channel_init(struct channel *channel, const struct channel_kind *kind, channel_drop_t drop,
-                  struct channel_end **sender, struct channel_end **receiver) OWN_UNCHECKED
+                  struct heap_block **block, struct channel_end **sender,
+                  struct channel_end **receiver) OWN_UNCHECKED
 {
+    OWN_DEMAND_(!*sender && !*receiver);
     *channel = (struct channel){
         .kind = kind,
         .drop = drop,
@@ -236,8 +236,8 @@ void channel_init(struct channel *channel, const struct channel_kind *kind, chan
         .ends = {{.channel = channel, .side = CHANNEL_SENDERS, .is_embedded = true},
                  {.channel = channel, .side = CHANNEL_RECEIVERS, .is_embedded = true}},
     };
-    FILL(sender, &channel->ends[CHANNEL_SENDERS]);
-    FILL(receiver, &channel->ends[CHANNEL_RECEIVERS]);
+    commit_three(sender, &channel->ends[CHANNEL_SENDERS], receiver,
+                 &channel->ends[CHANNEL_RECEIVERS], block, NULL);
 }
 
 /* An end without a use, under the lock; the heap is asked without it. */
@@ -245,14 +245,17 @@ static enum status find_unused(struct channel_operation *operation)
 {
     struct channel *channel = operation->channel;
     if (!channel->unused) {
+        OWNED(heap_block, block);
         channel_unlock(operation);
-        struct channel_end *end = heap_allocate_zeroed(sizeof(*end));
+        bool has_memory = heap_take_zeroed(sizeof(struct channel_end), SLOT(block));
         channel_lock(operation);
-        if (!end) {
+        if (!has_memory) {
             return ERR_NO_MEMORY;
         }
+        struct channel_end *end = heap_block_of(REF(block));
         end->channel = channel;
-        put_unused(channel, end);
+        end->next = channel->unused;
+        commit_two(&channel->unused, end, SLOT(block), NULL);
     }
     return OK;
 }

@@ -22,14 +22,13 @@
  *      clone                    this end is being given to a handle        finishes it, or takes it back
  *      message                  a message that nobody can receive          drops it
  *      is_last                  no end is left                             frees the channel
- *
- * Not covered: memory that the heap has given out but that is not noted yet, and memory between its
- * last note and heap_free(), is lost when a task is killed between these instructions.
  */
 #pragma once
 
 #include "parking.h"
 #include "preemption.h"
+
+struct heap_block;
 
 enum channel_side {
     CHANNEL_SENDERS,
@@ -111,11 +110,12 @@ struct OWN_CAPABILITY("operation on a channel") channel_operation {
 };
 OWN_DECLARE_HOLDING(channel_operation);
 
-/* An empty channel in `channel`, the beginning of a block that heap_free() takes, with one end on
- * each side. From now on the channel frees itself when the ends are dropped. */
+/* An empty channel in `channel`, the beginning of the memory in *block, with one end on each side. From
+ * now on *block is empty, and the channel frees itself when the ends are dropped. */
 CELL_API void channel_init(struct channel *channel, const struct channel_kind *kind,
-                           channel_drop_t drop, struct channel_end **sender,
-                           struct channel_end **receiver) OWN_ALWAYS_ACQUIRES(**sender, **receiver);
+                           channel_drop_t drop, struct heap_block **block,
+                           struct channel_end **sender, struct channel_end **receiver)
+    OWN_ALWAYS_ACQUIRES(**sender, **receiver);
 
 /* Another end of the same side. ERR_NO_MEMORY, ERR_LIMIT. */
 CELL_API enum status channel_end_clone(struct channel_end *end, struct channel_end **out)

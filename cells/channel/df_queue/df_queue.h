@@ -24,12 +24,8 @@
  *      COMPLETED, FAILED, LOST          QUEUED by push
  *
  * Whoever is killed at any instruction: no item is lost unseen, handled after it was completed, or
- * freed while another uses it. A producer killed in the middle of a push has pushed, or not. Not so
- * between these instructions: from intent to commit of a push the item's memory is lost; between the
- * last two stores of a completion it can be looked at, but not pushed again, and its memory is lost, unless
- * it is mended; in
- * the middle of a drop or a clone the queue's memory is, and then a producer that is gone counts
- * as one that may still come.
+ * freed while another uses it, and nothing is lost. A producer killed in the middle of a push has pushed,
+ * or not, and then the item is IDLE.
  *
  *      DF_QUEUE_DEFINE(events, struct event)
  *
@@ -90,13 +86,6 @@ CELL_API const void *df_queue_peek(struct df_consumer *consumer) OWN_BORROWS(*co
 /* The item that was peeked at leaves the queue; nothing if there was none. */
 CELL_API void df_queue_complete(struct df_consumer *consumer) OWN_BORROWS(*consumer);
 CELL_API void df_queue_fail(struct df_consumer *consumer) OWN_BORROWS(*consumer);
-
-/*
- * For the successor of a consumer that was killed, after it has peeked: lets go of an item that was completed
- * or failed but not let go. The caller knows that the item is not freed meanwhile.
- */
-CELL_API void df_queue_mend(struct df_consumer *consumer, struct df_item *item)
-    OWN_BORROWS(*consumer) OWN_BORROWS(*item);
 
 /* Until there is an item. */
 CELL_API MUST_CHECK enum status df_queue_wait(struct df_consumer *consumer, uint64_t deadline)

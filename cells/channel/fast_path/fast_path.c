@@ -9,15 +9,16 @@
  *
  * `word` is written by whose turn it is, before the turn is given away. A flag for each end says that
  * it is gone, another that it has left: it will not touch the memory again, and the second to leave
- * frees it. An end's drop may begin again as long as its handle is full, so it empties the handle
- * between both flags.
+ * frees it. An end's drop may begin again as long as its handle is full, so leaving and emptying the handle
+ * are one step (commit.h); who finds that the other has left has the memory for itself.
  *
  * Each side is woken by its task, which is noted, and referenced, before the first turn is given away,
  * and never changes: that is why waking needs no lock.
  */
 #include "fast_path.h"
 
-#include "heap.h"
+#include "commit.h"
+#include "heap_block.h"
 
 CELL(library, "1.0.0");
 
@@ -25,27 +26,27 @@ CELL(library, "1.0.0");
 #define SERVER 1u
 
 /* Of the word. */
-#define READY         0u
-#define CALLED        1u
-#define WITHDRAWN     2u
-#define TURN          3u
-#define IS_GONE(end)  (4u << (end))
-#define HAS_LEFT(end) (16u << (end))
+#define READY         0ull
+#define CALLED        1ull
+#define WITHDRAWN     2ull
+#define TURN          3ull
+#define IS_GONE(end)  (4ull << (end))
+#define HAS_LEFT(end) (16ull << (end))
 
 struct fast_path {
-    uint32_t state;
+    uint64_t state;
     uint64_t word;
     struct task *tasks[2]; /* referenced; NULL: the end has not been used */
     struct parking_reason reasons[2];
 };
 
-static inline uint32_t state_of(const struct fast_path *path)
+static inline uint64_t state_of(const struct fast_path *path)
 {
     return __atomic_load_n(&path->state, __ATOMIC_ACQUIRE);
 }
 
 /* One step: only if the turn is `from`, and the other end is there. */
-static inline bool step(struct fast_path *path, uint32_t from, uint32_t to)
+static inline bool step(struct fast_path *path, uint64_t from, uint64_t to)
 {
     return __atomic_compare_exchange_n(&path->state, &from, to, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE);
@@ -57,8 +58,8 @@ static NOINLINE enum status bind(struct fast_path *path, unsigned end)
     if (path->tasks[end] || !self) {
         return ERR_STATE;
     }
-    parking_get(self);
-    __atomic_store_n(&path->tasks[end], self, __ATOMIC_SEQ_CST); /* and then looks at the state */
+    parking_get(self, &path->tasks[end]);
+    (void)__atomic_fetch_or(&path->state, 0, __ATOMIC_SEQ_CST); /* and then looks at the state */
     return OK;
 }
 
@@ -92,7 +93,7 @@ static enum status wait_for_turn(struct fast_path *path, uint64_t deadline)
 {
     enum status status = OK;
     for (;;) {
-        uint32_t state = state_of(path);
+        uint64_t state = state_of(path);
         if ((state & TURN) == READY) {
             return OK;
         }
@@ -114,7 +115,7 @@ static NOINLINE enum status withdraw(struct fast_path *path, enum status status,
         wake(path, SERVER);
         return status;
     }
-    uint32_t state = state_of(path);
+    uint64_t state = state_of(path);
     if ((state & TURN) == READY) {
         *out_reply = path->word; /* just in time */
         return OK;
@@ -142,7 +143,7 @@ enum status fast_path_call(struct fast_path_caller *caller, uint64_t request, ui
     }
     status = go_over(path, CALLER, deadline);
     for (;;) {
-        uint32_t state = state_of(path);
+        uint64_t state = state_of(path);
         if (LIKELY((state & TURN) == READY)) {
             *out_reply = path->word;
             return OK;
@@ -171,7 +172,7 @@ static inline enum status receive(struct fast_path *path, uint64_t *out_request,
                                   enum status status)
 {
     for (;;) {
-        uint32_t state = state_of(path);
+        uint64_t state = state_of(path);
         if (LIKELY(state == CALLED)) {
             *out_request = path->word;
             return OK;
@@ -204,7 +205,7 @@ enum status fast_path_reply(struct fast_path_server *server, uint64_t reply)
     if (status != OK) {
         return status;
     }
-    uint32_t state = state_of(path);
+    uint64_t state = state_of(path);
     if (state == CALLED) {
         path->word = reply;
         if (step(path, CALLED, READY)) {
@@ -247,18 +248,15 @@ static void drop(void **handle, unsigned end)
     }
     __atomic_or_fetch(&path->state, IS_GONE(end), __ATOMIC_ACQ_REL);
     wake(path, 1 - end);
-    COMPILER_BARRIER();
-    *handle = NULL;
-    COMPILER_BARRIER();
-    uint32_t state = __atomic_or_fetch(&path->state, HAS_LEFT(end), __ATOMIC_ACQ_REL);
-    if (state & HAS_LEFT(1 - end)) {
-        for (unsigned i = 0; i < 2; i++) {
-            if (path->tasks[i]) {
-                parking_put(path->tasks[i]);
-            }
+    uint64_t state;
+    while (!((state = state_of(path)) & HAS_LEFT(1 - end))) {
+        if (commit_exchange(&path->state, state, state | HAS_LEFT(end), handle, NULL)) {
+            return;
         }
-        heap_free(path);
     }
+    parking_put(&path->tasks[CALLER]);
+    parking_put(&path->tasks[SERVER]);
+    heap_give_thing(handle);
 }
 
 void fast_path_caller_drop(struct fast_path_caller **handle)
@@ -274,15 +272,16 @@ void fast_path_server_drop(struct fast_path_server **handle)
 enum status fast_path_create(struct fast_path_caller **caller,
                              struct fast_path_server **server) OWN_UNCHECKED
 {
-    struct fast_path *path = heap_allocate(sizeof(*path));
-    if (!path) {
+    OWN_DEMAND_(!*caller && !*server);
+    OWNED(heap_block, block);
+    if (!heap_take(sizeof(struct fast_path), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct fast_path *path = heap_block_of(REF(block));
     *path = (struct fast_path){
         .reasons = {{.what = "fast path, call", .object = path},
                     {.what = "fast path, request", .object = path}},
     };
-    FILL(caller, (struct fast_path_caller *)path);
-    FILL(server, (struct fast_path_server *)path);
+    commit_three(caller, path, server, path, SLOT(block), NULL);
     return OK;
 }

@@ -24,8 +24,7 @@
  *
  * Errors: ERR_CLOSED when the other end is gone; ERR_TIMEOUT, of a call: it is withdrawn, and a reply
  * that comes nevertheless is dropped; ERR_STATE for an end that is another task's, before there are
- * tasks, and for a reply that nobody waits for. Of create: ERR_NO_MEMORY. When a task is killed between
- * the last two stores of its end's drop the channel's memory is lost, nothing else.
+ * tasks, and for a reply that nobody waits for. Of create: ERR_NO_MEMORY.
  */
 #pragma once
 

@@ -25,7 +25,7 @@
 #pragma once
 
 #include "freestanding.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "message_channel.h"
 
 struct message_channel {
@@ -339,15 +339,16 @@ static inline enum status meeting_create(size_t capacity, size_t size, channel_d
         return ERR_INVALID_ARGUMENT;
     }
     uint64_t entry_size = size <= sizeof(uint64_t) ? sizeof(uint64_t) : (size + 7) & ~(size_t)7;
-    struct message_channel *meeting = heap_allocate(sizeof(*meeting) + capacity * entry_size);
-    if (!meeting) {
+    OWNED(heap_block, block);
+    if (!heap_take(sizeof(struct message_channel) + capacity * entry_size, SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct message_channel *meeting = heap_block_of(REF(block));
     meeting->sent = 0;
     meeting->received = 0;
     meeting->capacity = capacity;
     meeting->entry_size = entry_size;
     meeting->size = size;
-    channel_init(&meeting->channel, kind, drop, sender, receiver);
+    channel_init(&meeting->channel, kind, drop, SLOT(block), sender, receiver);
     return OK;
 }

@@ -16,7 +16,7 @@
 #include "rendezvous.h"
 
 #include "freestanding.h"
-#include "heap.h"
+#include "heap_block.h"
 
 CELL(library, "1.0.0");
 
@@ -205,11 +205,12 @@ enum status rendezvous_create(size_t size, channel_drop_t drop, struct channel_e
     if (size > RENDEZVOUS_MESSAGE_SIZE_MAX) {
         return ERR_INVALID_ARGUMENT;
     }
-    struct rendezvous *rendezvous = heap_allocate(sizeof(*rendezvous));
-    if (!rendezvous) {
+    OWNED(heap_block, block);
+    if (!heap_take(sizeof(struct rendezvous), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct rendezvous *rendezvous = heap_block_of(REF(block));
     rendezvous->size = size;
-    channel_init(&rendezvous->channel, &kind, drop, sender, receiver);
+    channel_init(&rendezvous->channel, &kind, drop, SLOT(block), sender, receiver);
     return OK;
 }

@@ -31,8 +31,7 @@
 
 	.macro stub vector, has_error_code
 	.balign	16
-	.type	exceptions_stub_\vector, @function	/* so gates hold its entry, which survives a swap */
-exceptions_stub_\vector:
+.Lstub_\vector:
 	.if	\has_error_code
 	cpu_pushed 48
 	.else
@@ -112,7 +111,7 @@ exceptions_common:
 	.type	exceptions_stubs, @object
 exceptions_stubs:
 	.macro address_of_stub number
-	.quad	exceptions_stub_\number
+	.quad	.Lstub_\number
 	.endm
 	.set	vector, 0
 	.rept	32

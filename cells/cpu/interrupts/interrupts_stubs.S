@@ -59,8 +59,7 @@
 
 	.macro stub number
 	.balign	16
-	.type	interrupts_stub_\number, @function	/* so gates hold its entry, which survives a swap */
-interrupts_stub_\number:
+.Lstub_\number:
 	.cfi_remember_state
 	push_register rdi
 	movl	$\number, %edi
@@ -125,7 +124,7 @@ interrupts_spurious:
 	.type	interrupts_stubs, @object
 interrupts_stubs:
 	.macro address_of_stub number
-	.quad	interrupts_stub_\number
+	.quad	.Lstub_\number
 	.endm
 	.set	number, 0
 	.rept	223

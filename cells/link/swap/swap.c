@@ -94,8 +94,8 @@ NOINLINE static void swap_work_drop(struct swap_work **handle)
     if (work->state == SWAP_STATE_COMMITTED) {
         swap_finish(work);
     }
-    for (uint32_t i = 0; work->state != SWAP_STATE_DONE && i < work->old_count; i++) {
-        work->old[i]->is_leaving = false; /* once it is done they may be gone */
+    for (uint32_t i = 0; i < work->old_count; i++) {
+        work->old[i]->is_leaving = false;
     }
     loader_aside_drop(&work->aside);
     destroy_names(work->old_names, work->old_count);

@@ -205,10 +205,7 @@ static void unlink_records(struct cell *cell)
     }
 }
 
-/*
- * Takes one cell out of the list and the address map; false without memory for that: it stays. Its records
- * must be out of all lists, for what they lead to may go before it.
- */
+/* Takes one cell out of the list and the address map; false without memory for that. */
 static bool take_out(struct cell_namespace *namespace, struct cell *cell)
 {
     struct address_table *table;
@@ -221,6 +218,7 @@ static bool take_out(struct cell_namespace *namespace, struct cell *cell)
         link = &(*link)->next;
     }
     *link = cell->next;
+    unlink_records(cell);
     return true;
 }
 
@@ -230,11 +228,6 @@ uint32_t swap_retire_locked(void)
     uint32_t stay = 0;
     if (namespace->retired) {
         mark(namespace);
-    }
-    for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
-        if (cell->is_leaving) {
-            unlink_records(cell);
-        }
     }
     struct cell *next;
     for (struct cell *cell = namespace->retired; cell; cell = next) {

@@ -187,10 +187,8 @@ enum status mapped_pages_map(struct pages **pages, struct frames **frames, unsig
                              struct mapped_pages **out)
 {
     struct mapped_pages *mapped = NULL;
-    preemption_hold();
     enum status status = make_mapping(*pages, *frames, flags, &mapped);
     if (status != OK) {
-        preemption_release();
         LEAVE(pages);
         LEAVE(frames);
         return status;
@@ -200,7 +198,6 @@ enum status mapped_pages_map(struct pages **pages, struct frames **frames, unsig
     EMPTY(pages);
     EMPTY(frames);
     FILL(out, mapped);
-    preemption_release();
     return OK;
 }
 

@@ -160,7 +160,6 @@ static void resume(struct deferred_queue *queue) OWN_UNCHECKED
     struct df_item *current = queue->current;
     const struct work *first = df_queue_peek(queue->consumer);
     if (current && (!first || first->item != current)) {
-        df_queue_mend(queue->consumer, current);
         finish_current(queue);
     }
 }

@@ -16,6 +16,7 @@
  */
 #include "dispatcher_priv.h"
 
+#include "commit.h"
 #include "context.h"
 
 CELL(library, "1.0.0");
@@ -366,15 +367,23 @@ static const char *name(const struct task *task)
     return task->name;
 }
 
-static void get(struct task *task)
+static void get(struct task *task, struct task **out)
 {
-    __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);
+    uint64_t references;
+    do {
+        references = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
+    } while (!commit_exchange(&task->references, references, references + 1, out, task));
 }
 
-static void put(struct task *task)
+static void put(struct task **slot)
 {
+    struct task *task = *slot;
     preemption_hold(); /* a kill would leave a record that nobody knows */
-    if (__atomic_sub_fetch(&task->references, 1, __ATOMIC_ACQ_REL) == 0) {
+    uint64_t references;
+    do {
+        references = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
+    } while (!commit_exchange(&task->references, references, references - 1, slot, NULL));
+    if (references == 1) {
         release(task);
     }
     preemption_release();

@@ -115,16 +115,19 @@ const char *parking_name(const struct task *task)
     return behind.name(task);
 }
 
-void parking_get(struct task *task)
+void parking_get(struct task *task, struct task **out)
 {
     if (behind.get) {
-        behind.get(task);
+        behind.get(task, out);
+    } else {
+        *out = task;
     }
 }
 
-void parking_put(struct task *task)
+void parking_put(struct task **slot)
 {
-    if (behind.put) {
-        behind.put(task);
+    if (*slot && behind.put) {
+        behind.put(slot);
     }
+    *slot = NULL;
 }

@@ -38,8 +38,8 @@ struct parking_operations {
     bool (*reason)(const struct task *task, struct parking_reason *out);
     const char *(*name)(const struct task *task);
     /* NULL: tasks live longer than all who know them. */
-    void (*get)(struct task *task);
-    void (*put)(struct task *task);
+    void (*get)(struct task *task, struct task **out);
+    void (*put)(struct task **slot);
 };
 
 /* Copied, before anybody else uses them. Before the first call, or after NULL, there are no tasks and
@@ -75,7 +75,11 @@ CELL_API void parking_lend(struct task *task, unsigned priority);
 CELL_API bool parking_reason(const struct task *task, struct parking_reason *out);
 CELL_API const char *parking_name(const struct task *task);
 
-/* Keeps the task's record, not its stack, so that parking_unpark() does nothing after its end instead
- * of harm; gives that up. get: by who knows that the task still exists. */
-CELL_API void parking_get(struct task *task);
-CELL_API void parking_put(struct task *task);
+/*
+ * Keeps the task's record, not its stack, so that parking_unpark() does nothing after its end instead of
+ * harm, and puts the task into *out; gives that up, unless *slot is NULL, as it is then. get: by who knows
+ * that the task still exists. Fields hold these; counting and storing are one step, and putting may begin
+ * again.
+ */
+CELL_API void parking_get(struct task *task, struct task **out);
+CELL_API void parking_put(struct task **slot);

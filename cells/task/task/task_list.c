@@ -61,7 +61,7 @@ void task_list_find_in_cell(const struct cell *cell, char name[TASK_NAME_SIZE])
 
 static bool get_unless_freed(struct task *task)
 {
-    uint32_t known = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
+    uint64_t known = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
     while (known && !__atomic_compare_exchange_n(&task->references, &known, known + 1, false,
                                                  __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }

@@ -117,7 +117,7 @@ struct task {
     struct stack *stack; /* owned until it is off it */
 
     /* Of whoever counts, atomically. */
-    uint32_t references;
+    uint64_t references;
 
     /* With `lock`. */
     struct spinlock lock;

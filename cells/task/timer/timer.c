@@ -92,8 +92,7 @@ static enum status need_servant(void)
         OWNED(timers_task, task);
         status = timers_spawn(&(int){0}, NULL, SLOT(task));
         if (status == OK) {
-            parking_get((struct task *)(void *)REF(task)); /* for good */
-            __atomic_store_n(&servant, (struct task *)(void *)REF(task), __ATOMIC_RELEASE);
+            parking_get((struct task *)(void *)REF(task), &servant); /* for good */
         }
     }
     __atomic_store_n(&is_being_made, false, __ATOMIC_RELEASE);

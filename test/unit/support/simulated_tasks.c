@@ -424,16 +424,18 @@ static void unpark(struct task *task)
     simulated_point();
 }
 
-static void get(struct task *task)
+static void get(struct task *task, struct task **out)
 {
     simulated_assert(task->state == READY || task->state == WAITING || task->references);
     task->references++;
+    *out = task;
 }
 
-static void put(struct task *task)
+static void put(struct task **slot)
 {
-    simulated_assert(task->references);
-    task->references--;
+    simulated_assert((*slot)->references);
+    (*slot)->references--;
+    *slot = NULL;
 }
 
 static enum status hand_over(struct task *task, uint64_t deadline,

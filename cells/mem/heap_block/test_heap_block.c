@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "heap.h"
+#include "heap_block.h"
+
+static unsigned blocks;
+static bool is_memory_out;
+
+void *heap_allocate(size_t bytes)
+{
+    blocks += !is_memory_out;
+    return is_memory_out ? NULL : malloc(bytes);
+}
+
+void *heap_allocate_zeroed(size_t bytes)
+{
+    void *block = heap_allocate(bytes);
+    return block ? memset(block, 0, bytes) : NULL;
+}
+
+void heap_free(void *block)
+{
+    blocks -= block != NULL;
+    free(block);
+}
+
+static void test_heap_block_is_released_with_its_slot(void **state)
+{
+    (void)state;
+    {
+        OWNED(heap_block, block);
+        assert_true(heap_take_zeroed(8, SLOT(block)));
+        assert_int_equal(*(uint64_t *)heap_block_of(REF(block)), 0);
+        OWNED(heap_block, other);
+        assert_true(heap_take(8, SLOT(other)));
+        assert_int_equal(blocks, 2);
+    }
+    assert_int_equal(blocks, 0);
+}
+
+static void test_heap_block_without_memory_leaves_the_slot_empty(void **state)
+{
+    (void)state;
+    OWNED(heap_block, block);
+    is_memory_out = true;
+    assert_false(heap_take(8, SLOT(block)));
+    assert_false(heap_take_zeroed(8, SLOT(block)));
+    is_memory_out = false;
+    assert_false(HELD(block));
+}
+
+static void test_heap_give_empties_what_is_full(void **state)
+{
+    (void)state;
+    void *field = NULL;
+    heap_give(&field);
+    assert_true(heap_take(8, &field));
+    heap_give(&field);
+    assert_null(field);
+    assert_int_equal(blocks, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_heap_block_is_released_with_its_slot),
+        cmocka_unit_test(test_heap_block_without_memory_leaves_the_slot_empty),
+        cmocka_unit_test(test_heap_give_empties_what_is_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
