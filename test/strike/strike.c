@@ -33,16 +33,23 @@
 #define STATE_MAX     (8u << 20)
 #define LEVELS_MAX    2
 #define SECOND_MAX    61u /* a second fault 0 to 60 instructions into the release */
-#define PLACES_MAX    256u
-#define PRINTED_MAX   16u
-#define TICK_US       10000
-#define TICKS_MAX     6u /* of the process' time, for one release and check */
-#define WHAT_MAX      160u
+#ifndef STRIKE_EVERY
+    #define STRIKE_EVERY 1u
+#endif
+#define SECOND_EVERY 7u /* of the first ones, in the short form */
+#define PLACES_MAX   256u
+#define PRINTED_MAX  16u
+#define TICK_US      10000
+#define TICKS_MAX    6u /* of the process' time, for one release and check */
+#define WHAT_MAX     160u
+#define REGIONS_MAX  8
 
 extern char __data_start[];
 extern char _end[];
 extern char __executable_start[];
 extern char etext[];
+extern char __start_not_struck[];
+extern char __stop_not_struck[];
 
 struct region {
     void *start;
@@ -73,6 +80,8 @@ static struct run {
     bool struck;
     bool full;
     bool no_second;
+    struct region left_out;
+    unsigned long steps;
     unsigned steps_into_release;
     unsigned long chosen; /* which second fault, where not all of them */
     uintptr_t struck_at;  /* rip of the first fault */
@@ -104,10 +113,13 @@ static const uint8_t *copy_in(void *to, const uint8_t *from, size_t bytes)
 }
 
 /* What there is to keep aside at this level; the stacks from the interrupted rsp up. */
-static size_t regions_of(int level, uintptr_t rsp, struct region out[6])
+static size_t regions_of(int level, uintptr_t rsp, struct region out[REGIONS_MAX])
 {
     size_t count = 0;
-    out[count++] = (struct region){__data_start, (size_t)(_end - __data_start)};
+    char *left_out = run->left_out.start ? run->left_out.start : _end;
+    char *behind = left_out + run->left_out.bytes;
+    out[count++] = (struct region){__data_start, (size_t)(left_out - __data_start)};
+    out[count++] = (struct region){behind, (size_t)(_end - behind)};
     out[count++] = (struct region){&own_thread_top, sizeof(own_thread_top)};
     out[count++] = (struct region){&cpu_local_of_thread, sizeof(cpu_local_of_thread)};
     out[count++] = (struct region){&host_interrupts, sizeof(host_interrupts)};
@@ -121,7 +133,7 @@ static size_t regions_of(int level, uintptr_t rsp, struct region out[6])
 
 static void keep_state(int level, uintptr_t rsp)
 {
-    struct region regions[6];
+    struct region regions[REGIONS_MAX];
     size_t count = regions_of(level, rsp, regions);
     uint8_t *at = run->states[level];
     for (size_t i = 0; i < count; i++) {
@@ -131,7 +143,7 @@ static void keep_state(int level, uintptr_t rsp)
 
 static void put_state_back(int level, uintptr_t rsp)
 {
-    struct region regions[6];
+    struct region regions[REGIONS_MAX];
     size_t count = regions_of(level, rsp, regions);
     const uint8_t *at = run->states[level];
     for (size_t i = 0; i < count; i++) {
@@ -150,6 +162,11 @@ void strike_fail(const char *file, int line, const char *what)
         exit(EXIT_FAILURE);
     }
     longjmp(*run->way_out, 1);
+}
+
+void strike_leave_out(void *start, size_t bytes)
+{
+    run->left_out = (struct region){start, bytes};
 }
 
 bool strike_has_struck(void)
@@ -238,6 +255,12 @@ static NOINLINE void release(void)
     own_pop(NULL, 0, UINTPTR_MAX);
 }
 
+/* In the short form few strikes are followed by a second one: to step through releases takes long. */
+static bool has_second(void)
+{
+    return run->full || (!run->no_second && run->tally[0].strikes % SECOND_EVERY == 0);
+}
+
 /* Calls check(), or release() and check(); true where all is right. Never in between a failure. */
 static NOINLINE bool judge(uint64_t registers[SINGLE_STEP_REGISTERS], int level)
 {
@@ -251,7 +274,7 @@ static NOINLINE bool judge(uint64_t registers[SINGLE_STEP_REGISTERS], int level)
         run->level = level + 1;
         run->stepping = false;
         commit_settle(registers); /* in the exception: no other fault can strike there */
-        if (level == 0 && !run->no_second) {
+        if (level == 0 && has_second()) {
             run->steps_into_release = 0;
             run->stepping = true;
             single_step_begin();
@@ -295,7 +318,13 @@ static void strike(uint64_t registers[SINGLE_STEP_REGISTERS], int level)
 
 static bool is_struck_here(uintptr_t rip)
 {
-    return rip >= (uintptr_t)__executable_start && rip < (uintptr_t)etext;
+    return rip >= (uintptr_t)__executable_start && rip < (uintptr_t)etext &&
+           (rip < (uintptr_t)__start_not_struck || rip >= (uintptr_t)__stop_not_struck);
+}
+
+/* So that there is something there. */
+STRIKE_NOT __attribute__((used)) static void executed_only(void)
+{
 }
 
 /* One instruction was executed. */
@@ -311,6 +340,9 @@ static void on_step(int number, siginfo_t *info, void *context)
     single_step_registers(user, registers);
     int level = run->level;
     if (!is_struck_here(registers[16])) {
+        return;
+    }
+    if (level == 0 && !run->full && run->steps++ % STRIKE_EVERY != 0) {
         return;
     }
     if (level == 0) {
@@ -396,6 +428,7 @@ static bool run_case(const struct strike_case *now)
     run->now = now;
     run->chosen = 0;
     run->place_count = 0;
+    run->left_out = (struct region){NULL, 0};
     memset(run->tally, 0, sizeof(run->tally));
     if (now->prepare) {
         now->prepare();

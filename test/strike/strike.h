@@ -32,7 +32,7 @@
  *
  * add_strike_test() in test/strike/CMakeLists.txt compiles such a program and the cells it names at -O0
  * and at -O2. THEORIS_STRIKE=full: a second fault at each of the 61 places after each first one, else at one
- * of them in turn; THEORIS_STRIKE=first: no second faults. An argument is the name of a case to run alone.
+ * of them, in turn, after every seventh; THEORIS_STRIKE=first: no second faults. An argument is the name of a case to run alone.
  */
 #pragma once
 
@@ -52,6 +52,12 @@ int strike_run(const struct strike_case *cases, size_t count);
 #define strike_demand(condition) \
     ((condition) ? (void)0 : strike_fail(__FILE__, __LINE__, #condition))
 __attribute__((noreturn)) void strike_fail(const char *file, int line, const char *what);
+
+/* On functions of the test that stand for the machine: executed, and not struck. */
+#define STRIKE_NOT __attribute__((noinline, section("not_struck")))
+
+/* Memory among the variables that nobody changes, in prepare(): it is not copied. One region. */
+void strike_leave_out(void *start, size_t bytes);
 
 /* Is check() called because of a strike (true), or at the undisturbed end? */
 _Bool strike_has_struck(void);

@@ -44,6 +44,28 @@ struct commit_store {
 };
 CELL_API void commit_all(const struct commit_store *stores, uint64_t count);
 
+/* Stores that several functions want to happen in one moment: each adds its own, who asked them commits. */
+#define COMMIT_LIST_MAX 16u
+
+struct commit_list {
+    uint64_t count;
+    struct commit_store stores[COMMIT_LIST_MAX];
+};
+
+static inline void commit_add_(struct commit_list *list, void *where, uint64_t value)
+{
+    if (UNLIKELY(list->count == COMMIT_LIST_MAX)) {
+        __builtin_trap();
+    }
+    list->stores[list->count++] = (struct commit_store){where, value};
+}
+#define commit_add(list, a, x) commit_add_(list, COMMIT_WORD_(a), (uint64_t)(x))
+
+static inline void commit_list(const struct commit_list *list)
+{
+    commit_all(list->stores, list->count);
+}
+
 /* If *word is `expected`: *word = next; *also = value; true. The exchange is atomic, and a full barrier. */
 CELL_API MUST_CHECK bool commit_exchange_(uint64_t *word, uint64_t expected, uint64_t next,
                                           void *also, uint64_t value);

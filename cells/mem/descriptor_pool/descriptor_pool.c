@@ -70,7 +70,7 @@ void descriptor_pool_put(void *block)
     descriptor_pool_give(&block);
 }
 
-static void accept_donation(void)
+void descriptor_pool_accept(void)
 {
     while (donation.next != donation.end) {
         struct block *block = donation.next;
@@ -80,14 +80,23 @@ static void accept_donation(void)
     }
 }
 
-void descriptor_pool_donate(void *memory, size_t bytes)
+void descriptor_pool_offer(void *memory, size_t bytes, struct commit_list *list)
 {
     struct block *blocks = memory;
     size_t count = bytes / sizeof(*blocks);
-    accept_donation(); /* what an interrupted one has left */
-    commit_three(&donation.next, (uintptr_t)blocks, &donation.end, (uintptr_t)(blocks + count),
-                 &total, total + count);
-    accept_donation();
+    descriptor_pool_accept(); /* what an interrupted one has left */
+    commit_add(list, &donation.next, blocks);
+    commit_add(list, &donation.end, blocks + count);
+    commit_add(list, &total, total + count);
+}
+
+void descriptor_pool_donate(void *memory, size_t bytes)
+{
+    struct commit_list list;
+    list.count = 0;
+    descriptor_pool_offer(memory, bytes, &list);
+    commit_list(&list);
+    descriptor_pool_accept();
 }
 
 uint64_t descriptor_pool_available(void)

@@ -48,5 +48,10 @@ CELL_API void descriptor_pool_put(void *block);
  */
 CELL_API void descriptor_pool_donate(void *memory, size_t bytes);
 
+/* The same in two parts: it is the pool's with the commit of `list` (commit.h); then accept it. */
+struct commit_list;
+CELL_API void descriptor_pool_offer(void *memory, size_t bytes, struct commit_list *list);
+CELL_API void descriptor_pool_accept(void);
+
 CELL_API uint64_t descriptor_pool_available(void);
 CELL_API uint64_t descriptor_pool_in_use(void);

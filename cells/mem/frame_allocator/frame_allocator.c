@@ -105,7 +105,7 @@ static void give_first_locked(struct frames **handle)
 {
     struct frames *frames = *handle;
     uint64_t count = frames->node.range.count;
-    struct frames *next = frames->next;
+    struct frames *next = count > 0 ? frames->next : NULL; /* means nothing where there are none */
     {
         GUARD(undo, noted, &changes);
         if (count > 0 &&
@@ -616,7 +616,8 @@ void frames_set_clean(struct frames *frames)
     }
 }
 
-enum status frames_split(struct frames *frames, uint64_t first_count, struct frames **out_rest)
+OWN_UNCHECKED enum status frames_plan_split(struct frames *frames, uint64_t first_count,
+                                            struct frames **out_rest, struct commit_list *list)
 {
     struct frames *at = frames;
     uint64_t before = first_count;
@@ -629,38 +630,47 @@ enum status frames_split(struct frames *frames, uint64_t first_count, struct fra
     }
     OWN_DEMAND_(!*out_rest);
     if (before == at->node.range.count) { /* between two ranges */
-        commit_two(out_rest, at->next, &at->next, NULL);
+        commit_add(list, out_rest, at->next);
+        commit_add(list, &at->next, NULL);
         return OK;
+    }
+    struct range first;
+    struct range second;
+    enum status status = range_split(at->node.range, before, &first, &second);
+    if (status != OK) {
+        return status;
     }
     if (!descriptor_pool_take(out_rest)) { /* of no frames so far */
         return ERR_NO_MEMORY;
     }
     struct frames *rest = *out_rest;
-    struct range first;
-    struct range second;
-    enum status status = range_split(at->node.range, before, &first, &second);
-    if (status != OK) {
-        descriptor_pool_give(out_rest);
-        return status;
-    }
     rest->node.owner = at->node.owner;
     rest->next = at->next;
     rest->node.range.start = second.start;
-    commit_three(&at->node.range.count, first.count, &at->next, NULL, &rest->node.range.count,
-                 second.count);
+    commit_add(list, &at->node.range.count, first.count);
+    commit_add(list, &at->next, NULL);
+    commit_add(list, &rest->node.range.count, second.count);
     return OK;
 }
 
-enum status frames_merge(struct frames *frames, struct frames **rest)
+OWN_UNCHECKED enum status frames_split(struct frames *frames, uint64_t first_count,
+                                       struct frames **out_rest)
+{
+    struct commit_list list;
+    list.count = 0;
+    enum status status = frames_plan_split(frames, first_count, out_rest, &list);
+    if (status == OK) {
+        commit_list(&list);
+    }
+    return status;
+}
+
+OWN_UNCHECKED enum status frames_plan_merge(struct frames *frames, struct frames **rest,
+                                            struct commit_list *list)
 {
     struct frames *last = frames;
     struct frames *added = *rest;
-    if (!added) {
-        LEAVE(rest);
-        return ERR_INVALID_ARGUMENT;
-    }
     if (kind_of(frames) != kind_of(added)) {
-        LEAVE(rest);
         return ERR_MISMATCH;
     }
     while (last->next) {
@@ -669,12 +679,27 @@ enum status frames_merge(struct frames *frames, struct frames **rest)
     bool is_alike = last->node.owner == added->node.owner;
     struct range joined;
     if (is_alike && range_join(last->node.range, added->node.range, &joined) == OK) {
-        commit_three(&last->node.range.count, joined.count, &last->next, added->next,
-                     &added->node.range.count, 0);
-        descriptor_pool_give(rest);
+        commit_add(list, &last->node.range.count, joined.count);
+        commit_add(list, &last->next, added->next);
+        commit_add(list, &added->node.range.count, 0);
     } else {
-        commit_two(&last->next, added, rest, NULL);
+        commit_add(list, &last->next, added);
+        commit_add(list, rest, NULL);
     }
+    return OK;
+}
+
+OWN_UNCHECKED enum status frames_merge(struct frames *frames, struct frames **rest)
+{
+    struct commit_list list;
+    list.count = 0;
+    enum status status = *rest ? frames_plan_merge(frames, rest, &list) : ERR_INVALID_ARGUMENT;
+    if (status != OK) {
+        LEAVE(rest);
+        return status;
+    }
+    commit_list(&list);
+    descriptor_pool_give(rest); /* where it has been joined */
     return OK;
 }
 

@@ -15,6 +15,7 @@
 #include "memory.h"
 #include "own.h"
 
+struct commit_list;
 struct OWN_CAPABILITY("frames") frames;
 OWN_DECLARE(frames); /* frames_drop() gives every range back to where it came from */
 
@@ -53,3 +54,14 @@ CELL_API enum status frames_split(struct frames *frames, uint64_t first_count,
 /* Puts `*rest` behind `frames`. Both of one kind, else ERR_MISMATCH and *rest stays where it is. */
 CELL_API MUST_CHECK enum status frames_merge(struct frames *frames, struct frames **rest)
     OWN_BORROWS(*frames) OWN_CONSUMES(**rest);
+
+/*
+ * The same for who changes more than frames in the moment of `list` (commit.h): these do everything that
+ * can fail, and add what is left to it. Until that is committed *out_rest has no frames, and may be empty;
+ * after it *rest has none, and may be empty; it is to be dropped where it is not.
+ */
+CELL_API MUST_CHECK enum status frames_plan_split(struct frames *frames, uint64_t first_count,
+                                                  struct frames **out_rest,
+                                                  struct commit_list *list) OWN_BORROWS(*frames);
+CELL_API MUST_CHECK enum status frames_plan_merge(struct frames *frames, struct frames **rest,
+                                                  struct commit_list *list) OWN_BORROWS(*frames);

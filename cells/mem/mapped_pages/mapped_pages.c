@@ -5,94 +5,44 @@
  *
  * The functions below are what the contracts stand for, so most are not checked against them.
  *
- * Everything that can fail comes first. The last step fills the caller's slot, or empties it, in one
- * store. Where a drop is interrupted, what is left of the mapping says what is still to do: unmapping
- * twice does no harm while the pages are owned, and after that they are not there any more.
+ * A mapping owns its pages and frames before the page tables are changed, and until after: it is in
+ * its owner's variable from the first step on, as something that can be dropped. `bytes` is 0 as long as it
+ * is a descriptor only, `start` as long as nothing may be mapped. Where a drop is interrupted, what is left
+ * of the mapping says what is still to do: unmapping twice does no harm while the pages are owned, and
+ * after that they are not there any more. Splits and merges happen in one moment (commit.h).
  *
  * The descriptor pool is refilled here, before anything is begun, with a page that is mapped by hand:
- * the reserve of the pool is what that needs.
+ * the reserve of the pool is what that needs. `donation` owns that page until the pool does.
  */
 #include "mapped_pages.h"
 #include "mapped_pages_priv.h"
+#include "commit.h"
 #include "descriptor_pool.h"
 #include "freestanding.h"
 #include "page_table.h"
 #include "spinlock.h"
 
-CELL(library, "2.1.0");
+CELL(library, "3.0.0");
 
 /* Pages of one entry of level 2: runs that long are aligned to it, where there is room. */
 #define LARGE_PAGES 512u
 
 struct mapped_pages {
-    vaddr_t start;
-    uint64_t bytes;
-    unsigned flags;
+    vaddr_t start; /* 0: nothing is mapped */
+    uint64_t flags;
+    uint64_t bytes; /* 0: what follows means nothing */
     struct pages *pages;
     struct frames *frames;
 };
+static_assert(offsetof(struct mapped_pages, bytes) == DESCRIPTOR_COUNT_OFFSET,
+              "a fresh descriptor maps nothing");
 static_assert(sizeof(struct mapped_pages) <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct spinlock lock = {.name = "mapped_pages"};
 /* By the lock: what was donated to the descriptor pool belongs to it for ever. */
-static struct frames *donated_frames;
-static struct pages *donated_pages;
+static struct mapped_pages *donated;
 static uint64_t donated_count;
-
-/* ---- descriptors ---- */
-
-/* Unchecked: what pages_merge() refuses is still there. */
-OWN_UNCHECKED static bool keep_donation(struct pages **pages, struct frames **frames)
-{
-    /* In this order, as frames come from the top: the new one precedes those before, and it is short. */
-    if (donated_frames && frames_merge(*frames, &donated_frames) != OK) {
-        return false;
-    }
-    donated_frames = *frames;
-    *frames = NULL;
-    if (donated_pages && pages_merge(donated_pages, pages) == OK) {
-        return true;
-    }
-    donated_pages = *pages; /* those before stay taken; nobody asks for them again */
-    *pages = NULL;
-    return true;
-}
-
-static NOINLINE void refill_descriptors_slowly(void)
-{
-    frame_allocator_settle();
-    page_allocator_settle();
-    if (descriptor_pool_available() >= DESCRIPTOR_RESERVE) {
-        return;
-    }
-    OWNED(pages, pages);
-    OWNED(frames, frames);
-    GUARD(spinlock, guard, &lock);
-    if (frame_allocator_take_top(1, SLOT(frames)) != OK) {
-        return;
-    }
-    if (page_allocator_take(PAGE_ZONE_DATA, 1, 1, SLOT(pages)) != OK) {
-        return;
-    }
-    vaddr_t page = pages_start(REF(pages));
-    if (page_table_map(page, frames_start(REF(frames)), 1, PAGE_WRITE) != OK) {
-        return;
-    }
-    if (keep_donation(SLOT(pages), SLOT(frames))) {
-        donated_count++;
-        descriptor_pool_donate(memory_at(page), PAGE_SIZE);
-    } else {
-        (void)!page_table_unmap(page, 1);
-    }
-}
-
-/* Adds a page to the pool if it runs low. That it cannot be is no error yet. */
-static inline void refill_descriptors(void)
-{
-    if (UNLIKELY(descriptor_pool_available() < DESCRIPTOR_RESERVE)) {
-        refill_descriptors_slowly();
-    }
-}
+static struct mapped_pages *donation; /* on its way there; NULL between operations */
 
 /* ---- frames ---- */
 
@@ -104,6 +54,120 @@ static void unmap(vaddr_t start, uint64_t count)
     }
 }
 
+static enum status check_flags(unsigned flags)
+{
+    if (flags & ~(unsigned)PAGE_FLAGS_ALL) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    return (flags & PAGE_WRITE) && (flags & PAGE_EXECUTE) ? ERR_PERMISSION : OK;
+}
+
+/* ---- descriptors ---- */
+
+/* A mapping of nothing so far in *out, which can be dropped; for `count` pages. */
+static inline bool begin_mapping(uint64_t count, unsigned flags, struct mapped_pages **out)
+{
+    OWN_DEMAND_(!*out);
+    if (UNLIKELY(!descriptor_pool_take(out))) {
+        return false;
+    }
+    struct mapped_pages *mapped = *out;
+    mapped->start = 0;
+    mapped->flags = flags;
+    mapped->pages = NULL;
+    mapped->frames = NULL;
+    COMPILER_BARRIER();
+    mapped->bytes = count << PAGE_SHIFT;
+    COMPILER_BARRIER();
+    return true;
+}
+
+/* Maps one page by hand, with as little as possible. */
+static enum status map_donation(void)
+{
+    if (!begin_mapping(1, PAGE_WRITE, &donation)) {
+        return ERR_NO_MEMORY;
+    }
+    enum status status = frame_allocator_take_top(1, &donation->frames);
+    if (status == OK) {
+        status = page_allocator_take(PAGE_ZONE_DATA, 1, 1, &donation->pages);
+    }
+    if (status == OK) {
+        donation->start = pages_start(STORED(donation->pages));
+        COMPILER_BARRIER();
+        status =
+            page_table_map(donation->start, frames_start(STORED(donation->frames)), 1, PAGE_WRITE);
+    }
+    return status;
+}
+
+/*
+ * What was donated before goes to the new one: frames come from the top, so it precedes them, and it is
+ * short. It is the pool's then. False: it does not fit.
+ */
+OWN_UNCHECKED static bool take_over(struct mapped_pages *former, struct mapped_pages *latter,
+                                    struct commit_list *list)
+{
+    if (frames_plan_merge(latter->frames, &former->frames, list) != OK) {
+        return false;
+    }
+    if (pages_plan_merge(former->pages, latter->pages, list) == OK) {
+        commit_add(list, &former->pages, latter->pages); /* of no pages then */
+        commit_add(list, &latter->pages, former->pages);
+    } else { /* those before stay taken; nobody asks for them again */
+        commit_add(list, &former->pages, NULL);
+    }
+    commit_add(list, &former->start, 0);
+    return true;
+}
+
+static void keep_donation(void)
+{
+    struct commit_list list;
+    list.count = 0;
+    if (donated && !take_over(donated, donation, &list)) {
+        mapped_pages_drop(&donation);
+        return;
+    }
+    void *memory = memory_at(donation->start);
+    struct mapped_pages *former = donated;
+    commit_add(&list, &donated, donation);
+    commit_add(&list, &donation, former);
+    commit_add(&list, &donated_count, donated_count + 1);
+    descriptor_pool_offer(memory, PAGE_SIZE, &list);
+    commit_list(&list);
+    mapped_pages_drop(&donation); /* what it has left are descriptors */
+    descriptor_pool_accept();
+}
+
+static NOINLINE void refill_descriptors_slowly(void)
+{
+    frame_allocator_settle();
+    page_allocator_settle();
+    if (descriptor_pool_available() >= DESCRIPTOR_RESERVE) {
+        return;
+    }
+    GUARD(spinlock, guard, &lock);
+    mapped_pages_drop(&donation); /* of who was interrupted here */
+    descriptor_pool_accept();
+    if (descriptor_pool_available() >= DESCRIPTOR_RESERVE) {
+        return;
+    }
+    if (map_donation() == OK) {
+        keep_donation();
+    } else {
+        mapped_pages_drop(&donation);
+    }
+}
+
+/* Adds a page to the pool if it runs low. That it cannot be is no error yet. */
+static inline void refill_descriptors(void)
+{
+    if (UNLIKELY(descriptor_pool_available() < DESCRIPTOR_RESERVE)) {
+        refill_descriptors_slowly();
+    }
+}
+
 /* Clears `count` pages, which are mapped to be written, and gives them the access that was asked for. */
 static enum status clear(vaddr_t start, uint64_t count, unsigned flags)
 {
@@ -111,14 +175,6 @@ static enum status clear(vaddr_t start, uint64_t count, unsigned flags)
         memset(memory_at(start + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
     }
     return flags == PAGE_WRITE ? OK : page_table_protect(start, count, flags);
-}
-
-static enum status check_flags(unsigned flags)
-{
-    if (flags & ~(unsigned)PAGE_FLAGS_ALL) {
-        return ERR_INVALID_ARGUMENT;
-    }
-    return (flags & PAGE_WRITE) && (flags & PAGE_EXECUTE) ? ERR_PERMISSION : OK;
 }
 
 /* ---- mapping ---- */
@@ -151,54 +207,40 @@ static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
     return OK;
 }
 
-/* Maps, and makes the descriptor, which does not own anything yet. */
-static enum status make_mapping(const struct pages *pages, struct frames *frames, unsigned flags,
-                                struct mapped_pages **out_mapped) OWN_BORROWS(*pages, *frames);
-static enum status make_mapping(const struct pages *pages, struct frames *frames, unsigned flags,
-                                struct mapped_pages **out_mapped)
+/* What *mapped owns is mapped where its pages are. */
+OWN_UNCHECKED static inline enum status map_own(struct mapped_pages *mapped)
 {
-    enum status status = check_flags(flags);
-    if (status != OK) {
-        return status;
-    }
-    uint64_t count = pages_count(pages);
-    if (count != frames_count(frames)) {
-        return ERR_MISMATCH;
-    }
-    refill_descriptors();
-    struct mapped_pages *mapped = descriptor_pool_get();
-    if (!mapped) {
-        return ERR_NO_MEMORY;
-    }
-    vaddr_t start = pages_start(pages);
-    status = map_at(start, frames, flags);
-    if (status != OK) {
-        descriptor_pool_put(mapped);
-        return status;
-    }
-    mapped->start = start;
-    mapped->bytes = count << PAGE_SHIFT;
-    mapped->flags = flags;
-    *out_mapped = mapped;
-    return OK;
+    mapped->start = pages_start(mapped->pages);
+    COMPILER_BARRIER();
+    return map_at(mapped->start, mapped->frames, (unsigned)mapped->flags);
 }
 
 enum status mapped_pages_map(struct pages **pages, struct frames **frames, unsigned flags,
                              struct mapped_pages **out)
 {
-    struct mapped_pages *mapped = NULL;
-    enum status status = make_mapping(*pages, *frames, flags, &mapped);
-    if (status != OK) {
+    enum status status = check_flags(flags);
+    uint64_t count = pages_count(*pages);
+    if (status != OK || count != frames_count(*frames)) {
         LEAVE(pages);
         LEAVE(frames);
-        return status;
+        return status != OK ? status : ERR_MISMATCH;
     }
-    mapped->pages = *pages;
-    mapped->frames = *frames;
-    EMPTY(pages);
-    EMPTY(frames);
-    FILL(out, mapped);
-    return OK;
+    refill_descriptors();
+    if (!begin_mapping(count, flags, out)) {
+        LEAVE(pages);
+        LEAVE(frames);
+        return ERR_NO_MEMORY;
+    }
+    struct mapped_pages *mapped = *out;
+    commit_move(&mapped->pages, pages);
+    commit_move(&mapped->frames, frames);
+    status = map_own(mapped);
+    if (status != OK) {
+        commit_move(pages, &mapped->pages);
+        commit_move(frames, &mapped->frames);
+        mapped_pages_drop(out);
+    }
+    return status;
 }
 
 /* Pages for `count` frames; aligned where entries of 2 MiB can then be used. */
@@ -236,29 +278,43 @@ static enum status take_frames(uint64_t count, struct frames **out)
     return status == ERR_NO_MEMORY ? frame_allocator_take_any(count, out) : status;
 }
 
-enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
-                                struct mapped_pages **out)
+/* It has its frames, if `status` says so; now its pages. */
+static enum status finish_mapping(enum page_zone zone, uint64_t count, enum status status,
+                                  struct mapped_pages **out) OWN_ACQUIRES(**out);
+
+OWN_UNCHECKED static enum status finish_mapping(enum page_zone zone, uint64_t count,
+                                                enum status status, struct mapped_pages **out)
+{
+    if (status == OK) {
+        status = take_pages(zone, count, &(*out)->pages);
+    }
+    if (status == OK) {
+        status = map_own(*out);
+    }
+    if (status != OK) {
+        mapped_pages_drop(out);
+    }
+    return status;
+}
+
+OWN_UNCHECKED enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                              struct mapped_pages **out)
 {
     enum status status = bytes == 0 ? ERR_INVALID_ARGUMENT : check_flags(flags);
     if (status != OK) {
         return status;
     }
+    uint64_t count = page_count_of(bytes);
     refill_descriptors();
-    OWNED(frames, frames);
-    status = take_frames(page_count_of(bytes), SLOT(frames));
-    if (status != OK) {
-        return status;
+    if (!begin_mapping(count, flags, out)) {
+        return ERR_NO_MEMORY;
     }
-    OWNED(pages, pages);
-    status = take_pages(zone, page_count_of(bytes), SLOT(pages));
-    if (status != OK) {
-        return status;
-    }
-    return mapped_pages_map(SLOT(pages), SLOT(frames), flags, out);
+    status = take_frames(count, &(*out)->frames);
+    return finish_mapping(zone, count, status, out);
 }
 
-enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes, unsigned flags,
-                                   struct mapped_pages **out)
+OWN_UNCHECKED enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes,
+                                                 unsigned flags, struct mapped_pages **out)
 {
     enum status status = bytes == 0 ? ERR_INVALID_ARGUMENT : check_flags(flags);
     if (status != OK) {
@@ -267,19 +323,13 @@ enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t by
     if (start >= PHYSICAL_LIMIT || bytes > PHYSICAL_LIMIT - start) {
         return ERR_OUT_OF_BOUNDS;
     }
-    refill_descriptors();
     uint64_t count = page_count_of((size_t)(start - page_align_down(start)) + bytes);
-    OWNED(frames, frames);
-    status = frame_allocator_take_at(page_align_down(start), count, SLOT(frames));
-    if (status != OK) {
-        return status;
+    refill_descriptors();
+    if (!begin_mapping(count, flags, out)) {
+        return ERR_NO_MEMORY;
     }
-    OWNED(pages, pages);
-    status = take_pages(zone, count, SLOT(pages));
-    if (status != OK) {
-        return status;
-    }
-    return mapped_pages_map(SLOT(pages), SLOT(frames), flags, out);
+    status = frame_allocator_take_at(page_align_down(start), count, &(*out)->frames);
+    return finish_mapping(zone, count, status, out);
 }
 
 void mapped_pages_drop(struct mapped_pages **handle)
@@ -288,110 +338,115 @@ void mapped_pages_drop(struct mapped_pages **handle)
     if (!mapped) {
         return;
     }
-    if (mapped->pages) {
-        unmap(mapped->start, mapped->bytes >> PAGE_SHIFT);
+    if (LIKELY(mapped->bytes)) {
+        if (mapped->start && mapped->pages) {
+            unmap(mapped->start, mapped->bytes >> PAGE_SHIFT);
+        }
         pages_drop(&mapped->pages);
+        frames_drop(&mapped->frames);
     }
-    frames_drop(&mapped->frames);
-    EMPTY(handle);
-    descriptor_pool_put(mapped);
+    descriptor_pool_give(handle);
 }
 
 void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
                              struct frames **out_frames)
 {
     struct mapped_pages *mapped = *handle;
+    OWN_DEMAND_(!*out_pages && !*out_frames);
     unmap(mapped->start, mapped->bytes >> PAGE_SHIFT);
-    EMPTY(handle);
-    FILL(out_pages, mapped->pages);
-    FILL(out_frames, mapped->frames);
-    descriptor_pool_put(mapped);
+    const struct commit_store stores[] = {
+        {out_pages, (uintptr_t)mapped->pages},
+        {&mapped->pages, 0},
+        {out_frames, (uintptr_t)mapped->frames},
+        {&mapped->frames, 0},
+    };
+    commit_all(stores, ARRAY_COUNT(stores));
+    descriptor_pool_give(handle);
 }
 
+/* What may be done is said to be less before it is, and more after it is. */
 enum status mapped_pages_remap(struct mapped_pages *mapped, unsigned flags)
 {
     enum status status = check_flags(flags);
+    uint64_t before = mapped->flags;
     if (status == OK) {
+        mapped->flags = before & flags;
+        COMPILER_BARRIER();
         status = page_table_protect(mapped->start, mapped->bytes >> PAGE_SHIFT, flags);
-    }
-    if (status == OK) {
-        mapped->flags = flags;
+        COMPILER_BARRIER();
+        mapped->flags = status == OK ? flags : before;
     }
     return status;
 }
 
 /* ---- parts ---- */
 
-/* Cuts pages, frames and tables; all or nothing. */
-static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
-                               struct pages **out_pages, struct frames **out_frames)
-    OWN_ACQUIRES(**out_pages, **out_frames);
-static enum status split_parts(struct mapped_pages *mapped, uint64_t first_count,
-                               struct pages **out_pages, struct frames **out_frames)
+/* Cuts pages, frames and tables; `rest`, which has neither so far, is to be dropped where that fails. */
+static enum status plan_split(struct mapped_pages *mapped, uint64_t first_count,
+                              struct mapped_pages *rest, struct commit_list *list)
+    OWN_BORROWS(*mapped);
+OWN_UNCHECKED static enum status plan_split(struct mapped_pages *mapped, uint64_t first_count,
+                                            struct mapped_pages *rest, struct commit_list *list)
 {
-    enum status status = page_table_cut(mapped->start + (first_count << PAGE_SHIFT));
-    if (status != OK) {
-        return status;
+    uint64_t first_bytes = first_count << PAGE_SHIFT;
+    enum status status = page_table_cut(mapped->start + first_bytes);
+    if (status == OK) {
+        status = pages_plan_split(mapped->pages, first_count, &rest->pages, list);
     }
-    status = pages_split(STORED(mapped->pages), first_count, out_pages);
-    if (status != OK) {
-        return status;
+    if (status == OK) {
+        status = frames_plan_split(mapped->frames, first_count, &rest->frames, list);
     }
-    status = frames_split(STORED(mapped->frames), first_count, out_frames);
-    if (status != OK) {
-        (void)!pages_merge(STORED(mapped->pages), out_pages); /* neighbours: cannot fail */
+    commit_add(list, &mapped->bytes, first_bytes);
+    commit_add(list, &rest->start, mapped->start + first_bytes);
+    return status;
+}
+
+OWN_UNCHECKED enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t first_count,
+                                             struct mapped_pages **out_rest)
+{
+    uint64_t count = mapped->bytes >> PAGE_SHIFT;
+    if (first_count == 0 || first_count >= count) {
+        return ERR_OUT_OF_BOUNDS;
+    }
+    refill_descriptors();
+    if (!begin_mapping(count - first_count, (unsigned)mapped->flags, out_rest)) {
+        return ERR_NO_MEMORY;
+    }
+    struct commit_list list;
+    list.count = 0;
+    enum status status = plan_split(mapped, first_count, *out_rest, &list);
+    if (status == OK) {
+        commit_list(&list);
+    } else {
+        mapped_pages_drop(out_rest);
     }
     return status;
 }
 
-enum status mapped_pages_split(struct mapped_pages *mapped, uint64_t first_count,
-                               struct mapped_pages **out_rest)
-{
-    if (first_count == 0 || first_count >= mapped->bytes >> PAGE_SHIFT) {
-        return ERR_OUT_OF_BOUNDS;
-    }
-    refill_descriptors();
-    struct mapped_pages *rest = descriptor_pool_get();
-    if (!rest) {
-        return ERR_NO_MEMORY;
-    }
-    *rest = (struct mapped_pages){0};
-    enum status status = split_parts(mapped, first_count, &rest->pages, &rest->frames);
-    if (status != OK) {
-        descriptor_pool_put(rest);
-        return status;
-    }
-    uint64_t first_bytes = first_count << PAGE_SHIFT;
-    rest->start = mapped->start + first_bytes;
-    rest->bytes = mapped->bytes - first_bytes;
-    rest->flags = mapped->flags;
-    mapped->bytes = first_bytes;
-    FILL(out_rest, rest);
-    return OK;
-}
-
-enum status mapped_pages_merge(struct mapped_pages *mapped, struct mapped_pages **rest)
+OWN_UNCHECKED enum status mapped_pages_merge(struct mapped_pages *mapped,
+                                             struct mapped_pages **rest)
 {
     struct mapped_pages *added = *rest;
     if (!added) {
         LEAVE(rest);
         return ERR_INVALID_ARGUMENT;
     }
-    if (mapped->flags != added->flags ||
-        frames_kind(STORED(mapped->frames)) != frames_kind(STORED(added->frames))) {
-        LEAVE(rest);
-        return ERR_MISMATCH;
+    struct commit_list list;
+    list.count = 0;
+    enum status status = mapped->flags == added->flags
+                             ? frames_plan_merge(mapped->frames, &added->frames, &list)
+                             : ERR_MISMATCH;
+    if (status == OK) {
+        status = pages_plan_merge(mapped->pages, added->pages, &list);
     }
-    enum status status = pages_merge(STORED(mapped->pages), STORED_SLOT(added->pages));
     if (status != OK) {
         LEAVE(rest);
         return status;
     }
-    EMPTY(rest);
-    /* Of one kind: cannot fail. */
-    (void)!frames_merge(STORED(mapped->frames), STORED_SLOT(added->frames));
-    mapped->bytes += added->bytes;
-    descriptor_pool_put(added);
+    commit_add(&list, &mapped->bytes, mapped->bytes + added->bytes);
+    commit_add(&list, &added->start, 0);
+    commit_list(&list);
+    mapped_pages_drop(rest); /* what it has left are descriptors */
     return OK;
 }
 
@@ -409,7 +464,7 @@ uint64_t mapped_pages_count(const struct mapped_pages *mapped)
 
 unsigned mapped_pages_flags(const struct mapped_pages *mapped)
 {
-    return mapped->flags;
+    return (unsigned)mapped->flags;
 }
 
 const struct frames *mapped_pages_frames(const struct mapped_pages *mapped)

@@ -15,8 +15,9 @@
  * Pointers that the access functions give are borrowed from the mapping: they end with it. O(pages) for
  * the tables plus O(log n) for the allocators, independent of how many mappings there are. Any CPU, also
  * with preemption held; not in interrupt handlers, nor with interrupts off (page_table.h). What one
- * mapping is, its owner serialises. A drop is restartable; a fault inside of another function loses at
- * most what it had not handed out yet.
+ * mapping is, its owner serialises. After a fault or a kill at any instruction pages and frames have one
+ * owner each, and are not mapped once they have been given back: the variable that is to hold a mapping
+ * does so from early on, and is empty again where an error is returned (docs/fault-safety.md).
  */
 #pragma once
 

@@ -25,7 +25,10 @@
 
     #define MIB        0x100000ull
     #define LOW_FRAMES (MIB / PAGE_SIZE) /* reserved: their contents are somebody's */
-    #define RAM_FRAMES (SIMULATED_FRAMES - 2 * LOW_FRAMES) /* without low memory and image */
+    #ifndef IMAGE_FRAMES
+        #define IMAGE_FRAMES LOW_FRAMES
+    #endif
+    #define RAM_FRAMES (SIMULATED_FRAMES - LOW_FRAMES - IMAGE_FRAMES)
     #define TEXT       (KERNEL_BASE + MIB)
     #define STALE      0xa5
 
@@ -45,12 +48,12 @@ static int start_simulated_machine(void)
         .bytes = SIMULATED_FRAMES * PAGE_SIZE,
         .kind = BOOT_MEMORY_USABLE,
     };
-    const struct page_region image = {.start = TEXT, .frame = MIB, .page_count = 256};
+    const struct page_region image = {.start = TEXT, .frame = MIB, .page_count = IMAGE_FRAMES};
     memset(memory, STALE, sizeof(memory));
     memset(memory[1], 0, PAGE_SIZE);
     start_machine(NULL);
     descriptor_pool_donate(first_descriptors, sizeof(first_descriptors));
-    bool is_up = frame_allocator_init(&boot, MIB, MIB) == OK && page_table_init(&image, 1) == OK &&
+    bool is_up = frame_allocator_init(&boot, MIB, IMAGE_FRAMES * PAGE_SIZE) == OK && page_table_init(&image, 1) == OK &&
                  page_allocator_init() == OK;
     return is_up && frame_allocator_statistics().total == RAM_FRAMES ? 0 : -1;
 }

@@ -336,7 +336,8 @@ enum page_zone pages_zone(const struct pages *pages)
     return (enum page_zone)pages->node.owner;
 }
 
-enum status pages_split(struct pages *pages, uint64_t first_count, struct pages **out_rest)
+enum status pages_plan_split(struct pages *pages, uint64_t first_count, struct pages **out_rest,
+                             struct commit_list *list)
 {
     struct range first;
     struct range second;
@@ -351,28 +352,48 @@ enum status pages_split(struct pages *pages, uint64_t first_count, struct pages 
     struct pages *rest = *out_rest;
     rest->node.owner = pages->node.owner;
     rest->node.range.start = second.start;
-    commit_two(&pages->node.range.count, first.count, &rest->node.range.count, second.count);
+    commit_add(list, &pages->node.range.count, first.count);
+    commit_add(list, &rest->node.range.count, second.count);
     return OK;
 }
 
-enum status pages_merge(struct pages *pages, struct pages **rest)
+enum status pages_split(struct pages *pages, uint64_t first_count, struct pages **out_rest)
 {
-    struct pages *added = *rest;
-    if (!added) {
-        LEAVE(rest);
-        return ERR_INVALID_ARGUMENT;
+    struct commit_list list;
+    list.count = 0;
+    enum status status = pages_plan_split(pages, first_count, out_rest, &list);
+    if (status != OK) {
+        return status;
     }
-    if (pages->node.owner != added->node.owner) {
-        LEAVE(rest);
+    commit_list(&list);
+    return OK;
+}
+
+enum status pages_plan_merge(struct pages *pages, struct pages *rest, struct commit_list *list)
+{
+    if (pages->node.owner != rest->node.owner) {
         return ERR_MISMATCH;
     }
     struct range joined;
-    enum status status = range_join(pages->node.range, added->node.range, &joined);
+    enum status status = range_join(pages->node.range, rest->node.range, &joined);
+    if (status != OK) {
+        return status;
+    }
+    commit_add(list, &pages->node.range.count, joined.count);
+    commit_add(list, &rest->node.range.count, 0);
+    return OK;
+}
+
+OWN_UNCHECKED enum status pages_merge(struct pages *pages, struct pages **rest)
+{
+    struct commit_list list;
+    list.count = 0;
+    enum status status = *rest ? pages_plan_merge(pages, *rest, &list) : ERR_INVALID_ARGUMENT;
     if (status != OK) {
         LEAVE(rest);
         return status;
     }
-    commit_two(&pages->node.range.count, joined.count, &added->node.range.count, 0);
+    commit_list(&list);
     descriptor_pool_give(rest);
     return OK;
 }

@@ -21,9 +21,17 @@
  * remembered the window of a table that was taken away would write the entries of the next table into
  * whatever that frame has become. Who waits for the lock has interrupts enabled, so it answers requests
  * to forget; who waits for answers answers too. No two CPUs wait for each other: docs/locking.md.
+ *
+ * Where a fault may strike (docs/fault-safety.md): one page's entry and the count of its table are one
+ * sequence; so are a table's entry, the count above it and `loose`, where a table is that nothing refers
+ * to. Everything else is done under an *intent*, the page where it happens: whoever takes the lock next
+ * and finds one forgets all translations, gives the loose table back, counts the entries of the table
+ * that is on the way to this page, and removes the tables there that are empty. What was mapped or
+ * unmapped of a run stays so: its owner unmaps it as a whole.
  */
 #include "page_table.h"
 #include "page_table_priv.h"
+#include "commit.h"
 #include "frame_allocator.h"
 #include "freestanding.h"
 #include "spinlock.h"
@@ -46,7 +54,11 @@ static struct spinlock lock = {.name = "page_table"};
 /* by the lock, as the tables are: */
 static uint64_t table_count;              /* in use */
 static paddr_t spares[PAGE_TABLE_SPARES]; /* all zeros */
-static unsigned spare_count;
+static uint64_t spare_count;
+static paddr_t loose;   /* a table on its way, 0: none */
+static uint64_t intent; /* INTENDED and a page, 0: all is settled */
+
+#define INTENDED 1ull
 
 /* ---- the TLB ---- */
 
@@ -96,59 +108,92 @@ static void hide(void)
     set_root_entry(SLOT_SHOW, 0);
 }
 
-/* Takes a frame that is all zeros. */
-static enum status take_table(paddr_t *out_frame)
+/* From here on something is half done on the way to `page`. */
+static inline void begin_change(vaddr_t page)
+{
+    intent = page | INTENDED;
+    COMPILER_BARRIER();
+}
+
+static inline void end_change(void)
+{
+    COMPILER_BARRIER();
+    intent = 0;
+    COMPILER_BARRIER();
+}
+
+/* Puts a frame that is all zeros into `loose`. A change is under way. */
+static enum status take_table(void)
 {
     if (spare_count > 0) {
-        *out_frame = spares[--spare_count];
-        table_count++;
+        commit_two(&loose, spares[spare_count - 1], &spare_count, spare_count - 1);
         return OK;
     }
-    enum status status = frame_allocator_take_table(out_frame);
+    enum status status = frame_allocator_take_table(&loose);
     if (status == OK) {
-        memset(show(*out_frame), 0, PAGE_SIZE);
+        memset(show(loose), 0, PAGE_SIZE);
         hide();
-        table_count++;
     }
     return status;
 }
 
-/* Takes back a table that is all zeros and that no CPU can reach. */
-static void put_table(paddr_t frame)
+/* Takes the table in `loose` back, which is all zeros and which no CPU can reach. */
+static void put_table(void)
 {
-    table_count--;
     if (spare_count < PAGE_TABLE_SPARES) {
-        spares[spare_count++] = frame;
+        spares[spare_count] = loose;
+        commit_two(&spare_count, spare_count + 1, &loose, 0);
     } else {
-        frame_allocator_give_table(&frame);
+        frame_allocator_give_table(&loose);
     }
 }
 
-/* Notes that the table of `level` on the way to `page` has `change` more entries. */
-static inline void change_used(unsigned root, unsigned level, vaddr_t page, int64_t change)
+/*
+ * Gives the entry of `level` for `page` a value, in a table that has `change` more entries then; and
+ * `loose` and the number of tables in use, in the same moment.
+ */
+static void set_entry(unsigned root, unsigned level, vaddr_t page, uint64_t value, int64_t change,
+                      paddr_t new_loose, uint64_t new_count)
 {
-    if (level < LEVELS) {
-        *entry_at(root, level + 1, page) += (uint64_t)change * ENTRY_USED_ONE;
-    }
+    entry_t unused = 0; /* above the root there is nothing */
+    entry_t *above = level < LEVELS ? entry_at(root, level + 1, page) : &unused;
+    const struct commit_store stores[] = {
+        {(void *)entry_at(root, level, page), value},
+        {(void *)above, *above + (uint64_t)change * ENTRY_USED_ONE},
+        {&loose, new_loose},
+        {&table_count, new_count},
+    };
+    commit_all(stores, ARRAY_COUNT(stores));
 }
 
-/* Removes the table of `level` on the way to `page` if it is empty, and those above that become so. */
+/*
+ * Removes the table of `level` on the way to `page` if it is empty, and those above that become so. A
+ * change is under way.
+ */
 static void prune(unsigned root, unsigned level, vaddr_t page)
 {
     for (; level < LEVELS; level++) {
-        entry_t *entry = entry_at(root, level + 1, page);
-        if (used_of(*entry) > 0) {
+        uint64_t entry = *entry_at(root, level + 1, page);
+        if (used_of(entry) > 0) {
             return;
         }
-        paddr_t table = frame_of(*entry);
-        *entry = 0;
-        change_used(root, level + 1, page, -1);
+        set_entry(root, level + 1, page, 0, -1, frame_of(entry), table_count - 1);
         forget(table_address(root, level, page), 1);
-        put_table(table);
+        put_table();
     }
 }
 
-/* Makes sure that the tables down to `level` on the way to `page` exist. */
+static NOINLINE void remove_empty_tables(unsigned root, vaddr_t page)
+{
+    begin_change(page);
+    prune(root, 1, page);
+    end_change();
+}
+
+/*
+ * Makes sure that the tables down to `level` on the way to `page` exist. Where it makes one the change is
+ * not ended: it is empty so far.
+ */
 static enum status make_tables(unsigned root, unsigned level, vaddr_t page)
 {
     for (unsigned at = LEVELS; at > level; at--) {
@@ -156,14 +201,14 @@ static enum status make_tables(unsigned root, unsigned level, vaddr_t page)
         if (*entry & ENTRY_PRESENT) {
             continue;
         }
-        paddr_t table;
-        enum status status = take_table(&table);
+        begin_change(page);
+        enum status status = take_table();
         if (status != OK) {
             prune(root, at, page); /* one that was made just now may be empty */
+            end_change();
             return status;
         }
-        *entry = table | ENTRY_TABLE;
-        change_used(root, at, page, 1);
+        set_entry(root, at, page, loose | ENTRY_TABLE, 1, 0, table_count + 1);
     }
     return OK;
 }
@@ -183,19 +228,22 @@ static inline entry_t *find_directory(unsigned root, vaddr_t page)
 static enum status split(unsigned root, entry_t *directory, vaddr_t page)
 {
     uint64_t old = *directory;
-    paddr_t table;
-    enum status status = take_table(&table);
+    begin_change(page);
+    enum status status = take_table();
     if (status != OK) {
+        end_change();
         return status;
     }
-    uint64_t *entries = show(table);
+    uint64_t *entries = show(loose);
     for (unsigned i = 0; i < ENTRY_COUNT; i++) {
         entries[i] = small_entry_of(old, i);
     }
     hide();
-    *directory = table | ENTRY_TABLE | ENTRY_COUNT * ENTRY_USED_ONE;
+    set_entry(root, 2, page, loose | ENTRY_TABLE | ENTRY_COUNT * ENTRY_USED_ONE, 0, 0,
+              table_count + 1);
     forget(page, 1);
     forget(table_address(root, 1, page), 1);
+    end_change();
     return OK;
 }
 
@@ -257,28 +305,38 @@ static enum status map_large(unsigned root, vaddr_t page, paddr_t frame, uint64_
     if (status != OK) {
         return status;
     }
-    entry_t *directory = entry_at(root, 2, page);
-    if (*directory & ENTRY_PRESENT) {
-        return ERR_EXISTS;
+    if (*entry_at(root, 2, page) & ENTRY_PRESENT) {
+        status = ERR_EXISTS;
+    } else { /* the TLB never holds what was not present */
+        set_entry(root, 2, page, large_entry_of(frame, bits), 1, 0, table_count);
     }
-    *directory = large_entry_of(frame, bits); /* the TLB never holds what was not present */
-    change_used(root, 2, page, 1);
-    return OK;
+    end_change();
+    return status;
 }
 
 /* Fills `count` entries of one table, from `at` on, with `entry` and what follows it. */
-static inline enum status fill(entry_t *directory, entry_t *at, uint64_t count, uint64_t entry)
+static inline enum status fill(entry_t *directory, entry_t *at, vaddr_t page, uint64_t count,
+                               uint64_t entry)
 {
+    if (LIKELY(count == 1)) {
+        if (*at & ENTRY_PRESENT) {
+            return ERR_EXISTS;
+        }
+        commit_two(at, entry, directory, *directory + ENTRY_USED_ONE);
+        return OK;
+    }
     for (uint64_t i = 0; i < count; i++) {
         if (at[i] & ENTRY_PRESENT) {
             return ERR_EXISTS;
         }
     }
+    begin_change(page);
     for (uint64_t i = 0; i < count; i++) {
         at[i] = entry;
         entry += PAGE_SIZE;
     }
     *directory += count * ENTRY_USED_ONE;
+    end_change();
     return OK;
 }
 
@@ -287,14 +345,22 @@ static inline enum status clear(unsigned root, entry_t *directory, vaddr_t page,
 {
     entry_t *at = entry_at(root, 1, page);
     uint64_t present = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        present += at[i] & ENTRY_PRESENT;
-        at[i] = 0;
+    if (LIKELY(count == 1)) {
+        present = *at & ENTRY_PRESENT;
+        commit_two(at, 0, directory, *directory - present * ENTRY_USED_ONE);
+        forget(page, 1);
+    } else {
+        begin_change(page);
+        for (uint64_t i = 0; i < count; i++) {
+            present += at[i] & ENTRY_PRESENT;
+            at[i] = 0;
+        }
+        forget(page, count);
+        *directory -= present * ENTRY_USED_ONE;
+        end_change();
     }
-    forget(page, count);
-    *directory -= present * ENTRY_USED_ONE;
     if (used_of(*directory) == 0) {
-        prune(root, 1, page);
+        remove_empty_tables(root, page);
     }
     return present == count ? OK : ERR_NOT_FOUND;
 }
@@ -322,8 +388,10 @@ static enum status map_small(unsigned root, vaddr_t page, uint64_t count, uint64
         return status;
     }
     entry_t *directory = entry_at(root, 2, page);
-    return is_large(*directory) ? ERR_EXISTS
-                                : fill(directory, entry_at(root, 1, page), count, entry);
+    status = is_large(*directory) ? ERR_EXISTS
+                                  : fill(directory, entry_at(root, 1, page), page, count, entry);
+    end_change();
+    return status;
 }
 
 /* Unmaps what is mapped. The caller has cut the end, so only the first step may need a split. */
@@ -339,11 +407,12 @@ static enum status unmap_run(unsigned root, vaddr_t page, uint64_t count)
             continue;
         }
         if (is_large(*directory) && step == LARGE_PAGES) {
-            *directory = 0;
+            begin_change(page);
+            set_entry(root, 2, page, 0, -1, 0, table_count);
             forget(page, 1);
             forget(table_address(root, 1, page), 1); /* looked like a table to the window */
-            change_used(root, 2, page, -1);
             prune(root, 2, page);
+            end_change();
             continue;
         }
         if (is_large(*directory)) {
@@ -390,6 +459,46 @@ static enum status map_run(unsigned root, vaddr_t page, paddr_t frame, uint64_t 
     return status;
 }
 
+/* ---- what an interrupted change has left ---- */
+
+/* How many entries of the table of level 1 on the way to `page` are present. */
+static uint64_t count_entries(vaddr_t page)
+{
+    const entry_t *entries = entry_at(SLOT_SELF, 1, page & ~(LARGE_SIZE - 1));
+    uint64_t count = 0;
+    for (unsigned i = 0; i < ENTRY_COUNT; i++) {
+        count += entries[i] & ENTRY_PRESENT;
+    }
+    return count;
+}
+
+static NOINLINE void repair(void)
+{
+    vaddr_t page = intent & ~INTENDED;
+    hide();
+    forget(page, INVLPG_LIMIT + 1); /* all */
+    if (loose) {
+        frame_allocator_give_table(&loose); /* what it holds nobody knows */
+    }
+    entry_t *directory = find_directory(SLOT_SELF, page);
+    if (directory && !is_large(*directory)) {
+        uint64_t without_count = *directory - used_of(*directory) * ENTRY_USED_ONE;
+        *directory = without_count + count_entries(page) * ENTRY_USED_ONE;
+        prune(SLOT_SELF, 1, page);
+    } else if (*entry_at(SLOT_SELF, 4, page) & ENTRY_PRESENT) {
+        prune(SLOT_SELF, *entry_at(SLOT_SELF, 3, page) & ENTRY_PRESENT ? 2 : 3, page);
+    }
+    end_change();
+}
+
+/* Whoever has the lock begins with this. */
+static inline void settle_locked(void)
+{
+    if (UNLIKELY(intent)) {
+        repair();
+    }
+}
+
 /* ---- exported ---- */
 
 static enum status build(const struct page_region *regions, size_t count)
@@ -411,15 +520,17 @@ static enum status build(const struct page_region *regions, size_t count)
 
 enum status page_table_init(const struct page_region *regions, size_t count)
 {
-    paddr_t root;
     GUARD(spinlock, guard, &lock);
     if (ready) {
         return ERR_STATE;
     }
-    enum status status = take_table(&root);
+    enum status status = take_table();
     if (status != OK) {
         return status;
     }
+    paddr_t root = loose; /* nobody catches faults yet */
+    loose = 0;
+    table_count++;
     show(root)[SLOT_SELF] = root | ENTRY_SLOT;
     hide();
     set_root_entry(SLOT_BUILD, root | ENTRY_SLOT);
@@ -428,7 +539,9 @@ enum status page_table_init(const struct page_region *regions, size_t count)
         *entry_at(SLOT_BUILD, 4, address_of(SLOT_SELF, 0, 0, 0)) = 0; /* all zeros again */
         set_root_entry(SLOT_BUILD, 0);
         write_cr3(read_cr3()); /* the TLB has seen the unfinished tables in their window */
-        put_table(root);
+        loose = root;
+        table_count--;
+        put_table();
         return status;
     }
     write_cr3(root); /* the commit */
@@ -439,9 +552,10 @@ enum status page_table_init(const struct page_region *regions, size_t count)
 enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count, unsigned flags)
 {
     GUARD(spinlock, guard, &lock);
+    settle_locked();
     entry_t *directory = short_run(page, count);
     if (LIKELY(directory && check_flags(flags) == OK && check_frames(frame, count) == OK)) {
-        return fill(directory, entry_at(SLOT_SELF, 1, page), count,
+        return fill(directory, entry_at(SLOT_SELF, 1, page), page, count,
                     entry_of(frame, bits_of(flags)));
     }
     return ready ? map_run(SLOT_SELF, page, frame, count, flags) : ERR_STATE;
@@ -456,6 +570,7 @@ static enum status cut_end(vaddr_t page, uint64_t count)
 enum status page_table_unmap(vaddr_t page, uint64_t count)
 {
     GUARD(spinlock, guard, &lock);
+    settle_locked();
     entry_t *directory = short_run(page, count);
     if (LIKELY(directory)) {
         return clear(SLOT_SELF, directory, page, count);
@@ -477,6 +592,7 @@ static enum status protect_run(vaddr_t page, uint64_t count, unsigned flags)
     uint64_t bits = bits_of(flags);
     uint64_t step;
     vaddr_t at = page;
+    begin_change(page);
     for (uint64_t left = count; left > 0; at += step << PAGE_SHIFT, left -= step) {
         step = step_of(at, left);
         entry_t *directory = find_directory(SLOT_SELF, at);
@@ -493,22 +609,27 @@ static enum status protect_run(vaddr_t page, uint64_t count, unsigned flags)
             if (split_status != OK) {
                 return split_status; /* in the first step: nothing has changed */
             }
+            begin_change(page);
         }
         if (change(entry_at(SLOT_SELF, 1, at), step, bits) != OK) {
             status = ERR_NOT_FOUND;
         }
     }
     forget(page, count);
+    end_change();
     return status;
 }
 
 enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
 {
     GUARD(spinlock, guard, &lock);
+    settle_locked();
     enum status status = check_flags(flags);
     if (LIKELY(status == OK && short_run(page, count))) {
+        begin_change(page);
         status = change(entry_at(SLOT_SELF, 1, page), count, bits_of(flags));
         forget(page, count);
+        end_change();
         return status;
     }
     if (!ready) {
@@ -527,6 +648,7 @@ enum status page_table_cut(vaddr_t page)
         return ERR_STATE;
     }
     GUARD(spinlock, guard, &lock);
+    settle_locked();
     enum status status = check_run(page, 1);
     return status == OK ? cut(SLOT_SELF, page) : status;
 }
@@ -669,5 +791,6 @@ void page_table_set_shootdown(page_table_shootdown_t shootdown)
 struct page_table_statistics page_table_statistics(void)
 {
     GUARD(spinlock, guard, &lock);
+    settle_locked();
     return (struct page_table_statistics){.tables = table_count, .spares = spare_count};
 }

@@ -12,7 +12,8 @@
  * no CPU that the shootdown hook reaches uses what is not mapped any more: only then may frames be used
  * for something else. O(pages), a few instructions each. One lock; not in interrupt handlers, and where
  * there are several CPUs not with interrupts off: another one may hold the lock and wait for this one to
- * answer. A fault in the middle releases the lock; what it leaves of a run, unmapping again removes.
+ * answer. A fault or a kill at any instruction leaves whole tables, of which none is lost; of the run some pages
+ * may be mapped, or have their new rights: unmapping it removes them (docs/fault-safety.md).
  */
 #pragma once
 

@@ -6,13 +6,17 @@
  * and like a TLB it keeps what it once found, pages and tables, until it is told to forget.
  *
  * Rules: included once in a test, after cmocka.h, page_table_priv.h and x86.h, with SIMULATED_FRAMES
- * defined: how much memory there is. It defines what these two headers leave to a test.
+ * defined: how much memory there is. It defines what these two headers leave to a test. What the CPU does by
+ * itself is marked MMU_CODE, which may be defined as an attribute.
  */
 #pragma once
 
 #ifdef SIMULATED_FRAMES
 
     #define BOOT_ROOT (1 * PAGE_SIZE)
+    #ifndef MMU_CODE
+        #define MMU_CODE
+    #endif
     #define TLB_SIZE  1024
     #define WALK_SIZE 64
 
@@ -27,12 +31,12 @@ static struct {
     uint64_t entry; /* 0: nothing here */
 } tlb[TLB_SIZE], large_tlb[WALK_SIZE], walks[WALK_SIZE];
 
-uint64_t read_cr3(void)
+MMU_CODE uint64_t read_cr3(void)
 {
     return cr3;
 }
 
-void write_cr3(uint64_t value)
+MMU_CODE void write_cr3(uint64_t value)
 {
     cr3 = value;
     cr3_count++;
@@ -41,18 +45,18 @@ void write_cr3(uint64_t value)
     memset(walks, 0, sizeof(walks));
 }
 
-static size_t tlb_index(vaddr_t page)
+MMU_CODE static size_t tlb_index(vaddr_t page)
 {
     return (page >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 32 & (TLB_SIZE - 1);
 }
 
-static size_t region_index(vaddr_t page)
+MMU_CODE static size_t region_index(vaddr_t page)
 {
     return page / LARGE_SIZE * 0x9e3779b97f4a7c15ull >> 32 & (WALK_SIZE - 1);
 }
 
 /* One page, of whichever size, and all that is remembered of tables. */
-void invlpg(uint64_t address)
+MMU_CODE void invlpg(uint64_t address)
 {
     vaddr_t page = page_align_down(address);
     invlpg_count++;
@@ -65,14 +69,14 @@ void invlpg(uint64_t address)
     memset(walks, 0, sizeof(walks));
 }
 
-static uint64_t *frame_at(paddr_t frame)
+MMU_CODE static uint64_t *frame_at(paddr_t frame)
 {
     assert_true(frame / PAGE_SIZE < SIMULATED_FRAMES);
     return memory[frame / PAGE_SIZE];
 }
 
 /* The entry of level 2 for `page`, through what is remembered, or 0. */
-static uint64_t walk_to_directory(vaddr_t page)
+MMU_CODE static uint64_t walk_to_directory(vaddr_t page)
 {
     vaddr_t region = page & ~(LARGE_SIZE - 1);
     size_t at = region_index(page);
@@ -96,7 +100,7 @@ static uint64_t walk_to_directory(vaddr_t page)
 }
 
 /* What the CPU uses for `page`; 0 is a page fault. */
-static uint64_t translate(vaddr_t page)
+MMU_CODE static uint64_t translate(vaddr_t page)
 {
     vaddr_t region = page & ~(LARGE_SIZE - 1);
     if (tlb[tlb_index(page)].entry && tlb[tlb_index(page)].page == page) {
@@ -124,7 +128,7 @@ static uint64_t translate(vaddr_t page)
     return (large & ~ENTRY_LARGE) + index_at(1, page) * PAGE_SIZE;
 }
 
-void *window_at(vaddr_t address)
+MMU_CODE void *window_at(vaddr_t address)
 {
     uint64_t entry = translate(page_align_down(address));
     assert_true(entry & ENTRY_WRITABLE);

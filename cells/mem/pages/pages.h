@@ -14,6 +14,7 @@
 #include "memory.h"
 #include "own.h"
 
+struct commit_list;
 struct OWN_CAPABILITY("pages") pages;
 OWN_DECLARE(pages);
 
@@ -28,3 +29,15 @@ CELL_API enum status pages_split(struct pages *pages, uint64_t first_count, stru
 /* Adds `*rest`, which must follow `pages`; else ERR_MISMATCH, and *rest stays where it is. */
 CELL_API MUST_CHECK enum status pages_merge(struct pages *pages, struct pages **rest)
     OWN_BORROWS(*pages) OWN_CONSUMES(**rest);
+
+/*
+ * The same for who changes more than pages in the moment of `list` (commit.h): these do everything that can
+ * fail, and add what is left to it. Until that is committed *out_rest has no pages, and may be dropped;
+ * after it *rest has none, and is to be.
+ */
+CELL_API enum status pages_plan_split(struct pages *pages, uint64_t first_count,
+                                      struct pages **out_rest, struct commit_list *list)
+    OWN_BORROWS(*pages) OWN_ACQUIRES(**out_rest);
+CELL_API MUST_CHECK enum status pages_plan_merge(struct pages *pages, struct pages *rest,
+                                                 struct commit_list *list)
+    OWN_BORROWS(*pages, *rest);
