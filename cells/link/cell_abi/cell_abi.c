@@ -36,6 +36,10 @@ static uint64_t hash_of(const char *text)
 
 enum status cell_abi_open(struct span note, struct cell_abi *out_abi, struct diag *diag)
 {
+    if (note.size == 0) {
+        *out_abi = (struct cell_abi){0};
+        return OK;
+    }
     const struct cell_abi_header *header =
         (const struct cell_abi_header *)span_at(note, 0, sizeof(*header));
     if (!header || header->magic != CELL_ABI_MAGIC) {
@@ -65,17 +69,22 @@ enum status cell_abi_open(struct span note, struct cell_abi *out_abi, struct dia
     return OK;
 }
 
+struct span cell_abi_find_note(const struct elf_object *object)
+{
+    for (uint32_t i = object->section_count; i-- > 1;) { /* notes stand behind what is loaded */
+        if (object->sections[i].sh_type == SHT_PROGBITS &&
+            !elf_object_section_is_loaded(object, i) &&
+            __builtin_strcmp(elf_object_section_name(object, i), CELL_ABI_SECTION) == 0) {
+            return elf_object_section_bytes(object, i);
+        }
+    }
+    return span_of(NULL, 0);
+}
+
 enum status cell_abi_read(const struct elf_object *object, struct cell_abi *out_abi,
                           struct diag *diag)
 {
-    for (uint32_t i = object->section_count; i-- > 1;) { /* notes stand behind what is loaded */
-        if (!elf_object_section_is_loaded(object, i) &&
-            __builtin_strcmp(elf_object_section_name(object, i), CELL_ABI_SECTION) == 0) {
-            return cell_abi_open(elf_object_section_bytes(object, i), out_abi, diag);
-        }
-    }
-    *out_abi = (struct cell_abi){0};
-    return OK;
+    return cell_abi_open(cell_abi_find_note(object), out_abi, diag);
 }
 
 const char *cell_abi_text(const struct cell_abi *abi, uint32_t offset)

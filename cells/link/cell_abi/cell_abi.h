@@ -79,11 +79,17 @@ struct cell_abi {
     struct span texts; /* NUL-terminated; offset 0 is the empty one */
 };
 
-/* C0143 unless the header is of this version and the tables lie in `note`. */
+/*
+ * C0143 unless the header is of this version and the tables lie in `note`. An empty note has no rows: nothing is
+ * known, and nothing is checked.
+ */
 CELL_API MUST_CHECK enum status cell_abi_open(struct span note, struct cell_abi *out_abi,
                                               struct diag *diag);
 
-/* Finds and opens the section of an object. Without one there are no rows: nothing is checked. */
+/* The bytes of an object's section; empty where there is none. */
+CELL_API struct span cell_abi_find_note(const struct elf_object *object);
+
+/* Finds and opens the section of an object. */
 CELL_API MUST_CHECK enum status cell_abi_read(const struct elf_object *object,
                                               struct cell_abi *out_abi, struct diag *diag);
 

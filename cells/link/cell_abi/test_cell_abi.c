@@ -7,119 +7,24 @@
 #include <stdio.h>
 
 #include "cell_abi.h"
+#include "cell_abi_maker.h"
 #include "diag.h"
 #include "elf_builder.h"
-
-/* A section in the making; rows in the order in which the format wants them. */
-struct maker {
-    struct elf_bytes symbols;
-    struct elf_bytes variables;
-    struct elf_bytes types;
-    struct elf_bytes texts;
-    uint8_t *note; /* exactly so long, for the sanitizer */
-    size_t size;
-};
-
-static uint64_t hash(const char *text)
-{
-    return cell_abi_hash(text, strlen(text));
-}
-
-static uint32_t add_text(struct maker *maker, const char *text)
-{
-    if (maker->texts.size == 0) {
-        elf_bytes_append(&maker->texts, NULL, 1);
-    }
-    return (uint32_t)elf_bytes_append(&maker->texts, text, strlen(text) + 1);
-}
-
-static void add_symbol(struct maker *maker, uint32_t symbol, const char *text)
-{
-    struct cell_abi_symbol row = {hash(text), symbol, add_text(maker, text)};
-    elf_bytes_append(&maker->symbols, &row, sizeof(row));
-}
-
-static void add_variable(struct maker *maker, uint32_t symbol, const char *name, const char *text,
-                         uint32_t size)
-{
-    struct cell_abi_variable row = {
-        hash(text), 1, symbol, add_text(maker, name), add_text(maker, text), size};
-    elf_bytes_append(&maker->variables, &row, sizeof(row));
-}
-
-static int compare_types(const void *left, const void *right)
-{
-    const struct cell_abi_type *a = left;
-    const struct cell_abi_type *b = right;
-    return a->key < b->key ? -1 : a->key > b->key;
-}
-
-/* Keeps the table sorted. */
-static void add_type(struct maker *maker, const char *text, uint32_t flags)
-{
-    struct span name = cell_abi_type_name(text);
-    struct cell_abi_type row = {
-        .key = cell_abi_hash((const char *)name.base, name.size),
-        .layout = strchr(text, '{') ? hash(text) : 0,
-        .text = add_text(maker, text),
-        .flags = flags,
-    };
-    elf_bytes_append(&maker->types, &row, sizeof(row));
-    qsort(maker->types.base, maker->types.size / sizeof(row), sizeof(row), compare_types);
-}
-
-static struct span finish(struct maker *maker)
-{
-    struct cell_abi_header header = {
-        .magic = CELL_ABI_MAGIC,
-        .version = CELL_ABI_VERSION,
-        .header_size = sizeof(header),
-        .symbol_count = (uint32_t)(maker->symbols.size / sizeof(struct cell_abi_symbol)),
-        .variable_count = (uint32_t)(maker->variables.size / sizeof(struct cell_abi_variable)),
-        .type_count = (uint32_t)(maker->types.size / sizeof(struct cell_abi_type)),
-        .text_size = (uint32_t)maker->texts.size,
-    };
-    struct elf_bytes all = {0};
-    elf_bytes_append(&all, &header, sizeof(header));
-    const struct elf_bytes *const parts[] = {&maker->symbols, &maker->variables, &maker->types,
-                                             &maker->texts};
-    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
-        if (parts[i]->size) {
-            elf_bytes_append(&all, parts[i]->base, parts[i]->size);
-        }
-    }
-    free(maker->note);
-    maker->note = malloc(all.size);
-    assert_non_null(maker->note);
-    memcpy(maker->note, all.base, all.size);
-    maker->size = all.size;
-    free(all.base);
-    return span_of(maker->note, maker->size);
-}
-
-static void fini(struct maker *maker)
-{
-    free(maker->symbols.base);
-    free(maker->variables.base);
-    free(maker->types.base);
-    free(maker->texts.base);
-    free(maker->note);
-}
 
 #define TASK "struct task{u64 id@0;struct queue* queue@8;s8[16] name@16;}32"
 
 /* A cell that exports `spawn`, imports `log_line` and keeps `tasks`: symbols 3, 4 and 1; 2 is a local function. */
-static void make_sample(struct maker *maker)
+static void make_sample(struct cell_abi_maker *maker)
 {
-    *maker = (struct maker){0};
-    add_symbol(maker, 2, "void(void*)");
-    add_symbol(maker, 3, "enum status(struct task*,u64)");
-    add_symbol(maker, 4, "void(s8 const*,...)");
-    add_variable(maker, 1, "tasks", "struct list", 16);
-    add_type(maker, TASK, CELL_ABI_TYPE_SHARED);
-    add_type(maker, "struct queue", CELL_ABI_TYPE_SHARED);
-    add_type(maker, "enum status{OK=0,ERR_BUSY=-7,}s32", CELL_ABI_TYPE_SHARED);
-    add_type(maker, "struct list{struct task* first@0;u64 count@8;}16", 0);
+    *maker = (struct cell_abi_maker){0};
+    cell_abi_add_symbol(maker, 2, "void(void*)");
+    cell_abi_add_symbol(maker, 3, "enum status(struct task*,u64)");
+    cell_abi_add_symbol(maker, 4, "void(s8 const*,...)");
+    cell_abi_add_variable(maker, 1, "tasks", "struct list", 16);
+    cell_abi_add_type(maker, TASK, CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(maker, "struct queue", CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(maker, "enum status{OK=0,ERR_BUSY=-7,}s32", CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(maker, "struct list{struct task* first@0;u64 count@8;}16", 0);
 }
 
 static struct elf_object make_object(struct elf_builder *builder, struct span note)
@@ -149,10 +54,10 @@ static struct cell_abi open_note(struct span note)
 static void test_cell_abi_rows_are_found(void **state)
 {
     (void)state;
-    struct maker maker;
+    struct cell_abi_maker maker;
     struct elf_builder builder;
     make_sample(&maker);
-    struct elf_object object = make_object(&builder, finish(&maker));
+    struct elf_object object = make_object(&builder, cell_abi_finish(&maker));
     struct cell_abi abi;
     assert_int_equal(cell_abi_read(&object, &abi, NULL), OK);
     assert_int_equal(cell_abi_check(&abi, &object, NULL), OK);
@@ -160,7 +65,7 @@ static void test_cell_abi_rows_are_found(void **state)
     const struct cell_abi_symbol *symbol = cell_abi_find_symbol(&abi, &object, "spawn");
     assert_ptr_equal(symbol, cell_abi_symbol_at(&abi, 3));
     assert_string_equal(cell_abi_text(&abi, symbol->text), "enum status(struct task*,u64)");
-    assert_int_equal(symbol->signature, hash("enum status(struct task*,u64)"));
+    assert_int_equal(symbol->signature, cell_abi_maker_hash("enum status(struct task*,u64)"));
     assert_non_null(cell_abi_symbol_at(&abi, 2));
     assert_non_null(cell_abi_symbol_at(&abi, 4));
     assert_null(cell_abi_symbol_at(&abi, 1));
@@ -173,11 +78,11 @@ static void test_cell_abi_rows_are_found(void **state)
     assert_null(cell_abi_find_variable(&abi, "task"));
 
     const struct cell_abi_type *type = cell_abi_find_type(&abi, "struct task", 11);
-    assert_int_equal(type->layout, hash(TASK));
+    assert_int_equal(type->layout, cell_abi_maker_hash(TASK));
     assert_int_equal(cell_abi_find_type(&abi, "struct queue", 12)->layout, 0);
     assert_null(cell_abi_find_type(&abi, "union task", 10));
     elf_builder_fini(&builder);
-    fini(&maker);
+    cell_abi_maker_fini(&maker);
 }
 
 static void test_cell_abi_object_without_section_has_no_rows(void **state)
@@ -198,12 +103,12 @@ static void test_cell_abi_object_without_section_has_no_rows(void **state)
 static void test_cell_abi_damaged_header_is_refused(void **state)
 {
     (void)state;
-    struct maker maker;
+    struct cell_abi_maker maker;
     make_sample(&maker);
-    struct span good = finish(&maker);
+    struct span good = cell_abi_finish(&maker);
     struct cell_abi abi = {.symbol_count = 77};
     struct diag diag;
-    for (size_t size = 0; size < good.size; size++) { /* cut anywhere */
+    for (size_t size = 1; size < good.size; size++) { /* cut anywhere */
         uint8_t *cut = malloc(size + 1);
         memcpy(cut, good.base, size);
         assert_int_equal(cell_abi_open(span_of(cut, size), &abi, &diag), ERR_BAD_FORMAT);
@@ -225,17 +130,17 @@ static void test_cell_abi_damaged_header_is_refused(void **state)
     }
     assert_int_equal(abi.symbol_count, 77);
     assert_int_equal(cell_abi_open(good, &abi, &diag), OK);
-    fini(&maker);
+    cell_abi_maker_fini(&maker);
 }
 
 /* Each row's fields, one damaged at a time: the check says where the row is. */
 static void test_cell_abi_damaged_row_is_refused_by_the_check(void **state)
 {
     (void)state;
-    struct maker maker;
+    struct cell_abi_maker maker;
     struct elf_builder builder;
     make_sample(&maker);
-    struct elf_object object = make_object(&builder, finish(&maker));
+    struct elf_object object = make_object(&builder, cell_abi_finish(&maker));
     struct cell_abi abi = open_note(span_of(maker.note, maker.size));
     size_t texts = (size_t)(abi.texts.base - maker.note);
     size_t count = 0;
@@ -265,7 +170,7 @@ static void test_cell_abi_damaged_row_is_refused_by_the_check(void **state)
     }
     assert_int_equal(cell_abi_check(&abi, &object, NULL), OK);
     elf_builder_fini(&builder);
-    fini(&maker);
+    cell_abi_maker_fini(&maker);
 }
 
 static void expect_difference(const char *mine, const char *theirs, const char *expected)
@@ -378,21 +283,21 @@ static void test_cell_abi_mentions_tell_what_lies_inside(void **state)
 static void test_cell_abi_conflicts_are_shared_complete_and_different(void **state)
 {
     (void)state;
-    struct maker one = {0};
-    struct maker two = {0};
+    struct cell_abi_maker one = {0};
+    struct cell_abi_maker two = {0};
     static const char *const same = "struct same{u8 a@0;}1";
-    add_type(&one, same, CELL_ABI_TYPE_SHARED);
-    add_type(&two, same, CELL_ABI_TYPE_SHARED);
-    add_type(&one, "struct open{u8 a@0;}1", CELL_ABI_TYPE_SHARED);
-    add_type(&two, "struct open", CELL_ABI_TYPE_SHARED);
-    add_type(&one, "struct mine{u8 a@0;}1", CELL_ABI_TYPE_SHARED);
-    add_type(&two, "struct theirs{u8 a@0;}1", CELL_ABI_TYPE_SHARED);
-    add_type(&one, "struct private{u8 a@0;}1", 0);
-    add_type(&two, "struct private{u8 b@0;}1", CELL_ABI_TYPE_SHARED);
-    add_type(&one, "struct other{u8 a@0;}1", CELL_ABI_TYPE_SHARED);
-    add_type(&two, "struct other{s8 a@0;}1", CELL_ABI_TYPE_SHARED);
-    struct cell_abi a = open_note(finish(&one));
-    struct cell_abi b = open_note(finish(&two));
+    cell_abi_add_type(&one, same, CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(&two, same, CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(&one, "struct open{u8 a@0;}1", CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(&two, "struct open", CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(&one, "struct mine{u8 a@0;}1", CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(&two, "struct theirs{u8 a@0;}1", CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(&one, "struct private{u8 a@0;}1", 0);
+    cell_abi_add_type(&two, "struct private{u8 b@0;}1", CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(&one, "struct other{u8 a@0;}1", CELL_ABI_TYPE_SHARED);
+    cell_abi_add_type(&two, "struct other{s8 a@0;}1", CELL_ABI_TYPE_SHARED);
+    struct cell_abi a = open_note(cell_abi_finish(&one));
+    struct cell_abi b = open_note(cell_abi_finish(&two));
     static const struct {
         uint32_t flags;
         size_t count;
@@ -411,8 +316,8 @@ static void test_cell_abi_conflicts_are_shared_complete_and_different(void **sta
         }
         assert_int_equal(count, walks[i].count);
     }
-    fini(&one);
-    fini(&two);
+    cell_abi_maker_fini(&one);
+    cell_abi_maker_fini(&two);
 }
 
 int main(void)

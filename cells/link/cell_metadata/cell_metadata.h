@@ -16,6 +16,7 @@
 #include "symbol_map.h"
 
 struct cell;
+struct cell_abi_symbol;
 struct cell_namespace;
 struct cell_reference;
 struct cell_unwind_row;
@@ -74,7 +75,8 @@ struct symbol {
     uint8_t is_given;        /* 1: its address was asked for by name, and may be held anywhere */
     struct section *section; /* NULL: absolute */
     uint64_t address;
-    uint64_t entry; /* the stable address of a function; 0 for anything else */
+    uint64_t entry;                    /* the stable address of a function; 0 for anything else */
+    const struct cell_abi_symbol *abi; /* how its cell declares it; NULL: nobody knows */
 };
 
 /* A function that has, or may get, an entry. Sorted by section, then offset. */
@@ -119,6 +121,7 @@ struct cell {
     const struct cell_unwind_row *unwind_rows;
     uint32_t unwind_row_count;
     uint32_t unwind_table; /* index of the section .eh_frame */
+    struct span abi;       /* the section .cell.abi, which cell_abi_open() has accepted; or empty */
     struct region regions[REGION_COUNT];
     size_t metadata_size; /* bytes of heap that describe this cell */
     bool is_static;       /* came with the nano_core and was adopted */

@@ -7,8 +7,10 @@
  * older version's function had is taken over instead (link_unit_adopt()).
  */
 #include "link_unit.h"
+#include "cell_abi.h"
 #include "cell_unwind.h"
 #include "diag.h"
+#include "format.h"
 #include "sort.h"
 
 CELL(library, "1.0.0");
@@ -79,14 +81,27 @@ static struct function *function_of(const struct cell *cell, const struct elf64_
                                     (uint32_t)symbol->st_value);
 }
 
-static void plan_exports(struct cell *cell)
+/* From `row` on, the row of symbol `i` or of one behind it: rows are in the order of symbols. */
+static const struct cell_abi_symbol *find_row(const struct cell_abi_symbol *row,
+                                              const struct cell_abi_symbol *end, uint32_t i)
+{
+    while (row < end && row->symbol < i) {
+        row++;
+    }
+    return row;
+}
+
+static void plan_exports(struct cell *cell, const struct cell_abi *abi)
 {
     const struct elf_object *object = &cell->object;
+    const struct cell_abi_symbol *row = abi->symbols;
+    const struct cell_abi_symbol *rows_end = row + abi->symbol_count;
     for (uint32_t i = object->first_global; i < object->symbol_count; i++) {
         const struct elf64_sym *symbol = &object->symbols[i];
         if (!is_export(object, symbol)) {
             continue;
         }
+        row = find_row(row, rows_end, i);
         const char *name = elf_object_symbol_name(object, i);
         cell->symbols[cell->symbol_count++] = (struct symbol){
             .key = {.name = name, .hash = symbol_map_hash(name)},
@@ -94,6 +109,7 @@ static void plan_exports(struct cell *cell)
             .binding = elf_symbol_binding(symbol),
             .section = symbol->st_shndx == SHN_ABS ? NULL : &cell->sections[symbol->st_shndx],
             .address = symbol->st_value, /* of its section's start, until it is placed */
+            .abi = row < rows_end && row->symbol == i ? row : NULL,
         };
         if (is_function(object, symbol)) {
             struct function *function = function_of(cell, symbol);
@@ -168,9 +184,15 @@ enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
     if (status != OK) {
         return status;
     }
+    struct cell_abi abi;
+    cell->abi = cell_abi_find_note(object);
+    status = cell_abi_open(cell->abi, &abi, diag);
+    if (status != OK) {
+        return status;
+    }
     plan_sections(unit);
     plan_functions(unit);
-    plan_exports(cell);
+    plan_exports(cell, &abi);
     plan_unwind(cell);
     return OK;
 }
@@ -313,8 +335,96 @@ static struct link_symbol resolve_other(const struct symbol *symbol)
     };
 }
 
+/* ---- do both sides declare it alike? ---- */
+
+#define SEEN_COUNT 16u /* a power of two; cells that share a place are compared more than once */
+
+struct abi_check {
+    struct cell_abi mine;
+    const struct cell_abi_symbol *row;   /* the next that has not been passed */
+    const struct cell *seen[SEEN_COUNT]; /* whose types have been compared, by address */
+};
+
+/* `section`: what differs; `symbol`: how, and where. */
+static COLD enum status refuse_difference(const struct cell *cell, const struct cell *other,
+                                          enum diag_code code, const char *what, const char *mine,
+                                          const char *theirs, struct diag *diag)
+{
+    char how[DIAG_SYMBOL_SIZE];
+    struct cell_abi_difference difference = cell_abi_compare(mine, theirs);
+    cell_abi_format_difference(&difference, cell->name, other->name, how, sizeof(how));
+    return diag_set(diag, code,
+                    &(struct diag_site){.cell = cell->name, .section = what, .symbol = how});
+}
+
+static COLD enum status check_signature(const struct cell *cell, const char *name,
+                                        const struct abi_check *check, const struct symbol *found,
+                                        struct diag *diag)
+{
+    const struct cell *other = found->section->cell;
+    struct cell_abi abi;
+    enum status status = cell_abi_open(other->abi, &abi, diag);
+    if (status != OK) {
+        return status;
+    }
+    const char *text = cell_abi_text(&check->mine, check->row->text);
+    const char *theirs = cell_abi_text(&abi, found->abi->text);
+    if (cell_abi_compare(text, theirs).part == CELL_ABI_SAME) {
+        return OK; /* an array, without its bound on one side */
+    }
+    return refuse_difference(cell, other, DIAG_LINK_SIGNATURE, name, text, theirs, diag);
+}
+
+static enum status check_types(const struct cell *cell, const struct cell_abi *abi,
+                               const struct cell *other, struct diag *diag)
+{
+    struct cell_abi other_abi;
+    enum status status = cell_abi_open(other->abi, &other_abi, diag);
+    if (status != OK) {
+        return status;
+    }
+    struct cell_abi_cursor cursor = {0};
+    const struct cell_abi_type *theirs = NULL;
+    const struct cell_abi_type *mine =
+        cell_abi_next_conflict(abi, &other_abi, CELL_ABI_TYPE_SHARED, &cursor, &theirs);
+    if (LIKELY(!mine)) {
+        return OK;
+    }
+    const char *text = cell_abi_text(abi, mine->text);
+    char name[DIAG_SECTION_SIZE];
+    struct span whole = cell_abi_type_name(text);
+    format_into(name, sizeof(name), "%.*s", (int)whole.size, (const char *)whole.base);
+    return refuse_difference(cell, other, DIAG_LINK_TYPE, name, text,
+                             cell_abi_text(&other_abi, theirs->text), diag);
+}
+
+/* Symbol `i` of the unit's cell binds to `found`. */
+static enum status check_abi(const struct cell *cell, uint32_t i, const struct symbol *found,
+                             struct abi_check *check, struct diag *diag)
+{
+    const struct cell_abi_symbol *end = check->mine.symbols + check->mine.symbol_count;
+    check->row = find_row(check->row, end, i);
+    if (check->row == end || check->row->symbol != i || !found->abi) {
+        return OK;
+    }
+    if (UNLIKELY(check->row->signature != found->abi->signature)) {
+        const char *name = elf_object_symbol_name(&cell->object, i);
+        enum status status = check_signature(cell, name, check, found, diag);
+        if (status != OK) {
+            return status;
+        }
+    }
+    const struct cell *other = found->section->cell;
+    const struct cell **seen = &check->seen[((uintptr_t)other >> 6) % SEEN_COUNT];
+    if (*seen == other) {
+        return OK;
+    }
+    *seen = other;
+    return check_types(cell, &check->mine, other, diag);
+}
+
 static enum status resolve_global(struct link_unit *unit, uint32_t i, link_lookup lookup,
-                                  void *context, struct diag *diag)
+                                  void *context, struct abi_check *check, struct diag *diag)
 {
     const struct elf_object *object = &unit->cell->object;
     const struct elf64_sym *symbol = &object->symbols[i];
@@ -328,7 +438,9 @@ static enum status resolve_global(struct link_unit *unit, uint32_t i, link_looku
     const struct symbol *found = lookup(context, name, symbol_map_hash(name));
     if (found) {
         unit->resolved[i] = resolve_other(found);
-    } else if (is_defined) {
+        return check_abi(unit->cell, i, found, check, diag);
+    }
+    if (is_defined) {
         unit->resolved[i] = resolve_own(unit, symbol);
     } else if (is_weak) {
         unit->resolved[i] = (struct link_symbol){.kind = LINK_SYMBOL_DATA};
@@ -342,10 +454,16 @@ enum status link_unit_resolve(struct link_unit *unit, link_lookup lookup, void *
                               struct diag *diag)
 {
     const struct elf_object *object = &unit->cell->object;
+    struct abi_check check = {0};
+    enum status opened = cell_abi_open(unit->cell->abi, &check.mine, diag);
+    if (opened != OK) {
+        return opened;
+    }
+    check.row = check.mine.symbols;
     for (uint32_t i = 0; i < object->symbol_count; i++) {
         const struct elf64_sym *symbol = &object->symbols[i];
         if (i >= object->first_global) {
-            enum status status = resolve_global(unit, i, lookup, context, diag);
+            enum status status = resolve_global(unit, i, lookup, context, &check, diag);
             if (status != OK) {
                 return status;
             }

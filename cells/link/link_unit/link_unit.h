@@ -88,6 +88,8 @@ typedef const struct symbol *(*link_lookup)(void *context, const char *name, uin
  * Resolves every symbol. A global symbol that the object defines itself binds to itself, except
  * that a weak definition yields to one that `lookup` finds. An undefined weak symbol that nobody
  * defines is 0; any other is refused as missing.
+ * What binds to another cell's symbol must be declared as that cell declares it (C0216), and both must know
+ * the same layouts of the types that they share (C0217), as far as both have fingerprints (cell_abi.h).
  */
 CELL_API MUST_CHECK enum status link_unit_resolve(struct link_unit *unit, link_lookup lookup,
                                                   void *context, struct diag *diag);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "cell_abi_maker.h"
 #include "diag.h"
 #include "elf_builder.h"
 #include "link_unit.h"
@@ -273,6 +274,129 @@ static void test_link_unit_missing_symbol_is_refused(void **state)
     assert_int_equal(link_object(&bench), ERR_MISSING_SYMBOL);
     assert_int_equal(bench.diag.code, DIAG_LINK_MISSING_SYMBOL);
     assert_string_equal(bench.diag.symbol, "nobody_defines_this");
+    end(&bench);
+}
+
+/*
+ * Links a cell that imports `get`, which another cell exports, where each states a signature of it and a layout
+ * of struct task; NULL: it says nothing of it.
+ */
+static enum status link_declared(struct bench *bench, const char *const mine[2],
+                                 const char *const theirs[2])
+{
+    struct cell_abi_maker my_maker = {0};
+    struct cell_abi_maker their_maker = {0};
+    struct cell other = {.name = "other"};
+    struct cell_abi abi;
+    begin(bench);
+    if (mine[0]) {
+        cell_abi_add_symbol(&my_maker, 1, mine[0]);
+        cell_abi_add_type(&my_maker, mine[1], CELL_ABI_TYPE_SHARED);
+        struct span note = cell_abi_finish(&my_maker);
+        elf_add_section(&bench->builder, CELL_ABI_SECTION, SHT_PROGBITS, 0, note.base, note.size);
+    }
+    uint32_t data = elf_add_data(&bench->builder, ".data", NULL, 8);
+    uint32_t get = elf_add_symbol(&bench->builder, "get", STB_GLOBAL, STT_NOTYPE, 0, 0, 0);
+    elf_add_relocation(&bench->builder, data, 0, R_X86_64_64, get, 0);
+    add_other(bench, "get", STT_FUNC);
+    bench->other_section.cell = &other;
+    bench->cell.name = "user";
+    if (theirs[0]) {
+        cell_abi_add_symbol(&their_maker, 7, theirs[0]);
+        cell_abi_add_type(&their_maker, theirs[1], CELL_ABI_TYPE_SHARED);
+        other.abi = cell_abi_finish(&their_maker);
+        assert_int_equal(cell_abi_open(other.abi, &abi, NULL), OK);
+        bench->others[0].abi = abi.symbols;
+    }
+    enum status status = link_object(bench);
+    cell_abi_maker_fini(&my_maker);
+    cell_abi_maker_fini(&their_maker);
+    return status;
+}
+
+#define TASK_16 "struct task{u64 id@0;u32 state@8;}16"
+#define TASK_24 "struct task{u64 id@0;u64 state@8;u64 time@16;}24"
+
+static void test_link_unit_symbols_declared_alike_are_linked(void **state)
+{
+    (void)state;
+    static const char *const pairs[][4] = {
+        {"u64(struct task*)", TASK_16, "u64(struct task*)", TASK_16},
+        {"u64(struct task*)", "struct task", "u64(struct task*)", TASK_16}, /* known by name */
+        {"u64(struct task*)", TASK_24, "u64(struct task*)", "struct task"},
+        {NULL, NULL, "u64(struct task*)", TASK_16}, /* nobody knows */
+        {"u64(struct task*)", TASK_16, NULL, NULL},
+        {"struct task*[]", "struct task", "struct task*[4]", TASK_16},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(pairs); i++) {
+        struct bench bench;
+        assert_int_equal(link_declared(&bench, &pairs[i][0], &pairs[i][2]), OK);
+        assert_int_equal(word(&bench, REGION_DATA, 0), bench.others[0].entry);
+        end(&bench);
+    }
+}
+
+static void test_link_unit_symbol_declared_differently_is_refused(void **state)
+{
+    (void)state;
+    static const char *const mine[] = {"u64(struct task*,u32)", TASK_16};
+    static const char *const theirs[] = {"u64(struct task*,u64)", TASK_16};
+    struct bench bench;
+    assert_int_equal(link_declared(&bench, mine, theirs), ERR_MISMATCH);
+    assert_int_equal(bench.diag.code, DIAG_LINK_SIGNATURE);
+    assert_string_equal(bench.diag.cell, "user");
+    assert_string_equal(bench.diag.section, "get");
+    assert_string_equal(bench.diag.symbol, "parameter 2: u32 in user, u64 in other");
+    end(&bench);
+}
+
+static void test_link_unit_type_of_two_layouts_is_refused(void **state)
+{
+    (void)state;
+    static const char *const mine[] = {"u64(struct task*)", TASK_16};
+    static const char *const theirs[] = {"u64(struct task*)", TASK_24};
+    struct bench bench;
+    assert_int_equal(link_declared(&bench, mine, theirs), ERR_MISMATCH);
+    assert_int_equal(bench.diag.code, DIAG_LINK_TYPE);
+    assert_string_equal(bench.diag.cell, "user");
+    assert_string_equal(bench.diag.section, "struct task");
+    assert_string_equal(bench.diag.symbol, "field 2: u32 state@8 in user, u64 state@8 in other");
+    end(&bench);
+}
+
+static void test_link_unit_exports_carry_their_signatures(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct cell_abi_maker maker = {0};
+    begin(&bench);
+    cell_abi_add_symbol(&maker, 1, "void()");
+    cell_abi_add_symbol(&maker, 3, "u32(u64)");
+    struct span note = cell_abi_finish(&maker);
+    uint32_t text = elf_add_text(&bench.builder, ".text", NULL, 48);
+    elf_add_section(&bench.builder, CELL_ABI_SECTION, SHT_PROGBITS, 0, note.base, note.size);
+    elf_add_symbol(&bench.builder, "local", STB_LOCAL, STT_FUNC, (uint16_t)text, 0, 16);
+    elf_add_symbol(&bench.builder, "unknown", STB_GLOBAL, STT_FUNC, (uint16_t)text, 16, 16);
+    elf_add_symbol(&bench.builder, "known", STB_GLOBAL, STT_FUNC, (uint16_t)text, 32, 16);
+    assert_int_equal(link_object(&bench), OK);
+    assert_int_equal(bench.cell.symbol_count, 2);
+    assert_null(bench.cell.symbols[0].abi);
+    assert_int_equal(bench.cell.symbols[1].abi->signature, cell_abi_maker_hash("u32(u64)"));
+    cell_abi_maker_fini(&maker);
+    end(&bench);
+}
+
+static void test_link_unit_damaged_fingerprints_are_refused(void **state)
+{
+    (void)state;
+    struct bench bench;
+    begin(&bench);
+    elf_add_section(&bench.builder, CELL_ABI_SECTION, SHT_PROGBITS, 0, "CABI", 4);
+    open_object(&bench);
+    assert_int_equal(
+        link_unit_plan(&bench.unit, &bench.cell, &bench.object, &bench.memory, &bench.diag),
+        ERR_BAD_FORMAT);
+    assert_int_equal(bench.diag.code, DIAG_CELL_ABI);
     end(&bench);
 }
 
@@ -605,6 +729,11 @@ int main(void)
         cmocka_unit_test(test_link_unit_sections_know_their_cell_and_place),
         cmocka_unit_test(test_link_unit_copy_clears_gaps_and_what_has_no_bytes),
         cmocka_unit_test(test_link_unit_missing_symbol_is_refused),
+        cmocka_unit_test(test_link_unit_symbols_declared_alike_are_linked),
+        cmocka_unit_test(test_link_unit_symbol_declared_differently_is_refused),
+        cmocka_unit_test(test_link_unit_type_of_two_layouts_is_refused),
+        cmocka_unit_test(test_link_unit_exports_carry_their_signatures),
+        cmocka_unit_test(test_link_unit_damaged_fingerprints_are_refused),
         cmocka_unit_test(test_link_unit_undefined_weak_symbol_is_zero),
         cmocka_unit_test(test_link_unit_strong_definition_binds_to_itself),
         cmocka_unit_test(test_link_unit_weak_definition_yields_to_another),
