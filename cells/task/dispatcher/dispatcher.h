@@ -119,6 +119,13 @@ CELL_API void dispatcher_set_undertaker(void (*undertaker)(void));
 /* Called when a task's last reference goes by parking_put(). */
 CELL_API void dispatcher_set_release(void (*release)(struct task *task));
 
+/*
+ * The field that owns a CPU's run queue, for who replaces the policy in a window in which all other CPUs
+ * stand still with nothing held. Outside of it, only to ask for the capacity. `cpu`: below
+ * dispatcher_cpu_count().
+ */
+CELL_API struct run_queue **dispatcher_queue_slot(uint32_t cpu);
+
 struct dispatcher_statistics {
     uint64_t switches;
     uint64_t preemptions; /* of these, not asked for by the task */

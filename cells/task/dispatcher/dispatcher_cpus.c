@@ -202,6 +202,11 @@ void dispatcher_run_cpu(void)
     idle(cpu);
 }
 
+struct run_queue **dispatcher_queue_slot(uint32_t cpu)
+{
+    return &dispatcher_cpus[cpu]->queue;
+}
+
 uint32_t dispatcher_cpu_count(void)
 {
     return dispatcher_running;

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * evolve_scheduler - changes the scheduling policy while tasks of three priorities compute on every
+ * CPU: from round robin to priority, and back. What a person sees is who gets the time: first all three
+ * alike, then the highest alone, then all three again.
+ */
+#include "application.h"
+#include "console.h"
+#include "diag.h"
+#include "heap.h"
+#include "scheduler.h"
+#include "scheduler_change.h"
+#include "task.h"
+
+CELL(application, "1.0.0");
+
+APPLICATION(evolve_scheduler);
+
+#define RANKS     3u
+#define PHASE_NS  300000000u /* long beside a time slice */
+#define LINE_SIZE 400        /* the longest diag */
+#define FAIR_MIN  15u        /* percent: a third, when others run on the host, too */
+#define ALONE_MIN 90u
+#define TRIES     5u /* when tasks were spawned meanwhile */
+
+static const char *const names[RANKS] = {"low", "middle", "high"};
+
+struct world {
+    uint64_t steps[DISPATCHER_CPUS][RANKS]; /* atomically */
+    bool is_over;                           /* atomically */
+    struct counter_task *tasks[DISPATCHER_CPUS][RANKS];
+    uint32_t cpus;
+};
+
+struct place {
+    struct world *world;
+    uint32_t cpu;
+    uint32_t rank;
+};
+
+static int count(struct place *place)
+{
+    uint64_t *steps = &place->world->steps[place->cpu][place->rank];
+    while (!__atomic_load_n(&place->world->is_over, __ATOMIC_RELAXED)) {
+        __atomic_add_fetch(steps, 1, __ATOMIC_RELAXED);
+    }
+    return 0;
+}
+TASK_DEFINE(counter, struct place, int, count);
+
+static enum status spawn_all(struct world *world) OWN_UNCHECKED
+{
+    enum status status = OK;
+    for (uint32_t cpu = 0; cpu < world->cpus; cpu++) {
+        for (uint32_t rank = 0; status == OK && rank < RANKS; rank++) {
+            struct place place = {world, cpu, rank};
+            struct task_options options = {
+                .name = names[rank], .is_pinned = true, .cpu = cpu, .priority = 1 + rank};
+            status = counter_spawn(&place, &options, &world->tasks[cpu][rank]);
+        }
+    }
+    return status;
+}
+
+static enum status join_all(struct world *world) OWN_UNCHECKED
+{
+    enum status status = OK;
+    __atomic_store_n(&world->is_over, true, __ATOMIC_RELAXED);
+    for (uint32_t cpu = 0; cpu < world->cpus; cpu++) {
+        for (uint32_t rank = 0; rank < RANKS; rank++) {
+            int result;
+            enum status joined = OK;
+            if (world->tasks[cpu][rank]) {
+                joined = counter_join(&world->tasks[cpu][rank], &result);
+            }
+            status = status == OK ? joined : status;
+        }
+    }
+    return status;
+}
+
+/* Each rank's share of the steps of a CPU, in percent, over one phase. */
+static void measure(struct world *world, uint32_t cpu, uint64_t shares[RANKS],
+                    uint64_t before[RANKS])
+{
+    uint64_t total = 0;
+    for (uint32_t rank = 0; rank < RANKS; rank++) {
+        uint64_t now = __atomic_load_n(&world->steps[cpu][rank], __ATOMIC_RELAXED);
+        shares[rank] = now - before[rank];
+        before[rank] = now;
+        total += shares[rank];
+    }
+    for (uint32_t rank = 0; rank < RANKS; rank++) {
+        shares[rank] = total ? shares[rank] * 100 / total : 0;
+    }
+}
+
+/* Lets everybody compute, and compares what they got with what the policy promises. */
+static enum status watch(struct world *world, bool is_fair)
+{
+    uint64_t before[DISPATCHER_CPUS][RANKS];
+    uint64_t shares[RANKS];
+    for (uint32_t cpu = 0; cpu < world->cpus; cpu++) {
+        measure(world, cpu, shares, before[cpu]);
+    }
+    task_sleep(PHASE_NS);
+    enum status status = OK;
+    for (uint32_t cpu = 0; cpu < world->cpus; cpu++) {
+        measure(world, cpu, shares, before[cpu]);
+        console_print("evolve_scheduler: %s: CPU %u: low %lu %%, middle %lu %%, high %lu %%\n",
+                      run_queue_policy(), (unsigned)cpu, (unsigned long)shares[0],
+                      (unsigned long)shares[1], (unsigned long)shares[2]);
+        bool is_right =
+            is_fair ? shares[0] >= FAIR_MIN && shares[1] >= FAIR_MIN && shares[2] >= FAIR_MIN
+                    : shares[2] >= ALONE_MIN;
+        status = is_right ? status : ERR_MISMATCH;
+    }
+    return status;
+}
+
+static enum status change_to(const char *policy)
+{
+    struct swap_report report;
+    struct diag diag;
+    enum status status;
+    unsigned tries = 0;
+    do {
+        diag = (struct diag){0};
+        status = scheduler_change(policy, &report, &diag);
+    } while (status == ERR_AGAIN && ++tries < TRIES);
+    if (status != OK) {
+        char line[LINE_SIZE];
+        diag_format(&diag, line, sizeof(line));
+        console_print("evolve_scheduler: %s refused: %s: %s\n", policy, status_name(status), line);
+        return status;
+    }
+    console_print("evolve_scheduler: swapped: %u fields patched, %u entries, window %lu ticks\n",
+                  (unsigned)report.patches, (unsigned)report.entries,
+                  (unsigned long)report.window_ticks);
+    return OK;
+}
+
+enum status evolve_scheduler_main(const struct app_arguments *arguments)
+{
+    (void)arguments;
+    if (!parking_self() || __builtin_strcmp(run_queue_policy(), "round robin") != 0) {
+        console_print("evolve_scheduler: wants tasks, and round robin to begin with\n");
+        return ERR_STATE;
+    }
+    struct world *world = heap_allocate_zeroed(sizeof(*world));
+    if (!world) {
+        return ERR_NO_MEMORY;
+    }
+    world->cpus = dispatcher_cpu_count();
+    enum status status = spawn_all(world);
+    status = status == OK ? watch(world, true) : status;
+    status = status == OK ? change_to("scheduler_priority") : status;
+    status = status == OK ? watch(world, false) : status;
+    status = status == OK ? change_to("scheduler_round_robin") : status;
+    status = status == OK ? watch(world, true) : status;
+    enum status joined = join_all(world);
+    heap_free(world);
+    status = status == OK ? joined : status;
+    console_print("evolve_scheduler: %s\n", status_name(status));
+    return status;
+}
