@@ -94,7 +94,8 @@ NOINLINE static void swap_work_drop(struct swap_work **handle)
     if (work->state == SWAP_STATE_COMMITTED) {
         swap_finish(work);
     }
-    for (uint32_t i = 0; i < work->old_count; i++) {
+    /* Of a swap that is done some old cells are gone already. */
+    for (uint32_t i = 0; work->state != SWAP_STATE_DONE && i < work->old_count; i++) {
         work->old[i]->is_leaving = false;
     }
     loader_aside_drop(&work->aside);
