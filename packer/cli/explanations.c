@@ -355,6 +355,11 @@ EXPLAIN(DIAG_SWAP_STOP, "Another CPU did not stand still within the time for tha
         "cellpack explain C0714");
 EXPLAIN(DIAG_SWAP_STEP, "A test let this step of a swap fail. All was taken back.",
         "The request says so.", "Nothing.", "cellpack explain C0715");
+EXPLAIN(
+    DIAG_SWAP_HOOK,
+    "Who asked for the swap carries something over by a function of its own, and that one failed.",
+    "There was no memory in `prepare`, or in `transfer` things were not as they had been.",
+    "Try again; the status says why it failed.", "cellpack explain C0716");
 EXPLAIN(DIAG_ARCHIVE_MAGIC,
         "The file does not begin with \"!<arch>\" and a newline, so it is not an archive.",
         "A single cell or another file was named where an archive is expected.",

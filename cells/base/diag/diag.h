@@ -121,7 +121,8 @@
     X(SWAP_TRANSFER_FAILED, 712, ERR_FAILED, "a function of transfer failed, or took too long")   \
     X(SWAP_UNKNOWN, 713, ERR_NOT_FOUND, "no swap of this number is remembered")                   \
     X(SWAP_STOP, 714, ERR_TIMEOUT, "another CPU did not stop")                                    \
-    X(SWAP_STEP, 715, ERR_FAILED, "a step was made to fail, by a test")
+    X(SWAP_STEP, 715, ERR_FAILED, "a step was made to fail, by a test")                           \
+    X(SWAP_HOOK, 716, ERR_FAILED, "who asked for the swap has taken it back")
 
 #define DIAG_EVOLUTION_TABLE(X)                                                                 \
     X(EVOLUTION_FORMAT, 801, ERR_UNSUPPORTED, "not an evolution manifest of version 1")         \

@@ -77,6 +77,49 @@ OWN_UNCHECKED static enum status begin_work(const struct swap_request *request,
     return OK;
 }
 
+/* ---- hooks ---- */
+
+uint64_t swap_view_find(const struct swap_view *view, enum swap_side side, const char *symbol)
+{
+    const struct swap_work *work = (const struct swap_work *)view;
+    uint32_t count = side == SWAP_OLD ? work->old_count : work->new_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct cell *cell = side == SWAP_OLD ? work->old[i] : swap_new_cell(work, i);
+        for (uint32_t k = 0; k < cell->symbol_count; k++) {
+            if (__builtin_strcmp(cell->symbols[k].key.name, symbol) == 0) {
+                return cell->symbols[k].address;
+            }
+        }
+    }
+    return 0;
+}
+
+static enum status prepare_hooks(struct swap_work *work, struct diag *diag)
+{
+    const struct swap_hooks *hooks = work->request->hooks;
+    if (!hooks) {
+        return OK;
+    }
+    work->is_prepared = true;
+    if (step_fails(&work->steps)) {
+        return swap_refuse_step(diag);
+    }
+    enum status status =
+        hooks->prepare ? hooks->prepare(hooks->context, (const struct swap_view *)work) : OK;
+    return status == OK ? OK : swap_refuse_hook(status, "prepare", diag);
+}
+
+static void finish_hooks(struct swap_work *work)
+{
+    const struct swap_hooks *hooks = work->request->hooks;
+    if (work->is_prepared) {
+        work->is_prepared = false;
+        if (hooks->finish) {
+            hooks->finish(hooks->context, work->state == SWAP_STATE_DONE);
+        }
+    }
+}
+
 static void destroy_names(struct swap_names *names, uint32_t count)
 {
     for (uint32_t i = 0; names && i < count; i++) {
@@ -94,6 +137,7 @@ NOINLINE static void swap_work_drop(struct swap_work **handle)
     if (work->state == SWAP_STATE_COMMITTED) {
         swap_finish(work);
     }
+    finish_hooks(work);
     /* Of a swap that is done some old cells are gone already. */
     for (uint32_t i = 0; work->state != SWAP_STATE_DONE && i < work->old_count; i++) {
         work->old[i]->is_leaving = false;
@@ -262,6 +306,7 @@ static enum status finish(struct swap_work *work, struct diag *diag)
 {
     (void)diag;
     work->report.id = swap_finish(work);
+    finish_hooks(work);
     return OK;
 }
 
@@ -277,7 +322,10 @@ static enum status run_stages(struct swap_work *work, struct diag *diag)
     if (status != OK || (work->request->flags & SWAP_DRY_RUN)) {
         return status;
     }
-    status = run_stage(work, SWAP_COMMIT, swap_commit, diag);
+    status = prepare_hooks(work, diag);
+    if (status == OK) {
+        status = run_stage(work, SWAP_COMMIT, swap_commit, diag);
+    }
     return status == OK ? run_stage(work, SWAP_RETIRE, finish, diag) : status;
 }
 

@@ -86,7 +86,7 @@ struct swap_hooks {
     enum status (*transfer)(void *context);
     /* In the window, if transfer was called and the swap is taken back after all, or transfer failed. */
     void (*restore)(void *context);
-    /* After the window, before anything is unloaded. May wait. */
+    /* After the window, before anything is unloaded. May wait, but neither loads nor swaps. */
     void (*finish)(void *context, bool is_committed);
     void *context;
 };

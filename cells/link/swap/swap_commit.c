@@ -93,6 +93,13 @@ void swap_undo(struct swap_work *work)
         }
     }
     text_patch_end(protection);
+    if (work->is_transferring) {
+        const struct swap_hooks *hooks = work->request->hooks;
+        work->is_transferring = false;
+        if (hooks->restore) {
+            hooks->restore(hooks->context);
+        }
+    }
     work->state = SWAP_STATE_OPEN;
 }
 
@@ -187,6 +194,38 @@ static enum status make_transfers(struct swap_work *work, struct diag *diag)
     return status;
 }
 
+enum status swap_refuse_hook(enum status status, const char *hook, struct diag *diag)
+{
+    (void)diag_set(diag, DIAG_SWAP_HOOK, &(struct diag_site){.symbol = hook});
+    return status;
+}
+
+struct hook_call {
+    const struct swap_hooks *hooks;
+    enum status status;
+};
+
+static void call_hook(void *argument)
+{
+    struct hook_call *call = argument;
+    call->status = call->hooks->transfer(call->hooks->context);
+}
+
+static enum status transfer_by_hook(struct swap_work *work, struct diag *diag)
+{
+    struct hook_call call = {.hooks = work->request->hooks};
+    if (!call.hooks || !call.hooks->transfer) {
+        return OK;
+    }
+    if (step_fails(&work->steps)) {
+        return swap_refuse_step(diag);
+    }
+    work->is_transferring = true;
+    enum status status = catch_unwind(call_hook, &call, NULL);
+    status = status == OK ? call.status : status;
+    return status == OK ? OK : swap_refuse_hook(status, "transfer", diag);
+}
+
 /* ---- the window ---- */
 
 static enum status apply(struct swap_work *work, struct diag *diag)
@@ -195,6 +234,9 @@ static enum status apply(struct swap_work *work, struct diag *diag)
     enum status status = make_transfers(work, diag);
     if (status == OK) {
         status = make_patches(work, diag);
+    }
+    if (status == OK) {
+        status = transfer_by_hook(work, diag);
     }
     if (status != OK) {
         swap_undo(work);

@@ -166,7 +166,9 @@ struct OWN_CAPABILITY("swap under way") swap_work {
     struct address_table *table; /* owned until it is published, then the one before it */
     struct swap_record *record;  /* owned until it is remembered */
     enum swap_state state;
-    bool must_be_quiet; /* layouts or interfaces change: no frame of an old cell may be live */
+    bool is_prepared;     /* hooks: `finish` is owed */
+    bool is_transferring; /* hooks: `restore` is owed if the stores are taken back */
+    bool must_be_quiet;   /* layouts or interfaces change: no frame of an old cell may be live */
     struct swap_report report;
 };
 
@@ -181,6 +183,9 @@ enum status swap_refuse_memory(struct diag *diag);
 
 /* Refuses because a step was made to fail. */
 enum status swap_refuse_step(struct diag *diag);
+
+/* Refuses because a hook did. */
+enum status swap_refuse_hook(enum status status, const char *hook, struct diag *diag);
 
 struct cell *swap_new_cell(const struct swap_work *work, uint32_t index);
 
