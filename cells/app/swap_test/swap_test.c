@@ -13,6 +13,7 @@
 #include "frame_allocator.h"
 #include "heap.h"
 #include "loader.h"
+#include "mutex.h"
 #include "swap.h"
 #include "swap_sample.h"
 #include "task.h"
@@ -171,9 +172,59 @@ static bool swap_under_callers(void)
     return is_right && shared.wrong == 0 && shared.calls > 0;
 }
 
+/* ---- cells of the system, for copies of themselves ---- */
+
+struct names {
+    char names[SWAP_MAX_PAIRS][SWAP_NAME_SIZE];
+    struct swap_pair pairs[SWAP_MAX_PAIRS];
+    uint32_t count;
+};
+
+static void collect_names(struct names *names)
+{
+    GUARD(mutex, held, cell_namespace_mutex());
+    names->count = 0;
+    for (const struct cell *cell = cell_namespace_initial()->first;
+         cell && names->count < SWAP_MAX_PAIRS; cell = cell->next) {
+        char *name = names->names[names->count];
+        __builtin_memcpy(name, cell->name, __builtin_strlen(cell->name) + 1);
+        names->pairs[names->count++] = (struct swap_pair){name, name};
+    }
+}
+
+static bool swap_each(const struct names *names)
+{
+    uint32_t swapped = 0;
+    for (uint32_t i = 0; i < names->count; i++) {
+        struct swap_report report;
+        if (swap(&names->pairs[i], 1, 0, &report)) {
+            swapped++;
+        }
+    }
+    console_print("swap_test: %u of %u cells were swapped for themselves\n", swapped, names->count);
+    return swapped == names->count;
+}
+
+static bool swap_system(void)
+{
+    struct names *names = heap_allocate(sizeof(*names));
+    if (!names) {
+        return false;
+    }
+    collect_names(names);
+    bool is_right = check("each cell for itself", swap_each(names));
+    struct swap_report report = {0};
+    is_right &= check("all cells at once", swap(names->pairs, names->count, 0, &report));
+    print_report("all", &report);
+    heap_free(names);
+    return is_right;
+}
+
 enum status swap_test_main(const struct app_arguments *arguments)
 {
-    (void)arguments;
-    bool is_right = check("two cells for each other, in use", swap_under_callers());
+    const char *what = arguments->count > 1 ? arguments->values[1] : "sample";
+    bool is_right = __builtin_strcmp(what, "system") == 0
+                        ? check("cells of the system", swap_system())
+                        : check("two cells for each other, in use", swap_under_callers());
     return is_right ? OK : ERR_FAILED;
 }

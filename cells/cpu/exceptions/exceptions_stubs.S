@@ -31,7 +31,8 @@
 
 	.macro stub vector, has_error_code
 	.balign	16
-.Lstub_\vector:
+	.type	exceptions_stub_\vector, @function	/* so gates hold its entry, which survives a swap */
+exceptions_stub_\vector:
 	.if	\has_error_code
 	cpu_pushed 48
 	.else
@@ -111,7 +112,7 @@ exceptions_common:
 	.type	exceptions_stubs, @object
 exceptions_stubs:
 	.macro address_of_stub number
-	.quad	.Lstub_\number
+	.quad	exceptions_stub_\number
 	.endm
 	.set	vector, 0
 	.rept	32

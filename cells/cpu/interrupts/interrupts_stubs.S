@@ -59,7 +59,8 @@
 
 	.macro stub number
 	.balign	16
-.Lstub_\number:
+	.type	interrupts_stub_\number, @function	/* so gates hold its entry, which survives a swap */
+interrupts_stub_\number:
 	.cfi_remember_state
 	push_register rdi
 	movl	$\number, %edi
@@ -124,7 +125,7 @@ interrupts_spurious:
 	.type	interrupts_stubs, @object
 interrupts_stubs:
 	.macro address_of_stub number
-	.quad	.Lstub_\number
+	.quad	interrupts_stub_\number
 	.endm
 	.set	number, 0
 	.rept	223

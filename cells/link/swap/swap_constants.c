@@ -30,22 +30,6 @@ static bool describes_code(const struct cell *cell, uint32_t section)
            __builtin_strcmp(cell->sections[section].name, ".eh_frame") == 0;
 }
 
-/* Sections without a variable in them, strings above all, are found by their own name. */
-static const struct section *find_by_section(const struct cell *old, const char *name)
-{
-    const struct section *found = NULL;
-    for (uint32_t i = 0; i < old->object.section_count; i++) {
-        const struct section *section = &old->sections[i];
-        if (section->region == REGION_RODATA && __builtin_strcmp(section->name, name) == 0) {
-            if (found) {
-                return NULL;
-            }
-            found = section;
-        }
-    }
-    return found;
-}
-
 static const struct swap_names *names_of(const struct swap_work *work, const struct cell *old)
 {
     uint32_t i = 0;
@@ -65,7 +49,8 @@ static const struct section *find_old(const struct swap_work *work, uint32_t ind
         }
         const struct cell *old = work->links[i].old;
         if (!names->of_section[section]) {
-            const struct section *found = find_by_section(old, names->cell->sections[section].name);
+            const struct section *found =
+                swap_find_section(old, REGION_RODATA, names->cell->sections[section].name);
             if (found) {
                 return found;
             }

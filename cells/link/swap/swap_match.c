@@ -328,14 +328,32 @@ static enum status refuse_variable(const struct swap_work *work, uint32_t index,
                     });
 }
 
+/* Assembly may have data without a symbol of the right type: its section's name stands for it. */
+static enum status match_nameless(struct swap_work *work, uint32_t index, uint32_t section,
+                                  struct diag *diag)
+{
+    const struct cell *cell = work->new_names[index].cell;
+    for (uint32_t i = 0; i < work->link_count; i++) {
+        const struct section *old =
+            work->links[i].new == index
+                ? swap_find_section(work->links[i].old, REGION_DATA, cell->sections[section].name)
+                : NULL;
+        if (old && old->size == cell->sections[section].size && !is_adopted(work, old)) {
+            work->report.adopted_variables++;
+            return swap_adopt(work, index, section, old, diag);
+        }
+    }
+    work->report.new_variables++;
+    return OK;
+}
+
 static enum status match_variable(struct swap_work *work, uint32_t index, uint32_t section,
                                   struct diag *diag)
 {
     const struct swap_names *names = &work->new_names[index];
     struct swap_report *report = &work->report;
-    if (!names->of_section[section]) { /* nobody can name it */
-        report->new_variables++;
-        return OK;
+    if (!names->of_section[section]) {
+        return match_nameless(work, index, section, diag);
     }
     const struct swap_name *name = &names->names[names->of_section[section] - 1];
     struct cell_transfer transfer;

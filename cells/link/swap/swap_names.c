@@ -213,3 +213,19 @@ struct function *swap_function(const struct cell *cell, uint32_t section, uint64
                ? function
                : NULL;
 }
+
+const struct section *swap_find_section(const struct cell *cell, enum region_kind region,
+                                        const char *name)
+{
+    const struct section *found = NULL;
+    for (uint32_t i = 0; i < cell->object.section_count; i++) {
+        const struct section *section = &cell->sections[i];
+        if (section->region == region && __builtin_strcmp(section->name, name) == 0) {
+            if (found) {
+                return NULL;
+            }
+            found = section;
+        }
+    }
+    return found;
+}

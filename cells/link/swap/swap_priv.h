@@ -64,6 +64,10 @@ static inline const struct elf64_sym *swap_symbol(const struct cell *cell,
     return &cell->object.symbols[name->symbol];
 }
 
+/* The only section of that name and region, or NULL: for those without a variable, strings above all. */
+const struct section *swap_find_section(const struct cell *cell, enum region_kind region,
+                                        const char *name);
+
 /* The function that starts at `offset` of a section, or NULL. */
 struct function *swap_function(const struct cell *cell, uint32_t section, uint64_t offset);
 

@@ -205,7 +205,10 @@ static void unlink_records(struct cell *cell)
     }
 }
 
-/* Takes one cell out of the list and the address map; false without memory for that. */
+/*
+ * Takes one cell out of the list and the address map; false without memory for that: it stays. Its records
+ * must be out of all lists, for what they lead to may go before it.
+ */
 static bool take_out(struct cell_namespace *namespace, struct cell *cell)
 {
     struct address_table *table;
@@ -218,7 +221,6 @@ static bool take_out(struct cell_namespace *namespace, struct cell *cell)
         link = &(*link)->next;
     }
     *link = cell->next;
-    unlink_records(cell);
     return true;
 }
 
@@ -228,6 +230,11 @@ uint32_t swap_retire_locked(void)
     uint32_t stay = 0;
     if (namespace->retired) {
         mark(namespace);
+    }
+    for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
+        if (cell->is_leaving) {
+            unlink_records(cell);
+        }
     }
     struct cell *next;
     for (struct cell *cell = namespace->retired; cell; cell = next) {
