@@ -1,43 +1,90 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * kill_test - kills tasks in every state, and many at random moments.
+ *
+ *   kill_test                             states, then a storm of KILLS_DEFAULT
+ *   kill_test states                      one task in each state and each wait
+ *   kill_test storm [KILLS [SEED]]        so many of those that do everything
+ *   kill_test soak [SECONDS [SEED]]       the same for so long; an hour if it is not said
  */
-#include "application.h"
-#include "console.h"
-#include "task.h"
+#include "frame_allocator.h"
+#include "freestanding.h"
+#include "heap.h"
+#include "kill_test.h"
+#include "page_table.h"
 
 CELL(application, "1.0.0");
 
 APPLICATION(kill_test);
 
-#define SECOND 1000000000ull
+#define KILLS_DEFAULT 1000u
+#define SOAK_DEFAULT  3600u
+#define SEED_DEFAULT  20261121u
+#define LOOKS         500u /* at 20 ms */
 
-static int spin(int *value)
+struct counts count(void)
 {
-    while (!*(volatile int *)value) {
-        cpu_relax();
-    }
-    return 0;
+    struct task_statistics tasks;
+    unsigned looks = 0;
+    do {
+        task_sleep(20 * MILLISECOND);
+        task_release_stacks();
+        tasks = task_statistics();
+    } while (tasks.tasks > 1 && ++looks < LOOKS);
+    return (struct counts){
+        .frames = frame_allocator_statistics().free + page_table_statistics().tables,
+        .blocks = heap_statistics().blocks_in_use,
+        .tasks = tasks.tasks,
+    };
 }
-TASK_DEFINE(spinner, int, int, spin);
+
+enum status compare(const char *test, struct counts before)
+{
+    struct counts now = count();
+    bool is_same = now.blocks == before.blocks && now.tasks == before.tasks;
+    console_print("kill_test: %s: %lu then %lu tasks, %lu then %lu blocks, %ld frames less: %s\n",
+                  test, (unsigned long)before.tasks, (unsigned long)now.tasks,
+                  (unsigned long)before.blocks, (unsigned long)now.blocks,
+                  (long)(before.frames - now.frames),
+                  is_same ? "nothing is lost" : "SOMETHING IS LOST");
+    return is_same ? OK : ERR_FAILED;
+}
+
+/* The decimal argument `index`, or another number if there is none. */
+static uint64_t number_of(const struct app_arguments *arguments, int index, uint64_t otherwise)
+{
+    if (index >= arguments->count) {
+        return otherwise;
+    }
+    uint64_t number = 0;
+    for (const char *at = arguments->values[index]; *at >= '0' && *at <= '9'; at++) {
+        number = number * 10 + (uint64_t)(*at - '0');
+    }
+    return number;
+}
+
+static bool is_word(const struct app_arguments *arguments, const char *word)
+{
+    return arguments->count > 1 && strcmp(arguments->values[1], word) == 0;
+}
 
 enum status kill_test_main(const struct app_arguments *arguments)
 {
-    (void)arguments;
-    OWNED(spinner_task, task);
-    enum status status = spinner_spawn(&(int){0}, NULL, SLOT(task));
-    if (status != OK) {
-        return status;
+    uint64_t seed = number_of(arguments, 3, SEED_DEFAULT);
+    if (is_word(arguments, "states")) {
+        return test_states();
     }
-    task_sleep(SECOND / 100);
-    spinner_kill(REF(task));
-    status = spinner_wait(REF(task), parking_deadline(SECOND));
-    if (status != OK) {
-        console_print("kill_test: still there: %s\n", status_name(status));
-        return status;
+    if (is_word(arguments, "storm")) {
+        return test_storm((unsigned)number_of(arguments, 2, KILLS_DEFAULT), 0, seed);
     }
-    int result;
-    enum status joined = spinner_join(SLOT(task), &result);
-    console_print("kill_test: spinning: %s\n", status_name(joined));
-    return joined == ERR_KILLED ? OK : ERR_FAILED;
+    if (is_word(arguments, "soak")) {
+        return test_storm(0, (unsigned)number_of(arguments, 2, SOAK_DEFAULT), seed);
+    }
+    if (arguments->count > 1) {
+        console_print("kill_test: what is `%s`?\n", arguments->values[1]);
+        return ERR_INVALID_ARGUMENT;
+    }
+    enum status status = test_states();
+    enum status storm = test_storm(KILLS_DEFAULT, 0, seed);
+    return status == OK ? storm : status;
 }

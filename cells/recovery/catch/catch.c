@@ -42,8 +42,8 @@ CELL(library, "1.0.0");
 
 struct catch_point {
     struct own_slot slot;
-    uint64_t rsp;       /* catch_call() puts these two here */
-    uint64_t flags;     /* of the CPU */
+    uint64_t rsp;       /* by catch_call(), while there is a way back to it; else 0 */
+    uint64_t flags;     /* of the CPU, by catch_call() */
     uint32_t stack;     /* of the pool; NO_STACK until there is a fault */
     uint32_t waits;     /* how often there was none in the pool */
     uint32_t hold;      /* preemption_count() */
@@ -97,9 +97,11 @@ __attribute__((naked, noinline, noclone)) static enum status catch_call(
                             ".cfi_adjust_cfa_offset 8\n\t" /* stays: it aligns the stack too */
                             "movq (%rsp), %rax\n\t"
                             "movq %rax, 40(%rdi)\n\t"
-                            "movq %rsp, 32(%rdi)\n\t"
+                            "movq %rdi, %rbx\n\t"
+                            "movq %rsp, 32(%rdi)\n\t" /* from here on the point can be used, */
                             "movq %rdx, %rdi\n\t"
                             "call *%rsi\n\t"
+                            "movq $0, 32(%rbx)\n\t" /* to here: the frame ends */
                             "xorl %eax, %eax\n"
                             ".Lcatch_return:\n\t"
                             "addq $8, %rsp\n\t"
@@ -231,9 +233,15 @@ static struct catch_point *point_of(struct own_slot *slot)
     return CONTAINER_OF(slot, struct catch_point, slot);
 }
 
+/* Can what is above it end there? */
+static bool is_open(const struct catch_point *point)
+{
+    return point->rsp && !point->is_closed;
+}
+
 static bool is_open_point(struct own_slot *slot)
 {
-    return is_of_type(slot, point_drop) && !point_of(slot)->is_closed;
+    return is_of_type(slot, point_drop) && is_open(point_of(slot));
 }
 
 /*
@@ -251,7 +259,7 @@ static struct catch_point *find_point(struct stack_place *first)
     *first = place;
     for (uint32_t i = 0; slot && i < OWNED_SLOTS_MAX && catch_can_read(slot, &place); i++) {
         own_drop_t type = own_slot_type(slot);
-        if (type == point_drop && !point_of(slot)->is_closed) {
+        if (type == point_drop && is_open(point_of(slot))) {
             return point_of(slot);
         }
         if (type != known && !owned_is_drop((uintptr_t)type)) {
@@ -430,6 +438,7 @@ enum status catch_watched(void (*function)(void *argument), void *argument, catc
     point.is_mended = false;
     point.hold = preemption_count();
     point.depth = CPU_LOCAL(interrupt_depth);
+    point.rsp = 0;
     point.status = ERR_FAULT;
     point.is_closed = false;
     own_enter(&point.slot, point_drop);
@@ -452,7 +461,7 @@ enum status catch_unwind(void (*function)(void *argument), void *argument,
 
 /* ---- kills ---- */
 
-static const struct kill_deferral not_begun = {.what = "no catch point"};
+static const struct kill_deferral not_begun = {.what = "its beginning or its end"};
 static const struct kill_deferral releasing = {.what = "the release of slots after a fault"};
 static const struct kill_deferral broken = {.what = "a broken chain of slots"};
 
@@ -479,8 +488,9 @@ static struct catch_point *find_outermost(const struct kill_deferral **out_by)
             }
         }
     }
-    if (!outermost) {
+    if (!outermost || !outermost->rsp) {
         *out_by = &not_begun;
+        return NULL;
     }
     return outermost;
 }

@@ -152,14 +152,38 @@ static NORETURN void end_task(struct task *task, enum task_end end)
     dispatcher_end();
 }
 
-/* The first thing within the catch point: a kill that came before finds its way now. */
-static void run_plan(void *argument)
+/* What an argument owns: the handle is the task's record. */
+struct OWN_CAPABILITY("argument of a task") task_argument;
+OWN_DECLARE_LOCAL(task_argument);
+
+static NOINLINE void task_argument_drop(struct task_argument **handle)
 {
-    struct task_record *record = argument;
+    const struct task_record *record = (const struct task_record *)*handle;
+    if (record) {
+        record->plan->drop(record->argument);
+        EMPTY(handle);
+    }
+}
+
+/* A kill that came before there was a catch point finds its way now. */
+static void run_entry(const struct task_record *record)
+{
     if (UNLIKELY(record->task.kill != TASK_NO_KILL)) {
         dispatcher_kill_check();
     }
     record->plan->run(record->argument, record->result);
+}
+
+static void run_plan(void *argument)
+{
+    struct task_record *record = argument;
+    if (record->plan->drop) {
+        OWNED(task_argument, owned);
+        FILL(SLOT(owned), (struct task_argument *)record);
+        run_entry(record);
+    } else {
+        run_entry(record);
+    }
 }
 
 /* Whatever ends it first is its end: what comes later finds no catch point. */
@@ -367,33 +391,6 @@ enum status task_join(struct task_handle **handle, void *out_result)
     default:
         return ERR_FAULT;
     }
-}
-
-/* ---- killing ---- */
-
-void task_kill(struct task_handle *handle)
-{
-    dispatcher_kill((struct task *)handle);
-}
-
-enum status task_lookup(uint64_t id, struct task_handle **out)
-{
-    const struct task *boot_task = dispatcher_boot_task();
-    if (boot_task && boot_task->id == id) {
-        return ERR_PERMISSION;
-    }
-    preemption_hold();
-    struct task *task = task_list_get(id);
-    if (task) {
-        FILL(out, (struct task_handle *)task);
-    }
-    preemption_release();
-    return task ? OK : ERR_NOT_FOUND;
-}
-
-uint64_t task_id(const struct task_handle *handle)
-{
-    return ((const struct task *)handle)->id;
 }
 
 /* ---- the task that calls ---- */

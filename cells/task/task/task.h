@@ -48,7 +48,24 @@ OWN_DECLARE(task_handle);
  * Makes `struct NAME_task`, an owned handle, and NAME_spawn(), NAME_join(). `function` is
  * `result_t function(argument_t *argument)`; the argument is the task's own copy.
  */
-#define TASK_DEFINE(name, argument_t, result_t, function)                                         \
+#define TASK_DEFINE(name, argument_t, result_t, function) \
+    TASK_DEFINE_(name, argument_t, result_t, function, NULL)
+
+/*
+ * The same for an argument with owned fields, which the task owns once spawn has said OK: before
+ * anything else the spawner clears its own. `function` LOADs what it wants to give away or to drop early. In the
+ * end, whether the function has returned, failed, was killed, or was never begun, `void drop(argument_t
+ * *argument)` drops the fields; it may be begun again.
+ */
+#define TASK_DEFINE_OWNING(name, argument_t, result_t, function, drop_function) \
+    static void name##_task_drop_argument(void *argument)                       \
+    {                                                                           \
+        void (*drop)(argument_t *) = drop_function; /* the compiler compares */ \
+        drop((argument_t *)argument);                                           \
+    }                                                                           \
+    TASK_DEFINE_(name, argument_t, result_t, function, name##_task_drop_argument)
+
+#define TASK_DEFINE_(name, argument_t, result_t, function, drop_argument)                         \
     struct OWN_CAPABILITY("task handle") name##_task;                                             \
     OWN_DECLARE_LOCAL(name##_task);                                                               \
     static void name##_task_drop(struct name##_task **handle)                                     \
@@ -69,7 +86,7 @@ OWN_DECLARE(task_handle);
         OWN_UNCHECKED                                                                             \
     {                                                                                             \
         static const struct task_plan plan = {#name, name##_task_run, sizeof(argument_t),         \
-                                              sizeof(result_t)};                                  \
+                                              sizeof(result_t), drop_argument};                   \
         return task_spawn(&plan, argument, options, (struct task_handle **)out);                  \
     }                                                                                             \
     /* Waits for its end; the result is written if this says OK. Errors of task_join(). */        \
@@ -101,6 +118,7 @@ struct task_plan {
     void (*run)(void *argument, void *out_result);
     size_t argument_size;
     size_t result_size;
+    void (*drop)(void *argument); /* NULL: the argument owns nothing */
 };
 
 /*
@@ -116,30 +134,6 @@ CELL_API enum status task_join(struct task_handle **task, void *out_result) OWN_
 
 /* Waits only: OK when it has ended, however; ERR_TIMEOUT. */
 CELL_API enum status task_wait(struct task_handle *task, uint64_t deadline) OWN_BORROWS(*task);
-
-/* ---- killing ---- */
-
-/*
- * Ends a task, in whatever state it is, on whatever CPU, soon: it does not come back from the instruction
- * that it is at, its slots are released as after a fault, by itself, and who joins it is told
- * ERR_KILLED. One that waits is taken out of its wait; one that has not begun never runs its entry. Where a task
- * holds preemption or has interrupts disabled it goes on until it does not; what must not be
- * left in the middle for longer says so with a guard (kill_deferral.h). Slots that are released after
- * a fault are released to the end first.
- * A task has one end: a kill that comes after a fault that nobody catches, or after the entry has
- * returned, changes nothing; nor does a second one. Code that is prepared for faults (catch_unwind()) is
- * not for kills: they end the task. A task may kill itself, and then this does not return, unless the
- * caller holds what defers it. Any context in which parking_unpark() may be called.
- */
-CELL_API void task_kill(struct task_handle *task) OWN_BORROWS(*task);
-
-/*
- * A handle of the task with that number, beside that of its spawner; what it is good for is killing and
- * waiting. ERR_NOT_FOUND; ERR_PERMISSION for the boot task, which cannot be killed.
- */
-CELL_API enum status task_lookup(uint64_t id, struct task_handle **out) OWN_ACQUIRES(**out);
-
-CELL_API uint64_t task_id(const struct task_handle *task) OWN_BORROWS(*task);
 
 /* ---- the task that calls ---- */
 
@@ -189,3 +183,52 @@ CELL_API struct task_statistics task_statistics(void);
 
 /* Releases the kept stacks too. */
 CELL_API void task_release_stacks(void);
+
+/* ---- killing ---- */
+
+#define TASK_KILL_LIMIT_NS 1000000000u /* in which a task should have ended */
+#define TASK_KILL_FRAMES   12u
+#define TASK_KILL_TEXT     256u
+
+/*
+ * Ends a task, in whatever state it is, on whatever CPU, soon: it does not come back from the instruction
+ * that it is at, its slots are released as after a fault, by itself, and who joins it is told
+ * ERR_KILLED. One that waits is taken out of its wait; one that has not begun never runs its entry. Where a task
+ * holds preemption or has interrupts disabled it goes on until it does not; what must not be
+ * left in the middle for longer says so with a guard (kill_deferral.h). Slots that are released after
+ * a fault are released to the end first.
+ * A task has one end: a kill that comes after a fault that nobody catches, or after the entry has
+ * returned, changes nothing; nor does a second one. Code that is prepared for faults (catch_unwind()) is
+ * not for kills: they end the task. A task may kill itself, and then this does not return, unless the
+ * caller holds what defers it. Any context in which parking_unpark() may be called.
+ */
+CELL_API void task_kill(struct task_handle *task) OWN_BORROWS(*task);
+
+/* Why a task that was killed has not ended. */
+struct task_kill_report {
+    struct task_information task; /* what it waits for, too */
+    uint64_t wanted_ns;           /* how long ago it was killed */
+    const char *kept_by;          /* what a guard says; NULL: preemption or interrupts are held */
+    char owned[TASK_KILL_TEXT];   /* what is in its slots; empty while it runs, as these: */
+    unsigned frame_count;
+    uint64_t frames[TASK_KILL_FRAMES]; /* where it stands, then its callers */
+};
+
+/*
+ * Kills it and waits for its end, but not for longer than `limit_ns` (0: TASK_KILL_LIMIT_NS): then
+ * ERR_TIMEOUT, `out_report` is filled (it may be NULL), and the kill goes on waiting.
+ */
+CELL_API MUST_CHECK enum status task_kill_wait(struct task_handle *task, uint64_t limit_ns,
+                                               struct task_kill_report *out_report)
+    OWN_BORROWS(*task);
+
+/* To the log, as a warning. */
+CELL_API void task_kill_report_log(const struct task_kill_report *report);
+
+/*
+ * A handle of the task with that number, beside that of its spawner; what it is good for is killing and
+ * waiting. ERR_NOT_FOUND; ERR_PERMISSION for the boot task, which cannot be killed.
+ */
+CELL_API enum status task_lookup(uint64_t id, struct task_handle **out) OWN_ACQUIRES(**out);
+
+CELL_API uint64_t task_id(const struct task_handle *task) OWN_BORROWS(*task);

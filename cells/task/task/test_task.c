@@ -13,9 +13,13 @@
 #include <cmocka.h>
 #include <sanitizer/asan_interface.h>
 
+#include "backtrace.h"
+#include "catch.h"
 #include "exceptions.h"
 #include "heap.h"
 #include "interrupt_catch.h"
+#include "kill_deferral.h"
+#include "mutex.h"
 #include "owned.h"
 #include "task.h"
 
@@ -24,7 +28,10 @@
 struct stack {
     void *memory;
     size_t bytes;
+    struct stack *next; /* of those that are there */
 };
+
+static struct stack *first_stack;
 
 static long blocks;
 static long stacks_alive;
@@ -66,7 +73,9 @@ enum status stack_create(size_t bytes, const char *name, struct stack **out)
         return ERR_NO_MEMORY;
     }
     struct stack *stack = malloc(sizeof(*stack));
-    *stack = (struct stack){aligned_alloc(16, bytes * 4), bytes * 4}; /* ASan needs more */
+    *stack =
+        (struct stack){aligned_alloc(16, bytes * 4), bytes * 4, first_stack}; /* ASan needs more */
+    first_stack = stack;
     stacks_alive++;
     FILL(out, stack);
     return OK;
@@ -76,6 +85,11 @@ void stack_drop(struct stack **handle)
 {
     if (*handle) {
         stacks_alive--;
+        struct stack **link = &first_stack;
+        while (*link != *handle) {
+            link = &(*link)->next;
+        }
+        *link = (*handle)->next;
         free((*handle)->memory);
         free(*handle);
         *handle = NULL;
@@ -153,9 +167,49 @@ enum status stack_adopt(vaddr_t bottom, size_t bytes, const char *name)
 
 bool stack_find(vaddr_t address, struct stack_place *out)
 {
-    (void)address;
-    (void)out;
+    for (const struct stack *stack = first_stack; stack; stack = stack->next) {
+        vaddr_t bottom = (vaddr_t)stack->memory;
+        if (address >= bottom && address < bottom + stack->bytes) {
+            *out = (struct stack_place){"stack", STACK_INSIDE, bottom, bottom + stack->bytes};
+            return true;
+        }
+    }
     return false;
+}
+
+/* ---- reports: of code that nobody loaded nothing is known ---- */
+
+size_t owned_describe(const struct own_slot *top, char *buffer, size_t size)
+{
+    (void)size;
+    buffer[0] = top ? 's' : '\0';
+    buffer[1] = '\0';
+    return 1;
+}
+
+static enum unwind_found find_no_code(void *context, uint64_t pc, struct unwind_code *out)
+{
+    (void)context;
+    (void)pc;
+    (void)out;
+    return UNWIND_FOUND_NOTHING;
+}
+
+static bool find_no_stack(void *context, uint64_t address, uint64_t *out_low, uint64_t *out_high)
+{
+    (void)context;
+    (void)address;
+    (void)out_low;
+    (void)out_high;
+    return false;
+}
+
+void backtrace_begin(struct backtrace *backtrace, const uint64_t registers[CFI_REGISTER_COUNT],
+                     bool is_exact)
+{
+    backtrace->source =
+        (struct unwind_source){.find_code = find_no_code, .find_stack = find_no_stack};
+    unwind_begin(&backtrace->cursor, &backtrace->source, NULL, registers, is_exact);
 }
 
 /* ---- a machine ---- */
@@ -439,7 +493,7 @@ static void test_spawn_refuses_bad_options(void **state)
     assert_int_equal(
         noter_spawn(&(char){'a'}, &(struct task_options){.is_pinned = true, .cpu = 1}, SLOT(task)),
         ERR_INVALID_ARGUMENT);
-    static const struct task_plan large = {"large", NULL, TASK_ARGUMENT_MAX + 1, 0};
+    static const struct task_plan large = {"large", NULL, TASK_ARGUMENT_MAX + 1, 0, NULL};
     OWNED(task_handle, handle);
     assert_int_equal(task_spawn(&large, NULL, NULL, SLOT(handle)), ERR_LIMIT);
 }
@@ -563,6 +617,342 @@ static void test_large_stacks_are_released_as_others_come(void **state)
     assert_int_equal(stacks_alive, stacks_before);
 }
 
+/* ---- kills ---- */
+
+static int entries;  /* victims that began */
+static int releases; /* of what victims own */
+static int passed;   /* victims that came where they must not come */
+static bool may_end;
+static struct mutex shared_mutex; /* with a victim */
+
+struct OWN_CAPABILITY("thing") thing;
+OWN_DECLARE_LOCAL(thing);
+
+static NOINLINE void thing_drop(struct thing **handle)
+{
+    if (*handle) {
+        releases++;
+        EMPTY(handle);
+    }
+}
+
+/* Its drop waits; it may be begun again. */
+struct OWN_CAPABILITY("slow thing") slow;
+OWN_DECLARE_LOCAL(slow);
+
+static NOINLINE void slow_drop(struct slow **handle)
+{
+    if (*handle) {
+        note('(');
+        task_sleep(1000);
+        releases++;
+        note(')');
+        EMPTY(handle);
+    }
+}
+
+static void victim_yields(void)
+{
+    while (!may_end) {
+        task_yield();
+    }
+}
+
+static void victim_is_preempted(void)
+{
+    while (!may_end) {
+        machine_time += DISPATCHER_SLICE_NS;
+        tick();
+    }
+}
+
+static void victim_sleeps(void)
+{
+    task_sleep(1000000000);
+}
+
+static void victim_parks(void)
+{
+    while (!may_end) {
+        (void)!parking_park(PARK_FOREVER, NULL);
+    }
+}
+
+static void victim_wants_mutex(void)
+{
+    GUARD(mutex, held, &shared_mutex);
+}
+
+static void victim_joins(void)
+{
+    OWNED(sleeper_task, other);
+    assert_int_equal(sleeper_spawn(&(uint64_t){5000}, NULL, SLOT(other)), OK);
+    uint64_t result;
+    (void)!sleeper_join(SLOT(other), &result);
+}
+
+static void victim_hands_over(void)
+{
+    while (!may_end) {
+        (void)!parking_hand_over(parked, PARK_FOREVER, NULL);
+    }
+}
+
+static void yield_below(void *unused)
+{
+    (void)unused;
+    victim_yields();
+}
+
+static void victim_is_prepared(void)
+{
+    (void)!catch_unwind(yield_below, NULL, NULL);
+    passed++;
+}
+
+static void kill_self(void)
+{
+    OWNED(task_handle, self);
+    assert_int_equal(task_lookup(task_own_id(), SLOT(self)), OK);
+    assert_int_equal(task_id(REF(self)), task_own_id());
+    task_kill(REF(self));
+}
+
+static void victim_kills_itself(void)
+{
+    kill_self();
+    passed++;
+}
+
+static void victim_kills_itself_while_it_holds_preemption(void)
+{
+    GUARD(preemption, held, PREEMPTION);
+    kill_self();
+    releases++;
+    preemption_drop(SLOT(held));
+    passed++;
+}
+
+static void victim_kills_itself_without_interrupts(void)
+{
+    GUARD(interrupt_mask, masked, INTERRUPTS);
+    kill_self();
+    releases++;
+    interrupt_mask_drop(SLOT(masked));
+    passed++;
+}
+
+static const struct kill_deferral outer_deferral = {.what = "outer"};
+static const struct kill_deferral inner_deferral = {.what = "inner"};
+
+static void victim_defers(void)
+{
+    GUARD(kill_deferral, outer, &outer_deferral);
+    {
+        GUARD(kill_deferral, inner, &inner_deferral);
+        while (!may_end) {
+            task_sleep(100);
+        }
+        releases++;
+    }
+    releases++;
+    kill_deferral_drop(SLOT(outer));
+    passed++;
+}
+
+static void victim_owns_slow(void)
+{
+    OWNED(slow, slow);
+    FILL(SLOT(slow), (struct slow *)&releases);
+    victim_yields();
+}
+
+static int be_victim(void (**function)(void))
+{
+    OWNED(thing, thing);
+    FILL(SLOT(thing), (struct thing *)&entries);
+    entries++;
+    (*function)();
+    return 7;
+}
+static void drop_function(void (**function)(void))
+{
+    releases += *function != NULL;
+    *function = NULL;
+}
+typedef void (*victim_function_t)(void);
+TASK_DEFINE_OWNING(victim, victim_function_t, int, be_victim, drop_function);
+
+static void begin_kills(void)
+{
+    entries = 0;
+    releases = 0;
+    passed = 0;
+    may_end = false;
+    clear_trace();
+}
+
+/* Killed after so many turns; twice, which is the same as once. */
+static enum status kill_victim(victim_function_t function, int turns)
+{
+    OWNED(victim_task, task);
+    begin_kills();
+    assert_int_equal(victim_spawn(&function, NULL, SLOT(task)), OK);
+    for (int i = 0; i < turns; i++) {
+        task_yield();
+    }
+    victim_kill(REF(task));
+    victim_kill(REF(task));
+    int result = 0;
+    return victim_join(SLOT(task), &result);
+}
+
+static void test_kill_strikes_in_every_state(void **state)
+{
+    (void)state;
+    static const struct {
+        victim_function_t function;
+        int turns;
+        int releases; /* thing and argument are always released */
+    } table[] = {
+        {victim_yields, 1, 2},
+        {victim_yields, 2, 2},
+        {victim_is_preempted, 1, 2},
+        {victim_sleeps, 1, 2},
+        {victim_parks, 1, 2},
+        {victim_wants_mutex, 1, 2},
+        {victim_joins, 1, 2},
+        {victim_is_prepared, 1, 2},
+        {victim_kills_itself, 1, 2},
+        {victim_kills_itself_while_it_holds_preemption, 1, 3},
+        {victim_kills_itself_without_interrupts, 1, 3},
+        {victim_owns_slow, 1, 3},
+    };
+    task_release_stacks();
+    long blocks_before = blocks;
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        GUARD(mutex, held, &shared_mutex);
+        assert_int_equal(kill_victim(table[i].function, table[i].turns), ERR_KILLED);
+        assert_int_equal(entries, 1);
+        assert_int_equal(releases, table[i].releases);
+        assert_int_equal(passed, 0);
+    }
+    assert_false(mutex_is_held(&shared_mutex));
+    while (task_statistics().tasks) {
+        task_sleep(10000);
+    }
+    task_release_stacks();
+    assert_int_equal(blocks, blocks_before);
+}
+
+static void test_kill_before_it_begins_releases_the_argument_only(void **state)
+{
+    (void)state;
+    assert_int_equal(kill_victim(victim_yields, 0), ERR_KILLED);
+    assert_int_equal(entries, 0);
+    assert_int_equal(releases, 1);
+}
+
+static void test_kill_of_one_that_hands_over(void **state)
+{
+    (void)state;
+    OWNED(parker_task, partner);
+    assert_int_equal(parker_spawn(&(int){1000000}, NULL, SLOT(partner)), OK);
+    task_yield();
+    assert_non_null(parked);
+    parking_get(parked);
+    struct task *kept = parked;
+    assert_int_equal(kill_victim(victim_hands_over, 1), ERR_KILLED);
+    assert_int_equal(releases, 2);
+    parking_put(kept);
+    int result;
+    assert_int_equal(parker_join(SLOT(partner), &result), OK);
+    assert_int_equal(result, OK);
+}
+
+static void test_kill_after_the_end_changes_nothing(void **state)
+{
+    (void)state;
+    OWNED(noter_task, task);
+    clear_trace();
+    assert_int_equal(noter_spawn(&(char){'e'}, NULL, SLOT(task)), OK);
+    assert_int_equal(noter_wait(REF(task), PARK_FOREVER), OK);
+    noter_kill(REF(task));
+    int result = 0;
+    assert_int_equal(noter_join(SLOT(task), &result), OK);
+    assert_int_equal(result, 'e');
+}
+
+static void test_kill_waits_for_guards_and_says_for_whom(void **state)
+{
+    (void)state;
+    victim_function_t function = victim_defers;
+    begin_kills();
+    OWNED(victim_task, task);
+    assert_int_equal(victim_spawn(&function, NULL, SLOT(task)), OK);
+    task_yield();
+    struct task_handle *handle = (struct task_handle *)REF(task);
+    struct task_kill_report report = {0};
+    assert_int_equal(task_kill_wait(handle, 5000, &report), ERR_TIMEOUT);
+    assert_string_equal(report.kept_by, "inner");
+    assert_string_equal(report.task.name, "victim");
+    assert_true(report.wanted_ns >= 5000);
+    assert_int_equal(report.frame_count, 1);
+    assert_string_equal(report.owned, "s");
+    task_kill_report_log(&report);
+    assert_int_equal(releases, 0);
+    may_end = true;
+    assert_int_equal(task_kill_wait(handle, 0, NULL), OK);
+    assert_int_equal(releases, 4);
+    assert_int_equal(passed, 0);
+    int result;
+    assert_int_equal(victim_join(SLOT(task), &result), ERR_KILLED);
+}
+
+/* It takes its time, in which it is killed once more. */
+static void test_kill_within_the_release_of_a_kill(void **state)
+{
+    (void)state;
+    victim_function_t function = victim_owns_slow;
+    begin_kills();
+    OWNED(victim_task, task);
+    assert_int_equal(victim_spawn(&function, NULL, SLOT(task)), OK);
+    task_yield();
+    victim_kill(REF(task));
+    task_yield();
+    assert_string_equal(trace, "(");
+    struct task_kill_report report = {0};
+    assert_int_equal(task_kill_wait((struct task_handle *)REF(task), 10, &report), ERR_TIMEOUT);
+    assert_string_equal(report.kept_by, "the release of what it owns");
+    assert_string_equal(report.task.waits_for, "sleep");
+    int result;
+    assert_int_equal(victim_join(SLOT(task), &result), ERR_KILLED);
+    assert_string_equal(trace, "()");
+    assert_int_equal(releases, 3);
+}
+
+static void test_lookup_finds_what_can_be_killed(void **state)
+{
+    (void)state;
+    OWNED(task_handle, handle);
+    OWNED(noter_task, task);
+    struct task_information information = {0};
+    assert_true(task_next(0, &information));
+    assert_int_equal(task_lookup(information.id, SLOT(handle)), ERR_PERMISSION);
+    assert_int_equal(task_own_id(), information.id);
+    assert_int_equal(task_lookup(UINT64_MAX, SLOT(handle)), ERR_NOT_FOUND);
+    assert_int_equal(task_lookup(0, SLOT(handle)), ERR_NOT_FOUND);
+    clear_trace();
+    assert_int_equal(noter_spawn(&(char){'l'}, NULL, SLOT(task)), OK);
+    uint64_t id = task_id((struct task_handle *)REF(task));
+    assert_int_equal(task_lookup(id, SLOT(handle)), OK);
+    task_handle_drop(SLOT(handle));
+    int result;
+    assert_int_equal(noter_join(SLOT(task), &result), OK);
+    assert_int_equal(task_statistics().tasks, 0); /* now it is gone */
+    assert_int_equal(task_lookup(id, SLOT(handle)), ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -582,6 +972,13 @@ int main(void)
         cmocka_unit_test(test_admission_that_fails_is_undone),
         cmocka_unit_test(test_many_tasks_leave_nothing),
         cmocka_unit_test(test_large_stacks_are_released_as_others_come),
+        cmocka_unit_test(test_kill_strikes_in_every_state),
+        cmocka_unit_test(test_kill_before_it_begins_releases_the_argument_only),
+        cmocka_unit_test(test_kill_of_one_that_hands_over),
+        cmocka_unit_test(test_kill_after_the_end_changes_nothing),
+        cmocka_unit_test(test_kill_waits_for_guards_and_says_for_whom),
+        cmocka_unit_test(test_kill_within_the_release_of_a_kill),
+        cmocka_unit_test(test_lookup_finds_what_can_be_killed),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
