@@ -14,6 +14,7 @@
  * another owner by now: that is why the stamp is compared, and numbers never come again. The count is
  * owned by a slot, for a handler may fault and be left for a catch point.
  */
+#include "commit.h"
 #include "exceptions_priv.h"
 #include "x86.h"
 
@@ -31,13 +32,12 @@ struct exception_handler {
 static struct exception_handler places[EXCEPTION_COUNT][EXCEPTION_HANDLER_LIMIT];
 static uint64_t last_stamp = PLACE_TAKEN;
 
-static struct exception_handler *take_place(unsigned vector)
+/* The owner has the place with the exchange that takes it: commit.h. */
+static struct exception_handler *take_place(unsigned vector, struct exception_handler **out)
 {
     for (unsigned i = 0; i < EXCEPTION_HANDLER_LIMIT; i++) {
-        uint64_t expected = PLACE_FREE;
         struct exception_handler *place = &places[vector][i];
-        if (__atomic_compare_exchange_n(&place->stamp, &expected, PLACE_TAKEN, false,
-                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        if (commit_exchange(&place->stamp, PLACE_FREE, PLACE_TAKEN, out, place)) {
             return place;
         }
     }
@@ -51,21 +51,21 @@ OWN_UNCHECKED enum status exception_handler_register(unsigned vector, const char
     if (vector >= EXCEPTION_COUNT) {
         return ERR_OUT_OF_BOUNDS;
     }
-    struct exception_handler *place = take_place(vector);
+    OWN_DEMAND_(!*out);
+    struct exception_handler *place = take_place(vector, out);
     if (!place) {
         return ERR_LIMIT;
     }
     place->function = function;
     place->context = context;
     place->name = name;
-    FILL(out, place);
     uint64_t stamp = __atomic_add_fetch(&last_stamp, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&place->stamp, stamp, __ATOMIC_RELEASE); /* pairs with find_newest() */
     return OK;
 }
 
 /*
- * The handle is empty before the place is free: a drop that is begun again never meets a successor.
+ * The handle is empty when the place is free: a drop that is begun again never meets a successor.
  */
 void exception_handler_drop(struct exception_handler **handle)
 {
@@ -77,8 +77,7 @@ void exception_handler_drop(struct exception_handler **handle)
     while (__atomic_load_n(&place->callers, __ATOMIC_ACQUIRE) > 0) {
         cpu_relax();
     }
-    EMPTY(handle);
-    __atomic_store_n(&place->stamp, PLACE_FREE, __ATOMIC_RELEASE);
+    commit_two(&place->stamp, PLACE_FREE, handle, NULL);
 }
 
 const char *exception_handler_name(const struct exception_handler *handler)

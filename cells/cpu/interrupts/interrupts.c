@@ -152,14 +152,13 @@ OWN_UNCHECKED enum status interrupt_register(unsigned vector, const char *name,
         return ERR_OUT_OF_BOUNDS;
     }
     struct interrupt *place = &places[vector - INTERRUPT_FIRST];
-    interrupt_function_t expected = call_nobody;
-    if (!__atomic_compare_exchange_n(&place->function, &expected, call_nobody_yet, false,
-                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-        return expected ? ERR_BUSY : ERR_STATE;
+    OWN_DEMAND_(!*out);
+    if (!commit_exchange((uint64_t *)(void *)&place->function, (uintptr_t)call_nobody,
+                         (uintptr_t)call_nobody_yet, out, place)) {
+        return __atomic_load_n(&place->function, __ATOMIC_RELAXED) ? ERR_BUSY : ERR_STATE;
     }
     place->context = context;
     place->name = name;
-    FILL(out, place);
     __atomic_store_n(&place->function, function, __ATOMIC_RELEASE);
     return OK;
 }
@@ -177,7 +176,7 @@ OWN_UNCHECKED enum status interrupt_register_any(const char *name, interrupt_fun
 }
 
 /*
- * The handle is empty before the place is free: a drop that is begun again never meets a successor.
+ * The handle is empty when the place is free: a drop that is begun again never meets a successor.
  */
 void interrupt_drop(struct interrupt **handle)
 {
@@ -192,9 +191,8 @@ void interrupt_drop(struct interrupt **handle)
             cpu_relax();
         }
     }
-    EMPTY(handle);
     place->name = NULL;
-    __atomic_store_n(&place->function, call_nobody, __ATOMIC_RELEASE);
+    commit_two(&place->function, (uintptr_t)call_nobody, handle, NULL);
 }
 
 unsigned interrupt_vector(const struct interrupt *interrupt)

@@ -18,8 +18,9 @@
 #include "deferred.h"
 
 #include "catch.h"
+#include "commit.h"
 #include "df_queue.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "logger.h"
 
 CELL(library, "1.0.0");
@@ -27,7 +28,7 @@ CELL(library, "1.0.0");
 /* The data of an item. */
 struct work {
     struct df_item *item;
-    struct deferred_queue *queue; /* referenced */
+    struct deferred_queue *queue; /* referenced; NULL: being made, or dropped */
     deferred_function_t function; /* NULL: the queue's `stop` */
     void *context;
     uint64_t pushed;   /* atomically */
@@ -38,7 +39,7 @@ struct work {
 #define TRIED_SHIFT 8
 
 struct deferred_queue {
-    uint32_t references;          /* of the owner and of works; atomically */
+    uint64_t references;          /* of the owner and of works; atomically */
     const char *name;             /* borrowed */
     struct df_producer *producer; /* owned; for all who push */
     struct df_item *stop;         /* owned */
@@ -63,13 +64,19 @@ static struct work *work_of(struct df_item *item) OWN_UNCHECKED
     return df_item_data(item);
 }
 
-static void put_queue(struct deferred_queue *queue) OWN_UNCHECKED
+/* Gives up the reference in *slot, which is NULL then. May be begun again. */
+static void put_queue(struct deferred_queue **slot) OWN_UNCHECKED
 {
-    if (__atomic_sub_fetch(&queue->references, 1, __ATOMIC_ACQ_REL) == 0) {
-        df_item_drop(&queue->stop);
-        df_producer_drop(&queue->producer);
-        heap_free(queue);
+    struct deferred_queue *queue = *slot;
+    uint64_t references;
+    while ((references = __atomic_load_n(&queue->references, __ATOMIC_ACQUIRE)) > 1) {
+        if (commit_exchange(&queue->references, references, references - 1, slot, NULL)) {
+            return;
+        }
     }
+    df_item_drop(&queue->stop);
+    df_producer_drop(&queue->producer);
+    heap_give_thing(slot);
 }
 
 /* ---- the task ---- */
@@ -207,22 +214,22 @@ void deferred_queue_drop(struct deferred_queue **handle) OWN_UNCHECKED
         __atomic_store_n(&queue->current, NULL, __ATOMIC_RELEASE);
         wait_queue_wake_all(&queue->droppers);
     }
-    EMPTY(handle);
-    put_queue(queue);
+    put_queue(handle);
 }
 
 enum status deferred_queue_create(const char *name, const struct task_options *options,
                                   struct deferred_queue **out) OWN_UNCHECKED
 {
     OWNED(deferred_queue, queue);
-    struct deferred_queue *record = heap_allocate_zeroed(sizeof(*record));
-    if (!record) {
+    OWNED(heap_block, block);
+    if (!heap_take_zeroed(sizeof(struct deferred_queue), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct deferred_queue *record = heap_block_of(REF(block));
     record->references = 1;
     record->name = name;
     record->lock = SPINLOCK_INIT("deferred work");
-    FILL(SLOT(queue), record); /* its drop accepts what is not complete */
+    commit_move(SLOT(queue), SLOT(block)); /* its drop accepts what is not complete */
     enum status status = df_queue_create(&record->consumer, &record->producer);
     if (status != OK) {
         return status;
@@ -259,19 +266,21 @@ enum status deferred_queue_restart(struct deferred_queue *queue,
 enum status deferred_work_create(struct deferred_queue *queue, deferred_function_t function,
                                  void *context, struct deferred_work **out) OWN_UNCHECKED
 {
-    OWNED(df_item, item);
-    enum status status = df_item_create(sizeof(struct work), SLOT(item));
+    OWNED(deferred_work, handle);
+    struct df_item **item = (struct df_item **)SLOT(handle);
+    enum status status = df_item_create(sizeof(struct work), item);
     if (status != OK) {
         return status;
     }
-    *work_of(REF(item)) = (struct work){
-        .item = REF(item),
-        .queue = queue,
-        .function = function,
-        .context = context,
-    };
-    __atomic_add_fetch(&queue->references, 1, __ATOMIC_RELAXED);
-    MOVE(*(struct df_item **)out, item);
+    struct work *work = work_of(*item);
+    work->item = *item;
+    work->function = function;
+    work->context = context;
+    uint64_t references;
+    do {
+        references = __atomic_load_n(&queue->references, __ATOMIC_RELAXED);
+    } while (!commit_exchange(&queue->references, references, references + 1, &work->queue, queue));
+    MOVE(*out, handle);
     return OK;
 }
 
@@ -289,24 +298,28 @@ uint64_t deferred_work_failures(const struct deferred_work *handle) OWN_UNCHECKE
     return __atomic_load_n(&work_of((struct df_item *)handle)->failures, __ATOMIC_RELAXED);
 }
 
-void deferred_work_drop(struct deferred_work **handle) OWN_UNCHECKED
+/* Waits until the item is neither queued nor done. */
+static void wait_for_item(struct deferred_queue *queue, const struct df_item *item) OWN_UNCHECKED
 {
-    struct df_item *item = (struct df_item *)*handle;
-    if (!item) {
-        return;
-    }
-    struct deferred_queue *queue = work_of(item)->queue;
-    {
-        GUARD(spinlock, held, &queue->lock);
-        while (!df_item_is_free(item) ||
-               __atomic_load_n(&queue->current, __ATOMIC_ACQUIRE) == item) {
-            if (wait_queue_wait(&queue->droppers, SLOT(held), PARK_FOREVER, &reason, NULL) ==
-                ERR_STATE) {
-                break; /* before there are tasks nothing was done, and the item stays valid */
-            }
+    GUARD(spinlock, held, &queue->lock);
+    while (!df_item_is_free(item) || __atomic_load_n(&queue->current, __ATOMIC_ACQUIRE) == item) {
+        if (wait_queue_wait(&queue->droppers, SLOT(held), PARK_FOREVER, &reason, NULL) ==
+            ERR_STATE) {
+            break; /* before there are tasks nothing was done, and the item stays valid */
         }
     }
-    EMPTY(handle);
-    df_item_drop(&item);
-    put_queue(queue);
+}
+
+void deferred_work_drop(struct deferred_work **handle) OWN_UNCHECKED
+{
+    struct df_item **item = (struct df_item **)handle;
+    if (!*item) {
+        return;
+    }
+    struct work *work = work_of(*item);
+    if (work->queue) {
+        wait_for_item(work->queue, *item);
+        put_queue(&work->queue);
+    }
+    df_item_drop(item);
 }

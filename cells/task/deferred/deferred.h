@@ -26,8 +26,8 @@
  *      in on_interrupt(void *work): status = deferred_work_push(work);
  *
  * Kills: of the task of a queue, at whichever instruction, lose nothing, once deferred_queue_restart()
- * has given the queue another one; until then the drops of queued works wait. But for what df_queue.h
- * names, and a kill in the middle of a create or a drop, which may lose the memory of a record.
+ * has given the queue another one; until then the drops of queued works wait. A create or a drop that is
+ * interrupted has happened, or has not.
  */
 #pragma once
 

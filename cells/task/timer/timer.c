@@ -2,12 +2,18 @@
 /*
  * The task takes what has expired out of the queue, calls it without the lock, and puts it back if it has a
  * period. Meanwhile `running` says what must not go.
+ *
+ * All timers are in a list, whose every change is one step, and each says whether it is in the queue. So the
+ * queue, a heap that takes many stores to change, can be made anew: who changes it has a slot, newer than
+ * the guard of the lock, whose drop does that if it is still full.
  */
 #include "timer.h"
 
 #include "catch.h"
-#include "heap.h"
+#include "commit.h"
+#include "heap_block.h"
 #include "logger.h"
+#include "mutex.h"
 #include "task.h"
 #include "timer_queue.h"
 #include "wait_queue.h"
@@ -16,6 +22,8 @@ CELL(library, "1.0.0");
 
 struct timer {
     struct timer_entry entry;
+    struct timer *next; /* of all */
+    bool is_queued;     /* it is in the queue, or is to be */
     uint64_t period;
     bool is_dropped; /* with the lock: it is not put back */
     timer_function_t function;
@@ -23,10 +31,48 @@ struct timer {
 };
 
 static struct spinlock lock = {.name = "timers"};
-static struct timer_queue queue;    /* with the lock, these three */
+static struct timer_queue queue; /* with the lock, these four */
+static struct timer *all;
 static const struct timer *running; /* its function is being called */
 static struct wait_queue droppers;  /* who waits for that */
 static struct task *servant;        /* the task; NULL: not yet */
+
+/* ---- changes of the queue; the lock is held ---- */
+
+struct OWN_CAPABILITY("change of the queue") timer_change;
+OWN_DECLARE_LOCAL(timer_change);
+
+static void timer_change_drop(struct timer_change **handle)
+{
+    if (!*handle) {
+        return;
+    }
+    queue = (struct timer_queue){0};
+    for (struct timer *timer = all; timer; timer = timer->next) {
+        timer->entry.link = NULL;
+        if (timer->is_queued) {
+            timer_queue_add(&queue, &timer->entry);
+        }
+    }
+    EMPTY(handle);
+}
+
+/* In the queue from now on, or not. */
+static void set_queued(struct timer *timer, bool is_queued)
+{
+    OWNED(timer_change, change);
+    FILL(SLOT(change), (struct timer_change *)&queue);
+    timer->is_queued = is_queued;
+    COMPILER_BARRIER();
+    if (is_queued) {
+        timer_queue_add(&queue, &timer->entry);
+    } else {
+        timer_queue_remove(&queue, &timer->entry);
+    }
+    EMPTY(SLOT(change));
+}
+
+/* ---- the task ---- */
 
 static void call(void *argument)
 {
@@ -38,10 +84,16 @@ static void call(void *argument)
 static struct timer *take(uint64_t *out_deadline)
 {
     GUARD(spinlock, held, &lock);
-    struct timer_entry *entry = timer_queue_take_expired(&queue, parking_now());
+    struct timer *timer = queue.earliest ? queue.earliest->context : NULL;
+    if (timer && timer->entry.deadline > parking_now()) {
+        timer = NULL;
+    }
+    running = timer;
+    if (timer) {
+        set_queued(timer, false);
+    }
     *out_deadline = timer_queue_next(&queue);
-    running = entry ? entry->context : NULL;
-    return entry ? entry->context : NULL;
+    return timer;
 }
 
 static void put_back(struct timer *timer, bool again)
@@ -50,7 +102,7 @@ static void put_back(struct timer *timer, bool again)
     if (again && !timer->is_dropped) {
         uint64_t missed = (parking_now() - timer->entry.deadline) / timer->period;
         timer->entry.deadline += (missed + 1) * timer->period;
-        timer_queue_add(&queue, &timer->entry);
+        set_queued(timer, true);
     }
     running = NULL;
     wait_queue_wake_all(&droppers);
@@ -77,30 +129,28 @@ static int serve(int *unused)
 }
 TASK_DEFINE(timers, int, int, serve);
 
-/* One only: `running` is one. Who comes at the same time waits for the first. */
+/* One only: `running` is one. */
 static enum status need_servant(void)
 {
-    static bool is_being_made;
+    static struct mutex making = MUTEX_INIT("task of the timers");
     if (__atomic_load_n(&servant, __ATOMIC_ACQUIRE)) {
         return OK;
     }
-    while (__atomic_exchange_n(&is_being_made, true, __ATOMIC_ACQUIRE)) {
-        task_yield();
+    GUARD(mutex, held, &making);
+    if (servant) {
+        return OK;
     }
-    enum status status = OK;
-    if (!servant) {
-        OWNED(timers_task, task);
-        status = timers_spawn(&(int){0}, NULL, SLOT(task));
-        if (status == OK) {
-            parking_get((struct task *)(void *)REF(task), &servant); /* for good */
-        }
+    OWNED(timers_task, task);
+    enum status status = timers_spawn(&(int){0}, NULL, SLOT(task));
+    if (status != OK) {
+        return status;
     }
-    __atomic_store_n(&is_being_made, false, __ATOMIC_RELEASE);
-    return status;
+    parking_get((struct task *)(void *)REF(task), &servant); /* for good */
+    return OK;
 }
 
 enum status timer_create(uint64_t deadline, uint64_t period_ns, timer_function_t function,
-                         void *context, struct timer **out)
+                         void *context, struct timer **out) OWN_UNCHECKED
 {
     if (!function) {
         return ERR_INVALID_ARGUMENT;
@@ -109,39 +159,49 @@ enum status timer_create(uint64_t deadline, uint64_t period_ns, timer_function_t
     if (status != OK) {
         return status;
     }
-    struct timer *timer = heap_allocate_zeroed(sizeof(*timer));
-    if (!timer) {
+    OWN_DEMAND_(!*out);
+    OWNED(heap_block, block);
+    if (!heap_take_zeroed(sizeof(struct timer), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct timer *timer = heap_block_of(REF(block));
     timer->entry.deadline = deadline;
     timer->entry.context = timer;
     timer->period = period_ns;
     timer->function = function;
     timer->context = context;
-    FILL(out, timer);
     {
         GUARD(spinlock, held, &lock);
-        timer_queue_add(&queue, &timer->entry);
+        timer->next = all;
+        commit_three(&all, timer, out, timer, SLOT(block), NULL);
+        set_queued(timer, true);
     }
     parking_unpark(servant);
     return OK;
 }
 
-void timer_drop(struct timer **handle)
+static struct timer **find_link(const struct timer *timer)
+{
+    struct timer **link = &all;
+    while (*link != timer) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+void timer_drop(struct timer **handle) OWN_UNCHECKED
 {
     static const struct parking_reason reason = {.what = "timer's function"};
     struct timer *timer = *handle;
     if (!timer) {
         return;
     }
-    {
-        GUARD(spinlock, held, &lock);
-        timer->is_dropped = true;
-        while (running == timer) {
-            (void)!wait_queue_wait(&droppers, SLOT(held), PARK_FOREVER, &reason, NULL);
-        }
-        timer_queue_remove(&queue, &timer->entry);
+    OWNED(heap_block, block);
+    GUARD(spinlock, held, &lock);
+    timer->is_dropped = true;
+    while (running == timer) {
+        (void)!wait_queue_wait(&droppers, SLOT(held), PARK_FOREVER, &reason, NULL);
     }
-    EMPTY(handle);
-    heap_free(timer);
+    set_queued(timer, false);
+    commit_three(find_link(timer), timer->next, handle, NULL, SLOT(block), timer);
 }

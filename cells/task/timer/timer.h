@@ -9,7 +9,7 @@
  * Rules: in tasks only. A timer is owned; its drop returns when its function does not run and never will
  * again, so what `context` points to may go then. Nobody drops a timer in a timer's function, or while he
  * holds a lock that its function takes. A function that faults is not called again, and the log says so.
- * A kill while a timer is made or dropped may lose its memory.
+ * A fault or a kill at any instruction leaves a timer made or not made, dropped or not dropped.
  */
 #pragma once
 
