@@ -25,7 +25,7 @@ APPLICATION(evolve_channels);
 #define CAPACITY      8u
 #define SWAPS_DEFAULT 2u
 #define SWAPS_MAX     1000u
-#define EACH          200u           /* messages of every pair between two swaps, at least */
+#define EACH          50u            /* messages of every pair between two swaps, at least */
 #define PATIENCE_NS   20000000000ull /* for that many; on a slow emulator, with much beside it */
 #define MOMENT_NS     1000000u
 #define TRACE_EVENTS  40u
