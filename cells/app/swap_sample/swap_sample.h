@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * swap_sample.h - what two cells offer that are swapped for each other.
+ * swap_sample.h - what cells offer that are swapped for each other.
  *
  * Why: tests and demonstrations of swapping need two cells that can be told apart, with one of
  * everything: exported and local functions, a pointer to a local one, variables in all kinds of sections,
@@ -12,7 +12,13 @@
 
 #include "cell.h"
 
-/* 1 or 2. */
+/* What the third one's function of transfer does when the count leaves this rest. */
+#define SWAP_SAMPLE_ORDERS 16u
+#define SWAP_SAMPLE_FAULT  13u
+#define SWAP_SAMPLE_REFUSE 14u
+#define SWAP_SAMPLE_SPIN   15u
+
+/* 1, 2 or 3. */
 CELL_API uint64_t swap_sample_version(void);
 
 /* Counts its calls, whichever cell they go to. In one cell the count is zeroed memory, in the other not. */

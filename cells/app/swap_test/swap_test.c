@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * swap_test - swaps cells that are in use, and looks at what became of them.
+ * swap_test [callers|system|refusals|failures|thousand] - swaps cells that are in use, and looks at what
+ * became of them.
  *
- * Two cells that can be told apart are swapped for each other while tasks on all CPUs call them; then cells
- * of the system are swapped for fresh copies of themselves, one by one and together.
+ * callers: two cells that can be told apart are swapped for each other while tasks on all CPUs call them. system:
+ * all cells are swapped for fresh copies of themselves, one by one and together. refusals: what must
+ * not be swapped is not; layouts are transferred; swaps are taken back. failures: every step fails in
+ * turn. thousand: so many swaps, after which memory is as before.
  */
 #include "application.h"
 #include "cell_namespace.h"
@@ -24,7 +27,10 @@ APPLICATION(swap_test);
 
 #define ONE        "swap_sample_one"
 #define TWO        "swap_sample_two"
+#define THREE      "swap_sample_three"
 #define CALLERS    4u
+#define THOUSAND   1000u
+#define WARM_UP    (SWAP_REMEMBERED + 8) /* swaps, until caches and lists have their size */
 #define PAUSE_NS   2000000ull
 #define TIMEOUT_NS 2000000000ull
 #define LINE_SIZE  400u
@@ -172,6 +178,213 @@ static bool swap_under_callers(void)
     return is_right && shared.wrong == 0 && shared.calls > 0;
 }
 
+/* ---- refusals, transfers, and the way back ---- */
+
+/* Swaps the sample, and expects this code; `to` is what is there afterwards. */
+static bool expect(const char *from, const char *to, uint32_t code, struct swap_report *report)
+{
+    struct diag diag = {0};
+    const struct swap_pair pair = {from, to};
+    const struct swap_request request = {
+        .namespace = cell_namespace_initial(),
+        .pairs = &pair,
+        .pair_count = 1,
+        .flags = SWAP_PROVE,
+    };
+    enum status status = swap_cells(&request, report, &diag);
+    char line[LINE_SIZE];
+    diag_format(&diag, line, sizeof(line));
+    bool is_right = (code == 0) == (status == OK) && (status == OK || diag.code == code) &&
+                    (status == OK || report->hash_before == report->hash_after);
+    console_print("swap_test: %s to %s: %s: %s\n", from, to, status == OK ? "done" : line,
+                  is_right ? "OK" : "FAILED");
+    return is_right;
+}
+
+static void count_up_to(uint64_t rest)
+{
+    while (swap_sample_count() % SWAP_SAMPLE_ORDERS != rest) {
+    }
+}
+
+/* From ONE. The state of all that a swap may change, data apart, which others write to. */
+static bool refuse_all(void)
+{
+    static const struct {
+        const char *from;
+        const char *to;
+        uint32_t code;
+        uint32_t rest;
+    } cases[] = {
+        {ONE, "swap_sample_wrong", DIAG_SWAP_MISSING, 0},
+        {ONE, "no_such_cell", DIAG_LINK_CELL, 0},
+        {"no_such_cell", TWO, DIAG_SWAP_CELL, 0},
+        {ONE, "hello", DIAG_SWAP_MISSING, 0},
+        {ONE, THREE, DIAG_SWAP_TRANSFER_FAILED, SWAP_SAMPLE_FAULT},
+        {ONE, THREE, DIAG_SWAP_TRANSFER_FAILED, SWAP_SAMPLE_REFUSE},
+        {ONE, THREE, DIAG_SWAP_TRANSFER_FAILED, SWAP_SAMPLE_SPIN},
+    };
+    bool is_right = true;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct swap_report report;
+        count_up_to(cases[i].rest);
+        uint64_t before = swap_state_hash(cell_namespace_initial(), false);
+        is_right &= expect(cases[i].from, cases[i].to, cases[i].code, &report);
+        is_right &= swap_state_hash(cell_namespace_initial(), false) == before;
+        is_right &= swap_sample_version() == 1;
+    }
+    return is_right;
+}
+
+static bool roll_back(const char *what, uint64_t id, uint32_t code)
+{
+    struct diag diag = {0};
+    struct swap_report report;
+    enum status status = swap_rollback(id, TIMEOUT_NS, &report, &diag);
+    if (code == 0 && status != OK) {
+        return report_diag(what, &diag);
+    }
+    return check(what, code == 0 ? status == OK : status != OK && diag.code == code);
+}
+
+static bool transfer_and_back(void)
+{
+    struct swap_report report;
+    count_up_to(0);
+    uint64_t count = swap_sample_count();
+    bool is_right = expect(ONE, THREE, 0, &report) && swap_sample_version() == 3;
+    is_right &= check("a count in another layout goes on", swap_sample_count() == count + 1);
+    is_right &= check("what is to be fresh is",
+                      report.fresh == 1 && report.transferred == 1 &&
+                          __builtin_strcmp(swap_sample_title(), "version three") == 0);
+    is_right &= roll_back("the way back is refused where nothing transfers back", report.id,
+                          DIAG_SWAP_LAYOUT);
+    is_right &= roll_back("a swap that never was", report.id + 1, DIAG_SWAP_UNKNOWN);
+    return is_right && swap_sample_version() == 3;
+}
+
+/* A frame in the old cell, for as long as it is wanted there. */
+static bool wait_for_frames(void)
+{
+    struct shared shared = {0};
+    struct shared *argument = &shared;
+    struct swap_report report;
+    OWNED(waiter_task, waiter);
+    if (waiter_spawn(&argument, NULL, SLOT(waiter)) != OK) {
+        return false;
+    }
+    while (!__atomic_load_n(&shared.has_begun, __ATOMIC_ACQUIRE)) {
+        task_sleep(PAUSE_NS);
+    }
+    bool is_right = check("a swap that changes layouts is refused while a frame is live",
+                          expect(ONE, THREE, DIAG_SWAP_FRAMES, &report));
+    struct swap_report two;
+    is_right &= check("one that does not is not", expect(ONE, TWO, 0, &two));
+    is_right &= roll_back("and is taken back", two.id, 0) && swap_sample_version() == 1;
+    __atomic_store_n(&shared.is_over, true, __ATOMIC_RELEASE);
+    int waited = 0;
+    is_right &= waiter_join(SLOT(waiter), &waited) == OK && waited == 11;
+    return is_right;
+}
+
+static bool test_refusals(void)
+{
+    return check("the first one is there", swap_sample_version() == 1) &
+           check("refusals change nothing", refuse_all()) &
+           check("frames of old cells", wait_for_frames()) &
+           check("a changed layout is transferred", transfer_and_back());
+}
+
+/* ---- every step fails once ---- */
+
+static bool fail_steps(const char *from, const char *to, uint64_t *out_steps)
+{
+    const struct swap_pair pair = {from, to};
+    struct swap_request request = {
+        .namespace = cell_namespace_initial(),
+        .pairs = &pair,
+        .pair_count = 1,
+        .flags = SWAP_PROVE,
+        .timeout_ns = TIMEOUT_NS,
+    };
+    enum status status = ERR_FAILED;
+    uint64_t wrong = 0;
+    struct swap_report report;
+    while (status != OK) {
+        struct diag diag = {0};
+        uint64_t before = swap_state_hash(request.namespace, false);
+        request.fail_step++;
+        status = swap_cells(&request, &report, &diag);
+        wrong += status != OK && (swap_state_hash(request.namespace, false) != before ||
+                                  report.hash_before != report.hash_after);
+    }
+    *out_steps = request.fail_step - 1;
+    return wrong == 0 && *out_steps > 0 && report.steps == *out_steps;
+}
+
+static bool test_failures(void)
+{
+    uint64_t first;
+    uint64_t second;
+    uint64_t third;
+    count_up_to(0);
+    bool is_right = check("each step of a swap fails", fail_steps(ONE, TWO, &first));
+    is_right &= check("and of the way back", fail_steps(TWO, ONE, &second));
+    count_up_to(0);
+    is_right &= check("and of one with a transfer", fail_steps(ONE, THREE, &third));
+    console_print("swap_test: %lu, %lu and %lu steps failed in turn, and left nothing\n",
+                  (unsigned long)first, (unsigned long)second, (unsigned long)third);
+    return is_right && swap_sample_version() == 3;
+}
+
+/* ---- a thousand swaps ---- */
+
+struct use {
+    uint64_t cells;
+    uint64_t heap_bytes;
+    uint64_t frames;
+    uint64_t entries;
+};
+
+static struct use measure(void)
+{
+    while (swap_retire() > 0) {
+        task_sleep(PAUSE_NS);
+    }
+    task_release_stacks();
+    return (struct use){
+        .cells = loader_statistics().cells,
+        .heap_bytes = heap_statistics().bytes_in_use,
+        .frames = frame_allocator_statistics().free,
+        .entries = entry_pool_statistics().taken,
+    };
+}
+
+static bool test_thousand(uint32_t rounds)
+{
+    struct use before = {0};
+    struct swap_report report;
+    for (uint32_t i = 0; i < rounds + WARM_UP; i++) {
+        const struct swap_pair pair = {i % 2 ? TWO : ONE, i % 2 ? ONE : TWO};
+        if (i == WARM_UP) {
+            before = measure();
+        }
+        if (!swap(&pair, 1, 0, &report)) {
+            return false;
+        }
+    }
+    struct use after = measure();
+    console_print(
+        "swap_test: %u swaps: cells %lu and %lu, heap %lu and %lu, free frames %lu and %lu, "
+        "entries %lu and %lu\n",
+        rounds, (unsigned long)before.cells, (unsigned long)after.cells,
+        (unsigned long)before.heap_bytes, (unsigned long)after.heap_bytes,
+        (unsigned long)before.frames, (unsigned long)after.frames, (unsigned long)before.entries,
+        (unsigned long)after.entries);
+    return before.cells == after.cells && before.heap_bytes == after.heap_bytes &&
+           before.frames == after.frames && before.entries == after.entries;
+}
+
 /* ---- cells of the system, for copies of themselves ---- */
 
 struct names {
@@ -222,9 +435,20 @@ static bool swap_system(void)
 
 enum status swap_test_main(const struct app_arguments *arguments)
 {
-    const char *what = arguments->count > 1 ? arguments->values[1] : "sample";
-    bool is_right = __builtin_strcmp(what, "system") == 0
-                        ? check("cells of the system", swap_system())
-                        : check("two cells for each other, in use", swap_under_callers());
+    const char *what = arguments->count > 1 ? arguments->values[1] : "callers";
+    bool is_right = false;
+    if (__builtin_strcmp(what, "callers") == 0) {
+        is_right = check("two cells for each other, in use", swap_under_callers());
+    } else if (__builtin_strcmp(what, "system") == 0) {
+        is_right = check("cells of the system", swap_system());
+    } else if (__builtin_strcmp(what, "refusals") == 0) {
+        is_right = check("refusals, frames and transfers", test_refusals());
+    } else if (__builtin_strcmp(what, "failures") == 0) {
+        is_right = check("failures", test_failures());
+    } else if (__builtin_strcmp(what, "thousand") == 0) {
+        is_right = check("a thousand swaps leave memory flat", test_thousand(THOUSAND));
+    } else {
+        console_print("swap_test: callers, system, refusals, failures or thousand\n");
+    }
     return is_right ? OK : ERR_FAILED;
 }

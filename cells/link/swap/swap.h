@@ -58,7 +58,7 @@ enum swap_flags {
         1, /* ends before the commit, as if nothing had been asked; the plan is reported */
     SWAP_FRESH_RODATA =
         2,          /* adopts no constants: nothing of the new cells lies in old read-only pages */
-    SWAP_PROVE = 4, /* hashes everything in the window, before, and after a rollback: slow */
+    SWAP_PROVE = 4, /* hashes in the window what it may change, before and after: slow */
 };
 
 /* Whose: of the old cells, or of the new ones. */
@@ -134,7 +134,7 @@ struct swap_report {
     uint32_t attempts; /* windows that were opened; more than 1: frames were waited for */
     uint32_t kept;     /* functions that have no successor and whose address may be held */
     char kept_name[SWAP_NAME_SIZE]; /* the first of them */
-    uint64_t hash_before;           /* SWAP_PROVE: of everything, when the window opened */
+    uint64_t hash_before;           /* SWAP_PROVE: of what it may change, when the window opened */
     uint64_t hash_after;            /* and, if the swap failed in it, when it closed */
 };
 

@@ -247,6 +247,16 @@ static enum status apply(struct swap_work *work, struct diag *diag)
     return OK;
 }
 
+/* All that this swap may change. What others do to their data meanwhile, exceptions for instance, is theirs. */
+static uint64_t hash_all(const struct swap_work *work)
+{
+    uint64_t hash = swap_hash(work->request->namespace, SWAP_HASH_LEAVING_DATA);
+    for (uint32_t i = 0; i < work->patches.count; i++) {
+        hash = hash * 31 + load(&work->patches.stores[i]);
+    }
+    return hash;
+}
+
 /* ERR_AGAIN: a frame is in the way. */
 static enum status look_and_apply(struct swap_work *work, const struct remote_stop *stop,
                                   struct diag *diag)
@@ -256,11 +266,11 @@ static enum status look_and_apply(struct swap_work *work, const struct remote_st
         return ERR_AGAIN;
     }
     if (proves) {
-        work->report.hash_before = swap_hash(work->request->namespace, true);
+        work->report.hash_before = hash_all(work);
     }
     enum status status = apply(work, diag);
     if (proves) {
-        work->report.hash_after = swap_hash(work->request->namespace, true);
+        work->report.hash_after = hash_all(work);
     }
     return status;
 }

@@ -5,7 +5,9 @@
  * things are where they were is part of it.
  */
 #include "cell_namespace.h"
+#include "memory.h"
 #include "mutex.h"
+#include "page_table.h"
 #include "swap_priv.h"
 
 #define PRIME 0x100000001b3ull
@@ -31,6 +33,21 @@ static uint64_t mix_bytes(uint64_t hash, uint64_t address, uint64_t size)
     return hash;
 }
 
+/* Data may have holes: stacks with guard pages lie in it. */
+static uint64_t mix_pages(uint64_t hash, uint64_t address, uint64_t size)
+{
+    uint64_t end = address + size;
+    while (address < end) {
+        uint64_t next = page_align_down(address) + PAGE_SIZE;
+        next = next < end ? next : end;
+        if (page_table_find(page_align_down(address), NULL, NULL)) {
+            hash = mix_bytes(hash, address, next - address);
+        }
+        address = next;
+    }
+    return hash;
+}
+
 static uint64_t mix_section(uint64_t hash, const struct section *section, bool with_data)
 {
     hash = mix(hash, section->address);
@@ -40,10 +57,13 @@ static uint64_t mix_section(uint64_t hash, const struct section *section, bool w
         hash = mix(hash, (uintptr_t)at->target);
         hash = mix(hash, (uint64_t)at->offset << 32 | (uint32_t)at->target_offset);
     }
-    if (section->address && section->size > 0 && (with_data || section->region != REGION_DATA)) {
-        hash = mix_bytes(hash, section->address, section->size);
+    if (!section->address || section->size == 0) {
+        return hash;
     }
-    return hash;
+    if (section->region != REGION_DATA) {
+        return mix_bytes(hash, section->address, section->size);
+    }
+    return with_data ? mix_pages(hash, section->address, section->size) : hash;
 }
 
 static uint64_t mix_cell(uint64_t hash, const struct cell *cell, bool with_data)
@@ -78,14 +98,16 @@ static uint64_t mix_map(uint64_t hash, const struct symbol_map *map)
     return hash;
 }
 
-uint64_t swap_hash(const struct cell_namespace *namespace, bool with_data)
+uint64_t swap_hash(const struct cell_namespace *namespace, enum swap_hash_data data)
 {
     uint64_t hash = 0xcbf29ce484222325ull;
     for (const struct cell *cell = namespace->first; cell; cell = cell->next) {
-        hash = mix_cell(hash, cell, with_data);
+        hash = mix_cell(hash, cell,
+                        data == SWAP_HASH_ALL_DATA ||
+                            (data == SWAP_HASH_LEAVING_DATA && cell->is_leaving));
     }
     for (const struct cell *cell = namespace->retired; cell; cell = cell->next) {
-        hash = mix_cell(hash, cell, with_data);
+        hash = mix_cell(hash, cell, data == SWAP_HASH_ALL_DATA);
     }
     hash = mix(hash, namespace->cell_count);
     hash = mix(hash, (uintptr_t) namespace->last);
@@ -95,5 +117,5 @@ uint64_t swap_hash(const struct cell_namespace *namespace, bool with_data)
 uint64_t swap_state_hash(const struct cell_namespace *namespace, bool with_data)
 {
     GUARD(mutex, held, cell_namespace_mutex());
-    return swap_hash(namespace, with_data);
+    return swap_hash(namespace, with_data ? SWAP_HASH_ALL_DATA : SWAP_HASH_NO_DATA);
 }

@@ -145,7 +145,11 @@ static enum status match_functions(struct swap_work *work, uint32_t index, struc
         bool is_ambiguous;
         const struct swap_name *found = find_old(work, index, name, &in, &is_ambiguous);
         struct function *old = found ? function_of(in->cell, found) : NULL;
-        if (old && (!old->entry || !has_same_signature(names, name, in, found))) {
+        if (old && !has_same_signature(names, name, in, found)) {
+            work->must_be_quiet = true; /* who holds the old address means the old function */
+            old = NULL;
+        }
+        if (old && !old->entry) {
             old = NULL;
         }
         if (!found) {
@@ -396,6 +400,37 @@ static bool is_transferred(const struct swap_work *work, const struct section *o
     return false;
 }
 
+/*
+ * Types whose layout differs in the old and the new version: there may be things of the old layout anywhere. The
+ * author must have thought of that: a cell that changes layouts has lines about transfer.
+ */
+static enum status compare_types(struct swap_work *work, const struct swap_link *link,
+                                 struct diag *diag)
+{
+    const struct swap_names *new = &work->new_names[link->new];
+    const struct swap_names *old = names_of_old(work, link->old);
+    struct cell_abi_cursor cursor = {0};
+    const struct cell_abi_type *was;
+    const struct cell_abi_type *is = cell_abi_next_conflict(&new->abi, &old->abi, 0, &cursor, &was);
+    if (!is) {
+        return OK;
+    }
+    work->must_be_quiet = true;
+    if (cell_transfer_count(&new->cell->object) > 0) {
+        return OK;
+    }
+    char how[DIAG_SYMBOL_SIZE];
+    char type[DIAG_SECTION_SIZE];
+    const char *mine = cell_abi_text(&new->abi, is->text);
+    const char *theirs = cell_abi_text(&old->abi, was->text);
+    struct span whole = cell_abi_type_name(mine);
+    struct cell_abi_difference difference = cell_abi_compare(mine, theirs);
+    cell_abi_format_difference(&difference, "the new version", "the old one", how, sizeof(how));
+    format_into(type, sizeof(type), "%.*s", (int)whole.size, (const char *)whole.base);
+    return diag_set(diag, DIAG_SWAP_LAYOUT,
+                    &(struct diag_site){.cell = new->cell->name, .section = type, .symbol = how});
+}
+
 static void count_removed(struct swap_work *work)
 {
     for (uint32_t i = 0; i < work->old_count; i++) {
@@ -423,6 +458,10 @@ enum status swap_match(struct swap_work *work, struct diag *diag)
             }
         }
     }
+    for (uint32_t i = 0; status == OK && i < work->link_count; i++) {
+        status = compare_types(work, &work->links[i], diag);
+    }
+    work->must_be_quiet |= work->transfer_count > 0 || work->report.fresh > 0;
     if (status == OK) {
         count_removed(work);
     }

@@ -256,4 +256,10 @@ bool swap_find_frame(struct swap_work *work, const struct remote_stop *stop, str
 
 /* ---- proofs (swap_hash.c) ---- */
 
-uint64_t swap_hash(const struct cell_namespace *namespace, bool with_data);
+enum swap_hash_data {
+    SWAP_HASH_NO_DATA,
+    SWAP_HASH_LEAVING_DATA, /* of cells that are about to be replaced; of others only what the plan changes */
+    SWAP_HASH_ALL_DATA,
+};
+
+uint64_t swap_hash(const struct cell_namespace *namespace, enum swap_hash_data data);
