@@ -598,6 +598,53 @@ static enum status stress(uint64_t seconds, uint64_t seed)
 
 /* ---- which ---- */
 
+/* ---- memory that is short ---- */
+
+#define PIECES    64u
+#define LEFT_OVER 7u /* frames; a stack of twice the size wants more */
+
+/* Takes all memory but LEFT_OVER frames, in pieces as large as there are. */
+static void take_memory(struct frames *pieces[PIECES])
+{
+    uint64_t most = UINT64_MAX;
+    for (unsigned i = 0; i < PIECES && most > 0;) {
+        uint64_t free = frame_allocator_statistics().free;
+        uint64_t wanted = free > LEFT_OVER ? free - LEFT_OVER : 0;
+        most = wanted < most ? wanted : most;
+        OWNED(frames, frames);
+        if (most > 0 && frame_allocator_take_any(most, SLOT(frames)) == OK) {
+            STORE(pieces[i], frames);
+            i++;
+        } else {
+            most /= 2;
+        }
+    }
+}
+
+/* Stacks are kept for the next tasks, until a larger one finds no memory. */
+static enum status test_pressure(void)
+{
+    struct frames *pieces[PIECES] = {0};
+    struct mutex mutex = MUTEX_INIT("nobody's");
+    (void)!run_victims(&mutex); /* for the stacks that they leave */
+    struct task_statistics before = task_statistics();
+    take_memory(pieces);
+    struct task_options large = {.stack_bytes = 2 * TASK_STACK_SIZE};
+    OWNED(victim_task, task);
+    enum status status = victim_spawn(&(struct victim){&mutex, 0}, &large, SLOT(task));
+    struct task_statistics after = task_statistics();
+    for (unsigned i = 0; i < PIECES; i++) {
+        frames_drop(&pieces[i]);
+    }
+    int result;
+    if (status == OK && victim_join(SLOT(task), &result) != ERR_FAULT) {
+        status = ERR_FAILED;
+    }
+    console_print("task_test: pressure: %lu stacks were kept, %lu are: %s\n",
+                  (unsigned long)before.stacks, (unsigned long)after.stacks, status_name(status));
+    return status == OK && before.stacks > 0 && after.stacks == 0 ? OK : ERR_FAILED;
+}
+
 static const struct {
     const char *name;
     enum status (*run)(void);
@@ -609,6 +656,7 @@ static const struct {
     {"timeouts", test_timeouts},
     {"faults", test_faults},
     {"exhaustion", test_exhaustion},
+    {"pressure", test_pressure},
 };
 
 static uint64_t number(const char *text, uint64_t otherwise)

@@ -16,6 +16,7 @@
 #include "heap.h"
 #include "kill_deferral.h"
 #include "logger.h"
+#include "reclaimable.h"
 #include "task_priv.h"
 
 CELL(library, "1.0.0");
@@ -27,9 +28,8 @@ static_assert(CELL_TASKS_NAME_SIZE == TASK_NAME_SIZE, "a task's name is copied")
 static uint64_t spawned; /* atomically */
 
 /* Stacks of TASK_STACK_SIZE without a task. */
-static struct spinlock stacks_lock = {.name = "kept stacks"};
-static struct stack *stacks[TASK_STACKS_KEPT]; /* owned, with the lock, these two */
-static unsigned stack_count;
+static struct spinlock stacks_lock = {.name = "kept stacks"}; /* for who adds one */
+static struct reclaimable kept_stacks[TASK_STACKS_KEPT];
 
 /* ---- references ---- */
 
@@ -78,17 +78,22 @@ static size_t size_of(const struct stack *stack)
     return stack_top(stack) - stack_bottom(stack);
 }
 
+/* Empties the field if there is a place for the stack. */
+static void fill_place(struct stack **stack)
+{
+    GUARD(spinlock, held, &stacks_lock);
+    for (unsigned i = 0; i < TASK_STACKS_KEPT && *stack; i++) {
+        struct reclaimable_reference unused;
+        (void)!reclaimable_fill(&kept_stacks[i], (own_drop_t)stack_drop, (void **)stack, &unused);
+    }
+}
+
 /* Keeps the stack for the next task, or gives it back. */
 static void keep_stack(struct stack **stack) OWN_CONSUMES(**stack);
 static void keep_stack(struct stack **stack)
 {
     if (*stack && size_of(*stack) == TASK_STACK_SIZE) {
-        GUARD(spinlock, held, &stacks_lock);
-        if (stack_count < TASK_STACKS_KEPT) {
-            stacks[stack_count++] = *stack;
-            EMPTY(stack);
-            return;
-        }
+        fill_place(stack);
     }
     stack_drop(stack);
 }
@@ -221,6 +226,21 @@ static enum status check_options(const struct task_options *options)
     return options->is_pinned && !dispatcher_has_cpu(options->cpu) ? ERR_INVALID_ARGUMENT : OK;
 }
 
+/* What the dead have left, and what is kept of it; for who needs the memory more. */
+static uint64_t reclaim_stacks(void)
+{
+    uint64_t count = 0;
+    while (bury_one(true)) {
+        count++;
+    }
+    for (unsigned i = 0; i < TASK_STACKS_KEPT; i++) {
+        preemption_hold();
+        count += reclaimable_revoke(&kept_stacks[i]);
+        preemption_release();
+    }
+    return count;
+}
+
 /* Others call back into this cell from now on. */
 static void introduce(void)
 {
@@ -232,13 +252,24 @@ static void introduce(void)
         kill_deferral_set_check(dispatcher_kill_check);
         cell_tasks_set_finder(find_in_cell);
         is_known = true;
+        static struct reclaimable_cache cache = {.name = "stacks of tasks",
+                                                 .reclaim = reclaim_stacks};
+        static bool is_registered;
+        if (!__atomic_exchange_n(&is_registered, true, __ATOMIC_RELAXED)) {
+            reclaimable_register(&cache);
+        }
     }
 }
 
-static struct stack *take_kept_stack(void)
+static bool take_kept_stack(struct stack **out)
 {
-    GUARD(spinlock, held, &stacks_lock);
-    return stack_count ? stacks[--stack_count] : NULL;
+    for (unsigned i = 0; i < TASK_STACKS_KEPT; i++) {
+        if (reclaimable_is_there(&kept_stacks[i]) &&
+            reclaimable_take(&kept_stacks[i], (void **)out) == OK) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* One that is at hand, for nothing. Preemption is held. */
@@ -255,8 +286,7 @@ static bool reuse_stack(size_t bytes, struct stack **out)
     if (dead) {
         bury(dead); /* one comes, one goes: the dead do not pile up */
     }
-    *out = bytes == TASK_STACK_SIZE ? take_kept_stack() : NULL;
-    return *out;
+    return bytes == TASK_STACK_SIZE && take_kept_stack(out);
 }
 
 static struct task_record *create_record(const struct task_plan *plan, const void *argument,
@@ -311,6 +341,16 @@ static enum status create_task(const struct task_plan *plan, const void *argumen
     return status;
 }
 
+/* When memory is short, caches give back what they keep. */
+static enum status make_stack(struct task *task, size_t bytes)
+{
+    enum status status = stack_create(bytes, task->name, &task->stack);
+    if (status == ERR_NO_MEMORY && reclaimable_relieve() > 0) {
+        status = stack_create(bytes, task->name, &task->stack);
+    }
+    return status;
+}
+
 static void begin_task(struct task_record *record, const struct task_options *options)
 {
     struct task *task = &record->task;
@@ -343,7 +383,7 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
     }
     struct task_record *record = (struct task_record *)REF(handle);
     if (!record->task.stack) {
-        status = stack_create(stack_bytes(options), record->task.name, &record->task.stack);
+        status = make_stack(&record->task, stack_bytes(options));
         if (status != OK) {
             return status;
         }
@@ -421,25 +461,26 @@ void task_sleep(uint64_t duration_ns)
 
 /* ---- all tasks ---- */
 
+static uint64_t count_kept_stacks(void)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < TASK_STACKS_KEPT; i++) {
+        count += reclaimable_is_there(&kept_stacks[i]);
+    }
+    return count;
+}
+
 struct task_statistics task_statistics(void)
 {
     bury_all(true);
     return (struct task_statistics){
         .tasks = task_list_count(),
         .spawned = __atomic_load_n(&spawned, __ATOMIC_RELAXED),
-        .stacks = __atomic_load_n(&stack_count, __ATOMIC_RELAXED),
+        .stacks = count_kept_stacks(),
     };
 }
 
 void task_release_stacks(void)
 {
-    bury_all(true);
-    bool is_taken = true;
-    while (is_taken) {
-        preemption_hold();
-        struct stack *stack = take_kept_stack();
-        is_taken = stack;
-        stack_drop(&stack);
-        preemption_release();
-    }
+    (void)reclaim_stacks();
 }

@@ -565,6 +565,39 @@ static void test_spawn_fails_at_every_request_and_loses_nothing(void **state)
     assert_true(failures >= 2); /* record and stack */
 }
 
+/* What is kept for the next tasks is given back when somebody else needs the memory. */
+static void test_kept_stacks_are_given_back_for_a_larger_one(void **state)
+{
+    (void)state;
+    task_release_stacks();
+    long before = stacks_alive;
+    int result;
+    for (int i = 0; i < 2; i++) {
+        OWNED(noter_task, first);
+        OWNED(noter_task, second);
+        clear_trace();
+        assert_int_equal(noter_spawn(&(char){'a'}, NULL, SLOT(first)), OK);
+        assert_int_equal(noter_spawn(&(char){'b'}, NULL, SLOT(second)), OK);
+        assert_int_equal(noter_join(SLOT(first), &result), OK);
+        assert_int_equal(noter_join(SLOT(second), &result), OK);
+    }
+    assert_int_equal(task_statistics().stacks, 2);
+    const struct task_options large = {.stack_bytes = 2 * TASK_STACK_SIZE};
+    OWNED(noter_task, task);
+    refuse_at = 2; /* after the record */
+    clear_trace();
+    assert_int_equal(noter_spawn(&(char){'c'}, &large, SLOT(task)), OK);
+    assert_int_equal(refuse_at, 0);
+    assert_int_equal(task_statistics().stacks, 0);
+    assert_int_equal(stacks_alive, before + 1);
+    assert_int_equal(noter_join(SLOT(task), &result), OK);
+    task_release_stacks();
+    refuse_at = 2;
+    assert_int_equal(noter_spawn(&(char){'d'}, &large, SLOT(task)),
+                     ERR_NO_MEMORY); /* nothing kept */
+    refuse_at = 0;
+}
+
 static void test_many_tasks_leave_nothing(void **state)
 {
     (void)state;
@@ -970,6 +1003,7 @@ int main(void)
         cmocka_unit_test(test_spawn_fails_at_every_request_and_loses_nothing),
         cmocka_unit_test(test_run_queues_have_room_for_whoever_spawns_too),
         cmocka_unit_test(test_admission_that_fails_is_undone),
+        cmocka_unit_test(test_kept_stacks_are_given_back_for_a_larger_one),
         cmocka_unit_test(test_many_tasks_leave_nothing),
         cmocka_unit_test(test_large_stacks_are_released_as_others_come),
         cmocka_unit_test(test_kill_strikes_in_every_state),
