@@ -893,11 +893,11 @@ static void test_kill_of_one_that_hands_over(void **state)
     assert_int_equal(parker_spawn(&(int){1000000}, NULL, SLOT(partner)), OK);
     task_yield();
     assert_non_null(parked);
-    parking_get(parked);
-    struct task *kept = parked;
+    struct task *kept = NULL;
+    parking_get(parked, &kept);
     assert_int_equal(kill_victim(victim_hands_over, 1), ERR_KILLED);
     assert_int_equal(releases, 2);
-    parking_put(kept);
+    parking_put(&kept);
     int result;
     assert_int_equal(parker_join(SLOT(partner), &result), OK);
     assert_int_equal(result, OK);
