@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pack.h"
+#include "abi/abi_check.h"
 #include "cell_gate.h"
 #include "cell_info.h"
 
@@ -179,6 +180,50 @@ static enum status check_duplicates(const struct packing *packing)
     return status;
 }
 
+/* The first conflict is the problem. */
+static void take_conflict(void *context, const struct abi_conflict *conflict)
+{
+    struct problem *problem = context;
+    if (problem->code) {
+        return;
+    }
+    char how[DIAG_SYMBOL_SIZE];
+    char what[DIAG_SECTION_SIZE];
+    abi_conflict_format(conflict, how, sizeof(how));
+    snprintf(what, sizeof(what), "%.*s", (int)conflict->what.size,
+             (const char *)conflict->what.base);
+    struct diag diag;
+    enum status ignored =
+        diag_set(&diag, conflict->code,
+                 &(struct diag_site){.cell = conflict->mine->name, .section = what, .symbol = how});
+    ignored = problem_set_diag(problem, &diag, NULL);
+    (void)ignored;
+}
+
+static enum status check_abi(const struct packing *packing)
+{
+    struct abi_party *parties = calloc(packing->member_count + 1, sizeof(*parties));
+    struct diag diag;
+    enum status status = parties ? OK : ERR_NO_MEMORY;
+    for (size_t i = 0; status == OK && i < packing->member_count; i++) {
+        const struct member *member = &packing->members[i];
+        parties[i].name = member->info.name;
+        parties[i].interface = member->info.interface;
+        parties[i].object = &member->object;
+        if (cell_abi_read(&member->object, &parties[i].abi, &diag) != OK) { /* the gate was here */
+            status = problem_set_diag(packing->problem, &diag, member->path);
+        }
+    }
+    if (status == OK) {
+        status = abi_check(parties, packing->member_count, take_conflict, packing->problem);
+    }
+    free(parties);
+    if (status == ERR_NO_MEMORY) {
+        return problem_set(packing->problem, PROBLEM_MEMORY, "out of memory");
+    }
+    return packing->problem->code ? packing->problem->status : OK;
+}
+
 static void append_header(struct bytes *out, const char *name, size_t size)
 {
     char header[2 * HEADER_SIZE]; /* GCC proves that any number would fit */
@@ -309,7 +354,7 @@ static enum status pack(struct packing *packing, const char *const *first, struc
     }
     qsort(packing->members, packing->member_count, sizeof(*packing->members), compare_members);
     if (check_names(packing) != OK || collect_exports(packing) != OK ||
-        check_duplicates(packing) != OK) {
+        check_duplicates(packing) != OK || check_abi(packing) != OK) {
         return packing->problem->status;
     }
     return write_archive(packing, out);

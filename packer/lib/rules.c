@@ -2,6 +2,7 @@
 /* One function a rule; each looks at one cell, or at the whole graph, and adds what it finds. */
 #include "rules.h"
 
+#include "abi/abi_check.h"
 #include "model/model_graph.h"
 #include "relocation.h"
 #include "unwind_index.h"
@@ -539,6 +540,56 @@ static bool check_acyclic(const struct checking *checking)
     return good;
 }
 
+/* ---- fingerprints ---- */
+
+struct abi_checking {
+    const struct checking *checking;
+    const struct abi_party *parties; /* by cell */
+};
+
+static void add_conflict(void *context, const struct abi_conflict *conflict)
+{
+    const struct abi_checking *abi = context;
+    const bool *chosen = abi->checking->chosen;
+    if (!chosen[conflict->mine - abi->parties] && !chosen[conflict->theirs - abi->parties]) {
+        return;
+    }
+    char how[PROBLEM_TEXT_SIZE];
+    abi_conflict_format(conflict, how, sizeof(how));
+    add(abi->checking, RULE_ABI, conflict->code, conflict->mine->name,
+        place("%s", conflict->mine->name), "%.*s: %s", (int)conflict->what.size,
+        (const char *)conflict->what.base, how);
+}
+
+static bool check_abi(const struct checking *checking)
+{
+    const struct model *model = checking->model;
+    struct abi_party *parties = calloc((size_t)model->cell_count + 1, sizeof(*parties));
+    if (!parties) {
+        return false;
+    }
+    for (uint32_t i = 0; i < model->cell_count; i++) {
+        const struct model_cell *cell = &model->cells[i];
+        struct diag diag;
+        parties[i] = (struct abi_party){
+            .name = cell->name, .interface = cell->interface, .object = &cell->object};
+        enum status status = cell_abi_read(&cell->object, &parties[i].abi, &diag);
+        if (status == OK) {
+            status = cell_abi_check(&parties[i].abi, &cell->object, &diag);
+        }
+        if (status != OK) {
+            parties[i].abi = (struct cell_abi){0};
+            add(checking, RULE_ABI, diag.code, cell->name,
+                place("%s:%s+0x%" PRIx64, cell->name, diag.section, diag.offset), "%s",
+                diag_rule(diag.code));
+        }
+    }
+    struct abi_checking abi = {checking, parties};
+    enum status status = abi_check(parties, model->cell_count, add_conflict, &abi);
+    free(parties);
+    return status == OK;
+}
+
 static bool check_cell(const struct checking *checking, const struct hidden_symbols *hidden,
                        const struct model_cell *cell)
 {
@@ -567,7 +618,7 @@ enum status rules_check(const struct model *model, const bool *chosen,
         good = !chosen[i] || check_cell(&checking, &hidden, &model->cells[i]);
     }
     check_unique(&checking);
-    good = good && check_acyclic(&checking) && !findings.failed;
+    good = good && check_acyclic(&checking) && check_abi(&checking) && !findings.failed;
     free(hidden.by_name.slots);
     free(hidden.list);
     if (!good) {

@@ -24,6 +24,7 @@
     X(UNWIND, "unwind", "every function can be unwound, at each of its instructions")              \
     X(STATELESS, "stateless", "applications have no mutable statics")                              \
     X(APPLICATION, "application", "nobody needs an application")                                   \
+    X(ABI, "abi", "cells declare alike what they share: symbols, and layouts of types")            \
     X(OWNERSHIP, "ownership", "handles and locks are used as their contracts say")
 
 enum rule {
