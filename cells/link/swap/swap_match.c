@@ -286,6 +286,17 @@ static const struct swap_name *find_variable(const struct swap_work *work, uint3
     return NULL;
 }
 
+/* Does it replace anything? In a cell that is only added every variable is new, whatever its lines say. */
+static bool is_successor(const struct swap_work *work, uint32_t index)
+{
+    for (uint32_t i = 0; i < work->link_count; i++) {
+        if (work->links[i].new == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum status plan_transfer(struct swap_work *work, uint32_t index,
                                  const struct cell_transfer *transfer, struct diag *diag)
 {
@@ -362,7 +373,7 @@ static enum status match_variable(struct swap_work *work, uint32_t index, uint32
     const struct swap_name *name = &names->names[names->of_section[section] - 1];
     struct cell_transfer transfer;
     enum status status = OK;
-    if (find_transfer(names->cell, name, &transfer, &status, diag)) {
+    if (is_successor(work, index) && find_transfer(names->cell, name, &transfer, &status, diag)) {
         report->fresh += transfer.kind == CELL_TRANSFER_FRESH;
         report->transferred += transfer.kind != CELL_TRANSFER_FRESH;
         return transfer.kind == CELL_TRANSFER_FRESH ? OK
