@@ -481,6 +481,8 @@ static void test_diff_split_and_merged_cells_are_one_set(void **state)
     assert_int_equal(diff.set_count, 1);
     assert_int_equal(set_of("bell"), set_of("hush"));
     expect_reason("hush", "exports bell_hush, which was bell's");
+    assert_int_equal(cell_named("hush")->inherits.count, 1);
+    assert_string_equal(cell_named("hush")->inherits.words[0], "bell");
     const struct diff_variable *moved = variable_named("hush", "hushed");
     assert_int_equal(moved->fate, DIFF_MOVED);
     assert_string_equal(moved->old_name, "bell");
@@ -491,6 +493,7 @@ static void test_diff_split_and_merged_cells_are_one_set(void **state)
     assert_int_equal(set_of("bell"), set_of("hush"));
     assert_int_equal(cell_named("hush")->new, MODEL_NOWHERE);
     expect_reason("bell", "exports bell_hush, which was hush's");
+    assert_string_equal(cell_named("bell")->inherits.words[0], "hush");
     assert_int_equal(variable_named("bell", "hushed")->fate, DIFF_MOVED);
     end();
 }
@@ -524,6 +527,8 @@ static void test_diff_variable_of_another_type_needs_a_line(void **state)
         {COUNTER("long", WIDEN "CELL_TRANSFER(absent, count, widen);\n"), DIFF_MISSING},
         {COUNTER("long", "CELL_FRESH(count);\n"), DIFF_FRESH},
         {COUNTER("int", "CELL_FRESH(count);\n"), DIFF_FRESH},
+        {COUNTER("int", WIDEN "CELL_TRANSFER(absent, count, widen);\n"), DIFF_MISSING},
+        {COUNTER("int", WIDEN "CELL_TRANSFER(count, count, widen);\n"), DIFF_TRANSFERRED},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         compare_counters(COUNTER("int", ""), rows[i].source);

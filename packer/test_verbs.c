@@ -366,7 +366,7 @@ static void test_diff_is_judged_and_written(void **state)
         prints("out", "1    ~ stepper  code only     1 function (step)\n= 0 cells unchanged"));
     assert_int_equal(RUN("diff", files[0], files[1], "--check"), EXIT_DIFFERS);
     assert_int_equal(RUN("diff", files[0], files[2], "--check"), EXIT_INCOMPATIBLE);
-    assert_true(prints("err", "1 variables have another type"));
+    assert_true(prints("err", "1 variables need a line"));
     const char *output = scratch_path("evolution");
     assert_int_equal(RUN("diff", files[0], files[2], "-o", output), EXIT_FAILED);
     assert_true(prints("err", "error[C0520]"));

@@ -84,7 +84,7 @@ static char *variable_text(const struct diff_variable *variable)
         return format_text("variable %s begins anew", variable->name);
     case DIFF_MISSING:
         return format_text("variable %s needs CELL_TRANSFER or CELL_FRESH: %s", variable->name,
-                           detail);
+                           *detail ? detail : "its line names no old variable");
     }
     return duplicate_text("?");
 }
@@ -223,6 +223,7 @@ static json_t *json_cell(const struct diff *diff, const struct diff_cell *cell)
     json_object_set_new(json, "set", cell->set ? json_integer(cell->set) : json_null());
     json_object_set_new(json, "parts", parts);
     json_object_set_new(json, "functions", json_words(&cell->functions));
+    json_object_set_new(json, "inherits", json_words(&cell->inherits));
     json_object_set_new(json, "variables", json_variables(cell));
     json_object_set_new(json, "reasons", json_words(&cell->reasons));
     return json;
@@ -305,8 +306,7 @@ static int judge(const struct arguments *arguments, const struct diff *diff)
     const char *output = argument_text(arguments, "output");
     struct problem problem = {0};
     if (diff->missing_count && check) {
-        report_warning("%" PRIu32 " variables have another type, and no line about transfer",
-                       diff->missing_count);
+        report_warning("%" PRIu32 " variables need a line about transfer", diff->missing_count);
         return EXIT_INCOMPATIBLE;
     }
     if ((output || diff->missing_count) &&

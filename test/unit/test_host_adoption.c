@@ -187,7 +187,8 @@ static void loaded_cells_bind_to_adopted_ones(void **state)
     struct cells_tally tally = {0};
     cell_namespace_init(&here, "here", NULL);
     adopt(&here);
-    demand(&here, "link_unit_plan"); /* relocation, layout, cell_abi come with it, the rest is there */
+    demand(&here,
+           "link_unit_plan"); /* relocation, layout, cell_abi come with it, the rest is there */
     assert_int_equal(here.cell_count, ARRAY_COUNT(image_cells) + 4);
     check_cells(&here, true, &tally);
     bool is_used = false;

@@ -7,6 +7,7 @@
  */
 #include "fw_cfg.h"
 #include "freestanding.h"
+#include "mutex.h"
 #include "port_io.h"
 
 CELL(driver, "1.0.0");
@@ -16,6 +17,9 @@ CELL(driver, "1.0.0");
 
 #define ITEM_SIGNATURE 0x0000
 #define ITEM_DIRECTORY 0x0019
+
+static struct mutex position = {.name =
+                                    "fw_cfg"}; /* what is selected, and how much of it was read */
 
 static uint32_t read_big_endian(unsigned bytes)
 {
@@ -45,6 +49,7 @@ static void read_entry(struct fw_cfg_file *out)
 
 enum status fw_cfg_list(bool (*visit)(const struct fw_cfg_file *file, void *context), void *context)
 {
+    GUARD(mutex, held, &position);
     if (!is_present()) {
         return ERR_NO_DEVICE;
     }
@@ -95,6 +100,7 @@ enum status fw_cfg_read(const struct fw_cfg_file *file, void *buffer, size_t siz
         return ERR_OUT_OF_BOUNDS;
     }
     uint8_t *bytes = buffer;
+    GUARD(mutex, held, &position);
     port_write16(SELECTOR, file->selector);
     for (size_t i = 0; i < size; i++) {
         bytes[i] = port_read8(DATA);

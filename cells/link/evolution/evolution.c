@@ -43,6 +43,7 @@ static const struct line_form {
     {"replace", EVOLUTION_REPLACE, 4, {WORD_OLD, WORD_OLD_HASH, WORD_NEW, WORD_NEW_HASH}},
     {"remove", EVOLUTION_REMOVE, 2, {WORD_OLD, WORD_OLD_HASH}},
     {"add", EVOLUTION_ADD, 2, {WORD_NEW, WORD_NEW_HASH}},
+    {"inherit", EVOLUTION_INHERIT, 2, {WORD_NEW, WORD_OLD}},
     {"transfer",
      EVOLUTION_TRANSFER,
      4,
@@ -349,8 +350,8 @@ static enum status check_place(const struct reading *reading, const struct evolu
                                const struct evolution_line *line,
                                const char cell[EVOLUTION_NAME_SIZE])
 {
-    bool is_about_variable = line->kind == EVOLUTION_TRANSFER || line->kind == EVOLUTION_FRESH;
-    if ((is_about_variable && __builtin_strcmp(line->new_name, cell) != 0) ||
+    bool is_more = line->new_name[0] && !is_about_cell(line->kind);
+    if ((is_more && __builtin_strcmp(line->new_name, cell) != 0) ||
         (line->new_name[0] && !evolution->bundle[0])) {
         return refuse(reading, DIAG_EVOLUTION_ORDER, reading->line);
     }

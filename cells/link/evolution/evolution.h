@@ -10,8 +10,8 @@
  * fail. O(lines * cells). Any context.
  *
  * After evolution_open() succeeded: sets are numbered from 1 on in their order, and come after earlier ones
- * only; each has a cell; no old cell and no new cell is named twice; names are those of cells and symbols; lines
- * about variables follow that of their new cell; there is a bundle if a cell is new; there are no more of
+ * only; each has a cell; no old cell and no new cell is named twice; names are those of cells and symbols; other
+ * lines with a new cell follow the one about it; there is a bundle if a cell is new; there are no more of
  * anything than the limits below.
  */
 #pragma once
@@ -46,6 +46,7 @@ enum evolution_kind {
     EVOLUTION_REPLACE,  /* old by new */
     EVOLUTION_REMOVE,   /* old goes */
     EVOLUTION_ADD,      /* new comes */
+    EVOLUTION_INHERIT,  /* new takes over from old, too: that one was split or merged */
     EVOLUTION_TRANSFER, /* `function` of new fills its `new_variable` from `old_variable` */
     EVOLUTION_FRESH,    /* `new_variable` of new begins anew */
     EVOLUTION_BECAUSE,  /* a reason, for people */

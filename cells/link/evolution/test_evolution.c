@@ -24,6 +24,7 @@ static const char whole[] = HEAD "set 1\n"
                                  "replace bell " A " bell " B "\n"
                                  "transfer bell old_queue queue widen\n"
                                  "fresh bell ring.count\n"
+                                 "inherit bell clapper\n"
                                  "replace rope " A " cord " B "\n"
                                  "set 3 after 1 2\n"
                                  "remove clapper " A "\n"
@@ -50,9 +51,9 @@ static void test_evolution_lines_are_read(void **state)
     assert_int_equal(evolution.set_count, 3);
     assert_int_equal(evolution.cell_count, 4);
     static const enum evolution_kind kinds[] = {
-        EVOLUTION_SET,     EVOLUTION_ADD,      EVOLUTION_SET,   EVOLUTION_BECAUSE,
-        EVOLUTION_REPLACE, EVOLUTION_TRANSFER, EVOLUTION_FRESH, EVOLUTION_REPLACE,
-        EVOLUTION_SET,     EVOLUTION_REMOVE,
+        EVOLUTION_SET,     EVOLUTION_ADD,      EVOLUTION_SET,    EVOLUTION_BECAUSE,
+        EVOLUTION_REPLACE, EVOLUTION_TRANSFER, EVOLUTION_FRESH,  EVOLUTION_INHERIT,
+        EVOLUTION_REPLACE, EVOLUTION_SET,      EVOLUTION_REMOVE,
     };
     struct evolution_cursor cursor = {0};
     struct evolution_line lines[ARRAY_COUNT(kinds) + 1];
@@ -71,19 +72,21 @@ static void test_evolution_lines_are_read(void **state)
     assert_string_equal(lines[5].new_variable, "queue");
     assert_string_equal(lines[5].function, "widen");
     assert_string_equal(lines[6].new_variable, "ring.count");
-    assert_string_equal(lines[7].old_name, "rope");
-    assert_string_equal(lines[7].new_name, "cord");
-    assert_int_equal(lines[7].old_hash.bytes[31], 0xaa);
-    assert_int_equal(lines[7].new_hash.bytes[31], 0xef);
-    assert_int_equal(lines[7].set, 2);
-    assert_int_equal(lines[9].set, 3);
+    assert_string_equal(lines[7].old_name, "clapper");
+    assert_string_equal(lines[7].new_name, "bell");
+    assert_string_equal(lines[8].old_name, "rope");
+    assert_string_equal(lines[8].new_name, "cord");
+    assert_int_equal(lines[8].old_hash.bytes[31], 0xaa);
+    assert_int_equal(lines[8].new_hash.bytes[31], 0xef);
+    assert_int_equal(lines[8].set, 2);
+    assert_int_equal(lines[10].set, 3);
     uint32_t before;
     assert_false(evolution_next_before(&lines[0], &before));
-    assert_true(evolution_next_before(&lines[8], &before));
+    assert_true(evolution_next_before(&lines[9], &before));
     assert_int_equal(before, 1);
-    assert_true(evolution_next_before(&lines[8], &before));
+    assert_true(evolution_next_before(&lines[9], &before));
     assert_int_equal(before, 2);
-    assert_false(evolution_next_before(&lines[8], &before));
+    assert_false(evolution_next_before(&lines[9], &before));
 }
 
 static void test_evolution_that_changes_nothing_is_one(void **state)
@@ -156,6 +159,8 @@ static void test_evolution_bad_text_is_refused_by_line(void **state)
          "fresh a x"},
         {HEAD "set 1\nadd a " A "\nadd b " A "\nfresh a x\nend\n", DIAG_EVOLUTION_ORDER, "line 6",
          0, "fresh a x"},
+        {HEAD "set 1\nadd a " A "\ninherit b a\nend\n", DIAG_EVOLUTION_ORDER, "line 5", 0,
+         "inherit b a"},
         {HEAD "set 1\nadd a " A "\ntransfer a x y\nend\n", DIAG_EVOLUTION_LINE, "line 5", 0,
          "transfer a x y"},
         {HEAD "set 1\nadd a " A "\ntransfer a x y z!\nend\n", DIAG_EVOLUTION_WORD, "line 5", 15,

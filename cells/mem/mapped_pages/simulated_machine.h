@@ -53,8 +53,8 @@ static int start_simulated_machine(void)
     memset(memory[1], 0, PAGE_SIZE);
     start_machine(NULL);
     descriptor_pool_donate(first_descriptors, sizeof(first_descriptors));
-    bool is_up = frame_allocator_init(&boot, MIB, IMAGE_FRAMES * PAGE_SIZE) == OK && page_table_init(&image, 1) == OK &&
-                 page_allocator_init() == OK;
+    bool is_up = frame_allocator_init(&boot, MIB, IMAGE_FRAMES * PAGE_SIZE) == OK &&
+                 page_table_init(&image, 1) == OK && page_allocator_init() == OK;
     return is_up && frame_allocator_statistics().total == RAM_FRAMES ? 0 : -1;
 }
 

@@ -57,7 +57,7 @@ static enum status fill(const struct diff_request *request, struct diff *diff,
         return problem->status;
     }
     for (uint32_t i = 0; i < diff->cell_count; i++) {
-        if (diff->cells[i].reasons.failed) {
+        if (diff->cells[i].reasons.failed || diff->cells[i].inherits.failed) {
             return problem_set(problem, PROBLEM_MEMORY, "no memory for reasons");
         }
     }
@@ -91,6 +91,7 @@ void diff_fini(struct diff *diff)
         free(cell->variables);
         words_fini(&cell->functions);
         words_fini(&cell->reasons);
+        words_fini(&cell->inherits);
     }
     for (uint32_t i = 0; i < diff->set_count; i++) {
         free(diff->sets[i].after);

@@ -46,7 +46,7 @@ enum diff_fate {
     DIFF_MOVED,   /* adopted from another old cell of the set */
     DIFF_TRANSFERRED,
     DIFF_FRESH,
-    DIFF_MISSING, /* its type has changed, and no line says what to do: an error */
+    DIFF_MISSING, /* its type has changed without a line, or the line names nothing old: an error */
 };
 
 struct diff_variable {
@@ -71,6 +71,7 @@ struct diff_cell {
     bool is_rebuilt; /* unchanged, but its bytes are others: line numbers, paths, order */
     struct words_list functions; /* that differ: `name`, `+name`, `-name` */
     struct words_list reasons;   /* why it is swapped, and why not alone */
+    struct words_list inherits;  /* old cells, but its own, of which it takes over something */
     struct diff_variable *variables;
     uint32_t variable_count;
     uint32_t set; /* from 1 on, in order; 0 where it is not swapped */

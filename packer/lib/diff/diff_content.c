@@ -20,6 +20,16 @@
 
 /* ---- helpers for all steps ---- */
 
+static bool is_in(const struct words_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->words[i], text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void diff_add_reason(struct diff_cell *cell, const char *format, ...)
 {
     char text[REASON_SIZE];
@@ -27,12 +37,18 @@ void diff_add_reason(struct diff_cell *cell, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof(text), format, list);
     va_end(list);
-    for (size_t i = 0; i < cell->reasons.count; i++) {
-        if (strcmp(cell->reasons.words[i], text) == 0) {
-            return;
-        }
+    if (!is_in(&cell->reasons, text)) {
+        words_add(&cell->reasons, "%s", text);
     }
-    words_add(&cell->reasons, "%s", text);
+}
+
+void diff_add_inheritance(const struct diff *diff, struct diff_cell *cell,
+                          const struct diff_cell *from)
+{
+    const char *name = diff->old->cells[from->old].name;
+    if (cell != from && !is_in(&cell->inherits, name)) {
+        words_add(&cell->inherits, "%s", name);
+    }
 }
 
 uint32_t diff_find_export(const struct elf_object *object, const char *name)

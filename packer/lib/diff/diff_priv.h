@@ -46,5 +46,9 @@ static inline bool diff_is_pair(const struct diff_cell *cell)
 /* Adds a reason once; a lack of memory shows in the list's `failed`. */
 void diff_add_reason(struct diff_cell *cell, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Notes, once, that `cell` takes over something of an old cell. */
+void diff_add_inheritance(const struct diff *diff, struct diff_cell *cell,
+                          const struct diff_cell *from);
+
 /* The index of a symbol that an object exports, or 0. */
 uint32_t diff_find_export(const struct elf_object *object, const char *name);

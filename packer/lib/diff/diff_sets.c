@@ -210,6 +210,7 @@ static bool join_successors(struct sorting *sorting, const struct use *export)
             join(sorting, export->cell, found[i].cell);
             diff_add_reason(to, "exports %s, which was %s's", export->name,
                             diff->old->cells[diff->cells[export->cell].old].name);
+            diff_add_inheritance(diff, to, &diff->cells[export->cell]);
             moved = true;
         }
     }

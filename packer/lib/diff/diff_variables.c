@@ -164,13 +164,21 @@ static enum status check_transfers(const struct following *following, const stru
     return OK;
 }
 
-/* Does an old cell of the same set have a variable of that symbol's name? */
-static bool is_in_old_cells(const struct diff *diff, uint32_t set, const char *name)
+/*
+ * Does an old cell of the same set have a variable of that symbol's name? Its own is asked first; of another
+ * one it inherits.
+ */
+static bool is_in_old_cells(const struct diff *diff, struct diff_cell *cell, const char *name)
 {
+    if (cell->old != MODEL_NOWHERE &&
+        cell_transfer_find_symbol(diff_old_object(diff, cell), name, STT_OBJECT)) {
+        return true;
+    }
     for (uint32_t i = 0; i < diff->cell_count; i++) {
-        const struct diff_cell *cell = &diff->cells[i];
-        if (cell->set == set && cell->old != MODEL_NOWHERE &&
-            cell_transfer_find_symbol(diff_old_object(diff, cell), name, STT_OBJECT)) {
+        const struct diff_cell *other = &diff->cells[i];
+        if (other->set == cell->set && other->old != MODEL_NOWHERE &&
+            cell_transfer_find_symbol(diff_old_object(diff, other), name, STT_OBJECT)) {
+            diff_add_inheritance(diff, cell, other);
             return true;
         }
     }
@@ -207,28 +215,42 @@ static enum status add_fate(const struct following *following, struct diff_cell 
                : no_memory(following);
 }
 
+static enum status follow_transfer(const struct following *following, struct diff_cell *cell,
+                                   const struct cell_transfer *transfer, const struct variable *old,
+                                   const struct variable *new)
+{
+    if (!is_in_old_cells(following->diff, cell, transfer->old)) {
+        if (cell->old == MODEL_NOWHERE && cell->inherits.count == 0) {
+            return add_fate(following, cell, DIFF_ADDED, NULL, new); /* nothing to take over */
+        }
+        following->diff->missing_count++;
+        return add_fate(following, cell, DIFF_MISSING, old, new);
+    }
+    enum status status = add_fate(following, cell, DIFF_TRANSFERRED, old, new);
+    if (status == OK) {
+        struct diff_variable *variable = &cell->variables[cell->variable_count - 1];
+        variable->old_name = strdup(transfer->old);
+        variable->function = strdup(transfer->function);
+        status = variable->old_name && variable->function ? OK : no_memory(following);
+    }
+    return status;
+}
+
+/* A line wins over adoption. */
 static enum status follow_new(const struct following *following, struct diff_cell *cell,
                               const struct variable *old, const struct variable *new)
 {
-    struct diff *diff = following->diff;
     struct cell_transfer transfer;
-    bool has_line = find_transfer(diff_new_object(diff, cell), new, &transfer);
-    if (has_line && transfer.kind == CELL_TRANSFER_FRESH) {
-        return old ? add_fate(following, cell, DIFF_FRESH, old, new) : OK;
+    if (find_transfer(diff_new_object(following->diff, cell), new, &transfer)) {
+        return transfer.kind != CELL_TRANSFER_FRESH
+                   ? follow_transfer(following, cell, &transfer, old, new)
+               : old ? add_fate(following, cell, DIFF_FRESH, old, new)
+                     : OK;
     }
     if (old && are_alike(old, new)) {
         return OK;
     }
-    if (has_line && is_in_old_cells(diff, cell->set, transfer.old)) {
-        enum status status = add_fate(following, cell, DIFF_TRANSFERRED, old, new);
-        struct diff_variable *variable = &cell->variables[cell->variable_count - 1];
-        if (status == OK) {
-            variable->old_name = strdup(transfer.old);
-            variable->function = strdup(transfer.function);
-        }
-        return status == OK && variable->old_name && variable->function ? OK : no_memory(following);
-    }
-    diff->missing_count += old != NULL;
+    following->diff->missing_count += old != NULL;
     return add_fate(following, cell, old ? DIFF_MISSING : DIFF_ADDED, old, new);
 }
 
@@ -253,7 +275,7 @@ static enum status follow_new_variables(const struct following *following, struc
 static bool adopt_elsewhere(const struct following *following, const struct diff_cell *from,
                             const struct variable *old, bool *out_failed)
 {
-    const struct diff *diff = following->diff;
+    struct diff *diff = following->diff;
     for (uint32_t i = 0; i < diff->cell_count; i++) {
         struct diff_cell *cell = &diff->cells[i];
         for (uint32_t k = 0; cell->set == from->set && k < cell->variable_count; k++) {
@@ -271,6 +293,7 @@ static bool adopt_elsewhere(const struct following *following, const struct diff
             free(new.list);
             if (takes) {
                 variable->fate = DIFF_MOVED;
+                diff_add_inheritance(diff, cell, from);
                 variable->old_name = strdup(diff->old->cells[from->old].name);
                 *out_failed = !variable->old_name;
                 return true;

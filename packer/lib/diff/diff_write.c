@@ -134,6 +134,9 @@ static void append_cell(struct writing *writing, const struct diff_cell *cell)
         append_cell_hash(text, cell->name, &cell->new_hash);
     }
     bytes_append_text(text, "\n");
+    for (size_t i = 0; new &&i < cell->inherits.count; i++) {
+        bytes_append_text(text, "inherit %s %s\n", cell->name, cell->inherits.words[i]);
+    }
     for (uint32_t i = 0; i < cell->variable_count; i++) {
         const struct diff_variable *variable = &cell->variables[i];
         if (variable->fate == DIFF_TRANSFERRED) {
@@ -203,6 +206,24 @@ static enum status write_manifest(struct writing *writing, bool has_bundle)
 
 /* ---- all of it ---- */
 
+static enum status refuse_variable(const struct writing *writing, const struct diff_cell *cell,
+                                   const struct diff_variable *variable)
+{
+    struct problem *problem = writing->problem;
+    problem_set(problem, PROBLEM_DIFF_TRANSFER,
+                "%s: what becomes of the variable %s is not said, or not so that it can be done",
+                cell->name, variable->name);
+    problem_where(problem, "%s", cell->name);
+    if (variable->detail) {
+        problem_because(problem, "its type has changed: %s", variable->detail);
+    } else {
+        problem_because(problem, "its line names a variable that no old cell has");
+    }
+    problem_help(problem, "write CELL_TRANSFER(%s, %s, FUNCTION); or CELL_FRESH(%s);",
+                 variable->symbol, variable->symbol, variable->symbol);
+    return problem->status;
+}
+
 static enum status refuse_missing(const struct writing *writing)
 {
     for (uint32_t i = 0; i < writing->diff->cell_count; i++) {
@@ -210,15 +231,7 @@ static enum status refuse_missing(const struct writing *writing)
         for (uint32_t k = 0; k < cell->variable_count; k++) {
             const struct diff_variable *variable = &cell->variables[k];
             if (variable->fate == DIFF_MISSING) {
-                problem_set(writing->problem, PROBLEM_DIFF_TRANSFER,
-                            "%s: the variable %s has another type: no line says what becomes of it",
-                            cell->name, variable->name);
-                problem_where(writing->problem, "%s", cell->name);
-                problem_because(writing->problem, "%s", variable->detail);
-                problem_help(writing->problem,
-                             "write CELL_TRANSFER(%s, %s, FUNCTION); or CELL_FRESH(%s);",
-                             variable->symbol, variable->symbol, variable->symbol);
-                return writing->problem->status;
+                return refuse_variable(writing, cell, variable);
             }
         }
     }
