@@ -190,7 +190,8 @@ enum effect {
 static enum effect effect_of_two(const struct instruction *i, int64_t *moved)
 {
     switch (i->opcode) {
-    case 0x0b: /* ud2 */
+    case 0x0b: /* ud2, ud1 */
+    case 0xb9:
     case 0x05: /* syscall */
     case 0x07:
     case 0x35:

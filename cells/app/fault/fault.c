@@ -8,6 +8,7 @@
 #include "freestanding.h"
 #include "mapped_pages.h"
 #include "memory.h"
+#include "panic.h"
 #include "stack.h"
 
 CELL(application, "1.0.0");
@@ -54,6 +55,17 @@ static void divide_by_zero(void)
                      :
                      :
                      : "rax", "rcx", "rdx", "cc");
+}
+
+static void find_error(void)
+{
+    PANIC("the tea is cold");
+}
+
+static void find_assertion(void)
+{
+    volatile unsigned cups = 0;
+    ASSERT(cups > 0);
 }
 
 /* Not through the function's address: that would be its entry, which is not in this cell. */
@@ -214,6 +226,8 @@ static const struct kind {
     {"gp", "reads an address that is not canonical", read_not_canonical},
     {"ud", "executes an undefined instruction", undefined_instruction},
     {"de", "divides by zero", divide_by_zero},
+    {"panic", "finds an error", find_error},
+    {"assert", "finds that an assertion does not hold", find_assertion},
     {"write-text", "writes into a function", write_text},
     {"write-const", "writes to a constant", write_constant},
     {"exec-data", "calls into data", execute_constant},

@@ -141,6 +141,8 @@ static void test_fault_each_kind_raises_its_exception(void **state)
     assert_int_equal(signal_of("gp"), SIGSEGV);
     assert_int_equal(signal_of("ud"), SIGILL);
     assert_int_equal(signal_of("de"), SIGFPE);
+    assert_int_equal(signal_of("panic"), SIGILL);
+    assert_int_equal(signal_of("assert"), SIGILL);
     assert_int_equal(signal_of("write-text"), SIGSEGV);
     assert_int_equal(signal_of("write-const"), SIGSEGV);
     assert_int_equal(signal_of("exec-data"), SIGSEGV);

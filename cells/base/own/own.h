@@ -39,6 +39,7 @@
  */
 #pragma once
 
+#include "panic.h"
 #include "status.h"
 
 /*
@@ -122,7 +123,8 @@
 #endif
 
 /* What breaks the rules above is a programmer's error: the CPU reports it where it happens. */
-#define OWN_DEMAND_(condition) ((condition) ? (void)0 : __builtin_trap())
+#define OWN_DEMAND_(condition) \
+    ((condition) ? (void)0 : PANIC("a rule of ownership is broken: what must be empty is not"))
 
 /* ---- slots and their chain ---- */
 

@@ -15,8 +15,10 @@
 #include "console.h"
 #include "cpu_local.h"
 #include "format.h"
+#include "freestanding.h"
 #include "nano_core_image.h"
 #include "owned.h"
+#include "panic.h"
 #include "parking.h"
 #include "stack.h"
 #include "x86.h"
@@ -134,6 +136,35 @@ static void describe_selector(struct format_buffer *text, uint64_t error)
                   error & SELECTOR_EXTERNAL ? ", from outside of the program" : "");
 }
 
+/* Is `address` in a region of this kind of some cell, with `length` bytes behind it in its section? */
+static bool is_in_section(uint64_t address, uint64_t length, enum region_kind region)
+{
+    const struct section *section = address_map_find(address);
+    return section && section->region == (uint32_t)region &&
+           section->size - (address - section->address) >= length;
+}
+
+/* The words of PANIC(), if that is the instruction at `rip`. */
+static void describe_panic(struct format_buffer *text, uint64_t rip)
+{
+    static const uint8_t opcode[] = {PANIC_OPCODE_0, PANIC_OPCODE_1, PANIC_OPCODE_2};
+    int32_t distance;
+    struct read_section *reading = address_map_enter();
+    if (is_in_section(rip, PANIC_LENGTH, REGION_TEXT) &&
+        memcmp((const void *)rip, opcode, sizeof(opcode)) == 0) {
+        memcpy(&distance, (const uint8_t *)rip + sizeof(opcode), sizeof(distance));
+        uint64_t words = rip + PANIC_LENGTH + (uint64_t)(int64_t)distance;
+        const struct section *section = address_map_find(words);
+        if (is_in_section(words, 1, REGION_RODATA)) {
+            uint64_t most = section->size - (words - section->address);
+            const char *end = memchr((const void *)words, '\0', most);
+            format_append_bytes(text, (const char *)words,
+                                end ? (size_t)(end - (const char *)words) : 0);
+        }
+    }
+    address_map_leave(reading);
+}
+
 size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, char *buffer,
                            size_t size)
 {
@@ -144,6 +175,9 @@ size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, ch
     case 12:
     case 13:
         describe_selector(&text, frame->error_code);
+        break;
+    case EXCEPTION_UD:
+        describe_panic(&text, frame->rip);
         break;
     case EXCEPTION_DF: /* the first of the two is lost */
         describe_stack_end(&text, frame->rsp, cr2);

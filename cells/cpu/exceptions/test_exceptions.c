@@ -15,6 +15,7 @@
 #include "exceptions_priv.h"
 #include "memory.h"
 #include "owned.h"
+#include "panic.h"
 #include "stack.h"
 #include "x86.h"
 
@@ -34,8 +35,25 @@ void address_map_leave(struct read_section *reading)
     assert_null(reading);
 }
 
+/* As a cell's text and words lie: a PANIC(), and the words that it names. */
+static struct {
+    uint8_t text[8];
+    char words[16];
+} panic = {{0x0f, 0xb9, 0x05, 1, 0, 0, 0, 0x90}, "cold"};
+static struct section panic_sections[] = {
+    {.cell = &cell, .name = ".text.panic", .size = 8, .region = REGION_TEXT},
+    {.cell = &cell, .name = ".rodata.str1.1", .size = 16, .region = REGION_RODATA},
+};
+
 const struct section *address_map_find(uint64_t address)
 {
+    panic_sections[0].address = (uint64_t)panic.text;
+    panic_sections[1].address = (uint64_t)panic.words;
+    for (unsigned i = 0; i < ARRAY_COUNT(panic_sections); i++) {
+        if (address - panic_sections[i].address < panic_sections[i].size) {
+            return &panic_sections[i];
+        }
+    }
     bool inside = address >= section.address && address - section.address < section.size;
     return inside ? &section : NULL;
 }
@@ -158,6 +176,35 @@ static void test_describe_without_error_code_is_empty(void **state)
     assert_described(0, 0, 0x18, "");
     assert_described(6, 0, 0x18, "");
     assert_described(8, 0, 0x20018, "");
+}
+
+static void assert_panic_described(const char *expected)
+{
+    char text[64] = "";
+    struct exception_frame frame = {.vector = EXCEPTION_UD, .rip = (uint64_t)panic.text};
+    exceptions_describe(&frame, 0, text, sizeof(text));
+    assert_string_equal(text, expected);
+}
+
+static void test_describe_panic_says_its_words(void **state)
+{
+    (void)state;
+    assert_panic_described("cold");
+    panic.text[1] = 0x0b; /* another instruction */
+    assert_panic_described("");
+    panic.text[1] = PANIC_OPCODE_1;
+    panic_sections[0].size = 6; /* it does not end in its section */
+    assert_panic_described("");
+    panic_sections[0].size = 8;
+    panic.text[3] = 100; /* words that are nowhere */
+    assert_panic_described("");
+    panic.text[3] = 1;
+    panic_sections[1].size = 4; /* they do not end */
+    assert_panic_described("");
+    panic_sections[1].size = 16;
+    panic_sections[1].region = REGION_DATA;
+    assert_panic_described("");
+    panic_sections[1].region = REGION_RODATA;
 }
 
 static void assert_end_described(uint64_t vector, uint64_t rsp, uint64_t cr2, const char *expected)
@@ -343,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_describe_page_fault_says_what_was_tried),
         cmocka_unit_test(test_describe_selector_names_table_and_entry),
         cmocka_unit_test(test_describe_without_error_code_is_empty),
+        cmocka_unit_test(test_describe_panic_says_its_words),
         cmocka_unit_test(test_describe_stack_overflow_names_stack_and_bytes),
         cmocka_unit_test(test_describe_stack_underflow_names_stack_and_bytes),
         cmocka_unit_test(test_describe_guard_page_hit_from_elsewhere_is_no_overflow),

@@ -37,7 +37,7 @@ static void shoot(vaddr_t page, uint64_t count)
     if (remote_call_others(forget, &run) != OK) {
         log_error("a CPU does not forget %lu pages at %#lx; the system cannot go on",
                   (unsigned long)count, (unsigned long)page);
-        __builtin_trap();
+        PANIC("a CPU does not answer");
     }
 }
 

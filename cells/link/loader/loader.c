@@ -29,7 +29,7 @@ void loader_may_wait(void)
 {
     bool may_wait = preemption_count() == 0 && interrupts_enabled();
     if (parking_self() && !may_wait) {
-        __builtin_trap(); /* the caller's error: docs/locking.md */
+        PANIC("cells are loaded where nobody may wait"); /* docs/locking.md */
     }
 }
 
