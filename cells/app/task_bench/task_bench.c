@@ -117,6 +117,82 @@ static enum status measure_spawn(const char *name, size_t stack_bytes)
     return status;
 }
 
+/* ---- kills ---- */
+
+#define KILL_SLOTS  10u
+#define KILL_ROUNDS 20u
+
+/* Its drop notes when it is: the oldest one comes last. */
+struct OWN_CAPABILITY("witness") witness;
+OWN_DECLARE_LOCAL(witness);
+
+struct witnesses {
+    uint64_t killed;
+    uint64_t released;
+    bool kills_itself;
+};
+
+static NOINLINE void witness_drop(struct witness **handle)
+{
+    struct witnesses *witnesses = (struct witnesses *)*handle;
+    if (witnesses) {
+        witnesses->released = read_tsc();
+        EMPTY(handle);
+    }
+}
+
+static NOINLINE void own_witnesses(struct witnesses *witnesses, unsigned count)
+{
+    OWNED(witness, witness);
+    FILL(SLOT(witness), (struct witness *)witnesses);
+    if (count > 1) {
+        own_witnesses(witnesses, count - 1);
+    } else if (witnesses->kills_itself) {
+        OWNED(task_handle, self);
+        if (task_lookup(task_own_id(), SLOT(self)) == OK) {
+            witnesses->killed = read_tsc();
+            task_kill(REF(self));
+        }
+    } else {
+        (void)!parking_park(PARK_FOREVER, NULL);
+    }
+    COMPILER_BARRIER(); /* no tail calls: each has a frame */
+}
+
+static int be_killed(struct witnesses **witnesses)
+{
+    own_witnesses(*witnesses, KILL_SLOTS);
+    return 0;
+}
+TASK_DEFINE(victim, struct witnesses *, int, be_killed);
+
+/* From the kill until the last of its slots is released; the last of several, when all is warm. */
+static enum status measure_kill(const char *name, bool kills_itself)
+{
+    struct task_options here = {.is_pinned = true, .cpu = CPU_LOCAL(index)};
+    struct witnesses witnesses = {.kills_itself = kills_itself};
+    struct witnesses *address = &witnesses;
+    for (unsigned i = 0; i < KILL_ROUNDS; i++) {
+        OWNED(victim_task, task);
+        enum status status = victim_spawn(&address, &here, SLOT(task));
+        if (status != OK) {
+            return status;
+        }
+        task_yield();
+        if (!kills_itself) {
+            witnesses.killed = read_tsc();
+            victim_kill(REF(task));
+        }
+        int result;
+        status = victim_join(SLOT(task), &result);
+        if (status != ERR_KILLED) {
+            return ERR_FAILED;
+        }
+    }
+    say(name, witnesses.released - witnesses.killed, 1);
+    return OK;
+}
+
 /* ---- locks ---- */
 
 static void measure_locks(void)
@@ -199,6 +275,8 @@ enum status task_bench_main(const struct app_arguments *arguments)
     status = status == OK ? measure_spawn("task_spawn_join", 0) : status;
     status =
         status == OK ? measure_spawn("task_spawn_join_large_stack", 2 * TASK_STACK_SIZE) : status;
+    status = status == OK ? measure_kill("task_kill_blocked_10_slots", false) : status;
+    status = status == OK ? measure_kill("task_kill_running_10_slots", true) : status;
     measure_locks();
     measure_owned_variable();
     for (uint32_t cpus = 2; cpus <= QUEUES_MAX && status == OK; cpus *= 2) {

@@ -109,6 +109,15 @@ OWN_DECLARE(task_handle);
     {                                                                                             \
         task_kill((struct task_handle *)task);                                                    \
     }                                                                                             \
+    /* See task_kill_wait(). */                                                                   \
+    UNUSED static enum status name##_kill_wait(struct name##_task *task, uint64_t limit_ns,       \
+                                               struct task_kill_report *out_report)               \
+        OWN_BORROWS(*task);                                                                       \
+    static enum status name##_kill_wait(struct name##_task *task, uint64_t limit_ns,              \
+                                        struct task_kill_report *out_report) OWN_UNCHECKED        \
+    {                                                                                             \
+        return task_kill_wait((struct task_handle *)task, limit_ns, out_report);                  \
+    }                                                                                             \
     struct name##_task /* the semicolon ends this */
 
 /* ---- underneath; for TASK_DEFINE, and where types do not matter ---- */
