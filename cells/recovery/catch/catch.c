@@ -217,12 +217,6 @@ __attribute__((noinline, noclone, used, no_sanitize("address"))) static NORETURN
 
 /* ---- the exception ---- */
 
-/* Is this a slot that was linked and not left? `place` is the stack of the one before, then its own. */
-static bool is_live(const struct own_slot *slot, struct stack_place *place)
-{
-    return catch_can_read(slot, place) && owned_is_drop((uintptr_t)own_slot_type(slot));
-}
-
 static bool is_of_type(const struct own_slot *slot, own_drop_t drop)
 {
     return own_slot_type(slot) == drop;
@@ -465,34 +459,51 @@ static const struct kill_deferral not_begun = {.what = "its beginning or its end
 static const struct kill_deferral releasing = {.what = "the release of slots after a fault"};
 static const struct kill_deferral broken = {.what = "a broken chain of slots"};
 
-/* The oldest point on the chain; or NULL, and who or what keeps the task from being killed now. */
-static struct catch_point *find_outermost(const struct kill_deferral **out_by)
+/* What a kill must know of the chain before it touches it. */
+struct kill_view {
+    struct catch_point *outermost; /* NULL: there is none */
+    uint32_t points;
+    struct stack_place place; /* of the newest slot */
+};
+
+/* Looks the whole chain through. False: something keeps the task from being killed now. */
+static bool view_chain(struct kill_view *view, const struct kill_deferral **out_by)
 {
-    struct stack_place place = {0};
-    struct catch_point *outermost = NULL;
-    unsigned count = 0;
+    struct stack_place place = {.bottom = 0, .top = 0};
+    own_drop_t known = NULL; /* the type of the last one: the next is often of the same */
+    uint32_t count = 0;
+    *out_by = &broken;
     for (struct own_slot *slot = OWN_TOP; slot; slot = slot->below) {
-        if (count++ == OWNED_SLOTS_MAX || !is_live(slot, &place)) {
-            *out_by = &broken;
-            return NULL;
+        if (count++ == OWNED_SLOTS_MAX || !catch_can_read(slot, &place)) {
+            return false;
         }
-        if (is_of_type(slot, (own_drop_t)kill_deferral_drop) && slot->handle) {
-            *out_by = slot->handle;
-            return NULL;
+        own_drop_t type = own_slot_type(slot);
+        if (count == 1) {
+            view->place = place;
         }
-        if (is_of_type(slot, point_drop)) {
-            outermost = point_of(slot);
-            if (outermost->stack != NO_STACK) {
+        if (type == known) {
+            continue;
+        }
+        if (type == point_drop) {
+            view->outermost = point_of(slot);
+            view->points++;
+            if (view->outermost->stack != NO_STACK) {
                 *out_by = &releasing;
-                return NULL;
+                return false;
             }
+        } else if (type == (own_drop_t)kill_deferral_drop) {
+            if (slot->handle) {
+                *out_by = slot->handle;
+                return false;
+            }
+        } else if (owned_is_drop((uintptr_t)type)) {
+            known = type;
+        } else {
+            return false;
         }
     }
-    if (!outermost || !outermost->rsp) {
-        *out_by = &not_begun;
-        return NULL;
-    }
-    return outermost;
+    *out_by = &not_begun;
+    return view->outermost && view->outermost->rsp;
 }
 
 /* All points that are newer than this one; their links have been looked at. */
@@ -507,21 +518,19 @@ static void close_points(const struct catch_point *outermost)
 
 __attribute__((no_sanitize("address"))) void catch_kill(const struct kill_deferral **out_by)
 {
-    struct catch_point *point = find_outermost(out_by);
-    struct stack_place place;
-    if (!point) {
+    struct kill_view view = {.outermost = NULL};
+    if (!view_chain(&view, out_by)) {
         return;
     }
-    if (!stack_find((vaddr_t)OWN_TOP, &place)) {
-        *out_by = &broken;
-        return;
-    }
+    struct catch_point *point = view.outermost;
     static const uint64_t registers[CFI_REGISTER_COUNT];
     begin_reason(point, registers, &(struct catch_fault){0});
     point->status = ERR_KILLED;
-    point->bottom = place.bottom;
-    point->top = place.top;
-    close_points(point);
+    point->bottom = view.place.bottom;
+    point->top = view.place.top;
+    if (view.points > 1) {
+        close_points(point);
+    }
     pop_slots(point);
     if (OWN_TOP != &point->slot) {
         point->reason.is_complete = false;
