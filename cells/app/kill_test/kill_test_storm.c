@@ -47,7 +47,8 @@ struct storm {
     uint64_t begun; /* parcels; atomically, these three */
     uint64_t ended;
     uint64_t errors;
-    uint64_t actions; /* of all workers, about */
+    uint64_t actions;  /* of all workers, about */
+    uint64_t progress; /* kills and joins; atomically */
 
     struct mutex mutex;
     uint64_t inside; /* the task that has it */
@@ -378,6 +379,34 @@ static void drop_collector(struct collector *collector)
 }
 TASK_DEFINE_OWNING(collector, struct collector, uint64_t, collect, drop_collector);
 
+/* ---- who watches ---- */
+
+#define PATIENCE (30 * SECOND)
+
+/* While nothing happens it says what everybody waits for. It ends by being killed. */
+static int watch(struct storm **address)
+{
+    const struct storm *storm = *address;
+    for (;;) {
+        uint64_t before = __atomic_load_n(&storm->progress, __ATOMIC_RELAXED);
+        task_sleep(PATIENCE);
+        if (before != __atomic_load_n(&storm->progress, __ATOMIC_RELAXED)) {
+            continue;
+        }
+        struct task_information task = {0};
+        console_print("kill_test: nothing happens (%lu)\n", (unsigned long)before);
+        while (task_next(task.id, &task)) {
+            console_print("  %8lu %-20s %-8s %u %s\n", (unsigned long)task.id, task.name,
+                          task_state_name(task.state), (unsigned)task.cpu,
+                          task.waits_for ? task.waits_for : "");
+        }
+        if (before == UINT64_MAX) {
+            return 1;
+        }
+    }
+}
+TASK_DEFINE(watcher, struct storm *, int, watch);
+
 /* ---- who kills ---- */
 
 struct killer {
@@ -441,6 +470,7 @@ static void strike(struct killer *killer, uint32_t number) OWN_UNCHECKED
 {
     const struct task *task = (const struct task *)(void *)killer->tasks[number];
     killer->killed[task->state % TASK_RUNSTATES]++;
+    __atomic_add_fetch(&killer->storm.progress, 1, __ATOMIC_RELAXED);
     worker_kill(killer->tasks[number]);
 }
 
@@ -535,7 +565,11 @@ static enum status run_storm(struct killer *killer, unsigned kills, unsigned sec
     unsigned killed = 0;
     uint64_t collected = 0;
     OWNED(collector_task, collector);
+    OWNED(watcher_task, watcher);
     enum status status = open_channels(killer);
+    if (status == OK) {
+        status = watcher_spawn(&storm, NULL, SLOT(watcher));
+    }
     if (status == OK) {
         struct collector argument = {storm, killer->messages};
         status = collector_spawn(&argument, NULL, SLOT(collector));
@@ -549,6 +583,13 @@ static enum status run_storm(struct killer *killer, unsigned kills, unsigned sec
     if (HELD(collector)) {
         enum status joined = collector_join(SLOT(collector), &collected);
         status = status == OK ? joined : status;
+    }
+    if (HELD(watcher)) {
+        int result;
+        watcher_kill(REF(watcher));
+        if (watcher_join(SLOT(watcher), &result) != ERR_KILLED) {
+            complain(storm, "the watcher was not killed", 0);
+        }
     }
     if (mutex_is_held(&storm->mutex) || reader_writer_lock_is_written(&storm->lock) ||
         reader_writer_lock_readers(&storm->lock)) {

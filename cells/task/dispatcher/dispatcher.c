@@ -460,6 +460,8 @@ void dispatcher_kill(struct task *task)
         task->kill_time = dispatcher_hardware->now();
         task->kill = TASK_KILL_WANTED;
         task->is_struck = true;
+    }
+    if (task->is_struck) {
         wake_for_kill(cpu, task);
     }
     unlock(cpu);

@@ -85,7 +85,8 @@ CELL_API NORETURN void dispatcher_end(void);
 /*
  * Ends a task, which the caller knows to exist: wherever it is stopped, at the next moment at which it runs
  * on its CPU with interrupts enabled and holds no preemption, the function set below is called in
- * it. One that waits is woken for that; one that runs is interrupted. Again, or after its end: does nothing.
+ * it. One that waits is woken for that; one that runs is interrupted. Again: interrupts it again, if it has not
+ * looked yet. After its end: does nothing.
  */
 CELL_API void dispatcher_kill(struct task *task);
 

@@ -11,6 +11,12 @@
 #include "owned.h"
 #include "task_priv.h"
 
+/*
+ * After this time the CPU of a task that runs is interrupted once more: the first interrupt may have been refused, or
+ * have come within a sequence (commit.h), where nobody looks.
+ */
+#define KILL_AGAIN_NS 10000000u
+
 static_assert(TASK_KILL_TEXT == OWNED_LINE_SIZE, "as much as owned_describe() writes");
 
 void task_kill(struct task_handle *handle)
@@ -84,9 +90,14 @@ static void fill_report(struct task *task, struct task_kill_report *out)
 enum status task_kill_wait(struct task_handle *handle, uint64_t limit_ns,
                            struct task_kill_report *out_report)
 {
+    uint64_t deadline = parking_deadline(limit_ns ? limit_ns : TASK_KILL_LIMIT_NS);
+    uint64_t soon = parking_deadline(KILL_AGAIN_NS);
     task_kill(handle);
-    enum status status =
-        task_wait(handle, parking_deadline(limit_ns ? limit_ns : TASK_KILL_LIMIT_NS));
+    enum status status = task_wait(handle, soon < deadline ? soon : deadline);
+    if (status != OK && soon < deadline) {
+        task_kill(handle);
+        status = task_wait(handle, deadline);
+    }
     if (status != OK && out_report) {
         fill_report((struct task *)handle, out_report);
     }
