@@ -21,6 +21,7 @@ APPLICATION(kill_test);
 #define SOAK_DEFAULT  3600u
 #define SEED_DEFAULT  20261121u
 #define LOOKS         500u /* at 20 ms */
+#define FRAMES_KEPT   16   /* more or less: CPUs keep single ones for themselves */
 
 struct counts count(void)
 {
@@ -41,11 +42,12 @@ struct counts count(void)
 enum status compare(const char *test, struct counts before)
 {
     struct counts now = count();
-    bool is_same = now.blocks == before.blocks && now.tasks == before.tasks;
+    long frames = (long)(before.frames - now.frames);
+    bool is_same = now.blocks == before.blocks && now.tasks == before.tasks &&
+                   frames <= FRAMES_KEPT && frames >= -FRAMES_KEPT;
     console_print("kill_test: %s: %lu then %lu tasks, %lu then %lu blocks, %ld frames less: %s\n",
                   test, (unsigned long)before.tasks, (unsigned long)now.tasks,
-                  (unsigned long)before.blocks, (unsigned long)now.blocks,
-                  (long)(before.frames - now.frames),
+                  (unsigned long)before.blocks, (unsigned long)now.blocks, frames,
                   is_same ? "nothing is lost" : "SOMETHING IS LOST");
     return is_same ? OK : ERR_FAILED;
 }

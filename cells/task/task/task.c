@@ -170,24 +170,32 @@ static NOINLINE void task_argument_drop(struct task_argument **handle)
     }
 }
 
-/* A kill that came before there was a catch point finds its way now. */
-static void run_entry(const struct task_record *record)
+/* The first thing within the catch point: a kill that came before finds its way now. */
+static void run_plan(void *argument)
 {
+    struct task_record *record = argument;
     if (UNLIKELY(record->task.kill != TASK_NO_KILL)) {
         dispatcher_kill_check();
     }
     record->plan->run(record->argument, record->result);
 }
 
-static void run_plan(void *argument)
+static void drop_argument(void *argument)
 {
-    struct task_record *record = argument;
-    if (record->plan->drop) {
-        OWNED(task_argument, owned);
-        FILL(SLOT(owned), (struct task_argument *)record);
-        run_entry(record);
-    } else {
-        run_entry(record);
+    OWNED(task_argument, owned);
+    FILL(SLOT(owned), (struct task_argument *)argument);
+}
+
+/*
+ * After all slots, in a catch point of its own. Within that of the entry a kill could strike before there
+ * is a slot for it; here none strikes any more, for its end is decided.
+ */
+static void release_argument(struct task_record *record)
+{
+    struct catch_reason reason;
+    record->task.kill = TASK_KILL_BEGUN;
+    if (catch_watched(drop_argument, record, exceptions_print, &reason) != OK) {
+        log_error("task `%s` has failed in the release of its argument", record->task.name);
     }
 }
 
@@ -213,6 +221,9 @@ static void run_task(void *argument)
     struct catch_reason reason;
     dispatcher_entered();
     enum status status = catch_watched(run_plan, record, exceptions_print, &reason);
+    if (record->plan->drop) {
+        release_argument(record);
+    }
     end_task(&record->task, status == OK ? TASK_RETURNED : end_by(status, &record->task, &reason));
 }
 

@@ -50,7 +50,7 @@ enum task_kill {
     TASK_NO_KILL,
     TASK_KILL_WANTED,   /* strikes where it runs next with nothing held */
     TASK_KILL_DEFERRED, /* did not strike there: strikes when what deferred it has ended */
-    TASK_KILL_BEGUN,    /* what it owns is being released */
+    TASK_KILL_BEGUN,    /* what it owns is being released, or its end is decided otherwise */
 };
 
 /*
