@@ -31,7 +31,7 @@ APPLICATION(retire_test);
 #define SECOND        1000000000ull
 #define SWAPS_DEFAULT 20u
 #define LINE_SIZE     400u
-#define MOVES         12u         /* attempts while a pointer moves */
+#define MOVES         5u          /* attempts while a pointer moves */
 #define APART         (64u << 10) /* bytes between its two places */
 
 /* ---- swapping ---- */

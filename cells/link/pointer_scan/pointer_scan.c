@@ -12,6 +12,8 @@
 
 CELL(library, "1.0.0");
 
+#define ENTRIES_AT_ONCE 4096u /* of the page tables, with their lock held */
+
 static bool comes_before(const void *a, const void *b)
 {
     return ((const struct pointer_target *)a)->inverted_start >
@@ -114,9 +116,19 @@ static void look_at_stack(uint64_t low, uint64_t high, void *context)
     look(scan, low & ~7ull, high, true);
 }
 
+/* Before anything is looked at: what is written later will be looked at again. */
+static void watch(void)
+{
+    for (vaddr_t next = 0; (next = page_table_watch(next, ENTRIES_AT_ONCE));) {
+    }
+}
+
 void pointer_scan_step(struct pointer_scan *scan, uint32_t most)
 {
     if (!scan->is_done) {
+        if (!scan->next) {
+            watch();
+        }
         scan->next = page_table_look(scan->next, most, look_at_page, scan);
         scan->is_done = scan->next == 0;
     }

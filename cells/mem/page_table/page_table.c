@@ -724,10 +724,11 @@ static entry_t *next_entry(vaddr_t *page, uint64_t *out_size)
     return NULL;
 }
 
-/* Notes that entries from `from` on are about to be told. Returns where it ended. */
-static vaddr_t note_seen(vaddr_t from, uint64_t most)
+/* A CPU that knows a page as dirty does not say so again: all forget. */
+vaddr_t page_table_watch(vaddr_t from, uint64_t most)
 {
-    vaddr_t page = from;
+    GUARD(spinlock, guard, &lock);
+    vaddr_t page = from < DATA_ZONE_START ? DATA_ZONE_START : from;
     uint64_t size;
     entry_t *entry;
     for (uint64_t i = 0; i < most && (entry = next_entry(&page, &size)); i++) {
@@ -735,29 +736,24 @@ static vaddr_t note_seen(vaddr_t from, uint64_t most)
         __atomic_fetch_or(entry, ENTRY_SEEN, __ATOMIC_RELAXED);
         page = skip(page, size);
     }
+    forget(from, UINT64_MAX >> PAGE_SHIFT);
     return page;
 }
 
-/*
- * A CPU that knows a page as dirty does not say so again: all forget, then the page is looked at. What is
- * written before that is seen, what comes later is noted.
- */
 vaddr_t page_table_look(vaddr_t from, uint64_t most, page_table_looker_t look, void *context)
 {
     GUARD(spinlock, guard, &lock);
     vaddr_t page = from < DATA_ZONE_START ? DATA_ZONE_START : from;
-    vaddr_t end = note_seen(page, most);
-    forget(page, UINT64_MAX >> PAGE_SHIFT);
     uint64_t size;
     entry_t *entry;
-    while (page != end && (entry = next_entry(&page, &size)) && page != end) {
+    for (uint64_t i = 0; i < most && (entry = next_entry(&page, &size)); i++) {
         unsigned flags = flags_of(*entry);
         if (!(flags & PAGE_UNCACHED)) {
             look(page, size, flags, context);
         }
         page = skip(page, size);
     }
-    return end;
+    return page;
 }
 
 void page_table_look_at_changed(page_table_looker_t look, void *context)

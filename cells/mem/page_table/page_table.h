@@ -68,16 +68,21 @@ CELL_API bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_fl
 typedef void (*page_table_looker_t)(vaddr_t page, uint64_t size, unsigned flags, void *context);
 
 /*
- * Tells of up to `most` entries from `from` on, those of uncached memory left out, and notes of each that it was
- * told. Until then others may write there; what they write later, page_table_look_at_changed() tells. Returns
- * where to go on, 0 at the end. With the lock held; so this takes as long as `look` does.
+ * From now on what happens to up to `most` entries from `from` on is noted, on all CPUs. Returns where to go on,
+ * 0 at the end. With the lock held.
+ */
+CELL_API vaddr_t page_table_watch(vaddr_t from, uint64_t most);
+
+/*
+ * Tells of up to `most` entries from `from` on, those of uncached memory left out. Returns where to go on, 0 at the
+ * end. With the lock held; so this takes as long as `look` does.
  */
 CELL_API vaddr_t page_table_look(vaddr_t from, uint64_t most, page_table_looker_t look,
                                  void *context);
 
 /*
- * For who has stopped all other CPUs: tells of every writable page that was not told by page_table_look(), or
- * was written, mapped or protected since. Without the lock.
+ * For who has stopped all other CPUs: tells of every writable page that was written, mapped or protected since it
+ * was watched, or never was. Without the lock.
  */
 CELL_API void page_table_look_at_changed(page_table_looker_t look, void *context);
 

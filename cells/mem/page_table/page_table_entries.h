@@ -36,7 +36,7 @@
 #define ENTRY_UNCACHED   (3ull << 3) /* PWT and PCD */
 #define ENTRY_DIRTY      (1ull << 6) /* the CPU sets it when the page is written */
 #define ENTRY_LARGE      (1ull << 7) /* level 2: a page of 2 MiB */
-#define ENTRY_SEEN       (1ull << 9) /* ignored by the CPU: since it was set, the page has been mapped */
+#define ENTRY_SEEN       (1ull << 9) /* ignored by the CPU: the page is watched since it was mapped */
 #define ENTRY_NO_EXECUTE (1ull << 63)
 
 /* Tables may be written; a root slot also keeps what it shows from being executed. */
