@@ -196,6 +196,27 @@ upper_half:
 	ud2
 	.cfi_endproc
 
+	/* In the fresh nano_core: whoever is on the boot stack does not come back. */
+	.section .text.nano_core_go_on, "ax", @progbits
+	.globl	nano_core_go_on
+	.type	nano_core_go_on, @function
+nano_core_go_on:
+	.cfi_startproc
+	.cfi_undefined rip			/* there is no caller */
+	movq	%gs:8, %rax			/* slots would be lost (OWN_TOP, cpu_local.h) */
+	testq	%rax, %rax
+	jnz	1f
+	movq	nano_core_stack_top, %rsp
+	xorl	%ebp, %ebp
+	leaq	-STACK_BYTES(%rsp), %rdi	/* what was left there would pass for pointers */
+	movl	$STACK_BYTES / 8, %ecx
+	xorl	%eax, %eax
+	rep stosq
+	call	nano_core_finish
+1:	ud2
+	.cfi_endproc
+	.size	nano_core_go_on, . - nano_core_go_on
+
 	.section .rodata.boot, "a", @progbits
 	.balign	8
 descriptors:					/* as in exceptions.c, which replaces them */
@@ -216,6 +237,8 @@ no_cx16:
 
 	.section .bss.boot_tables, "aw", @nobits
 	.balign	PAGE_BYTES
+	.type	root_table, @object
+	.size	root_table, 7 * PAGE_BYTES
 root_table:
 	.skip	PAGE_BYTES
 low_tables:
@@ -228,6 +251,9 @@ directories:
 	/* Lowest and highest page are unmapped when main.c adopts the stack: it ends in faults. */
 	.section .bss.boot_stack, "aw", @nobits
 	.balign	PAGE_BYTES
+	.type	boot_stack, @object
+	.size	boot_stack, PAGE_BYTES + STACK_BYTES + PAGE_BYTES
+boot_stack:
 	.skip	PAGE_BYTES
 	.globl	nano_core_stack
 	.hidden	nano_core_stack

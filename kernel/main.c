@@ -2,6 +2,10 @@
 /*
  * The nano_core's list of phases: what must happen, and in which order, until cells can be loaded.
  *
+ * The last phase but one replaces the nano_core itself by loaded cells, this file included. It comes back
+ * only where that was not wanted or not possible; else it goes on in nano_core_go_on(), of the fresh
+ * nano_core, on an empty stack.
+ *
  * A phase that fails ends the system with EXIT_BOOT_FAILED: there is nothing to fall back on yet.
  * The one exception is a missing or useless archive, EXIT_NO_ARCHIVE: the nano_core is well, but
  * alone.
@@ -12,6 +16,7 @@
 #include "cpu_local.h"
 #include "diag.h"
 #include "exceptions.h"
+#include "freestanding.h"
 #include "frame_allocator.h"
 #include "loader.h"
 #include "logger.h"
@@ -32,6 +37,8 @@ CELL(core, "1.0.0");
 
 #define ARCHIVE_MODULE "cells.a"
 #define ENTRY_SYMBOL   "captain_start"
+#define SWAP_SYMBOL    "nano_core_swap"
+#define FINISH_SYMBOL  "nano_core_swap_finish"
 #define DIAG_LINE_SIZE 400
 
 /* Cells in the static image; about 35 today. Three regions each, the table, and the entries. */
@@ -52,6 +59,10 @@ static uint64_t captain_address;
 
 extern uint8_t nano_core_stack[]; /* boot.S */
 extern uint8_t nano_core_stack_end[];
+__attribute__((visibility("hidden"))) uint64_t nano_core_stack_top; /* of the stack that is in use */
+/* boot.S: empties the boot stack and calls nano_core_finish(). */
+CELL_API NORETURN void nano_core_go_on(void);
+NORETURN void nano_core_finish(void);
 NORETURN void nano_core_main(uint32_t magic, paddr_t information, uint64_t entry_tsc);
 
 static void end_after_exception(void)
@@ -127,7 +138,9 @@ static enum status build_page_tables(void)
                                cell->addresses[kind] + cell->sizes[kind], flags[kind]);
         }
     }
-    return page_table_init(regions, count);
+    enum status status = page_table_init(regions, count);
+    memset(regions, 0, sizeof(regions)); /* addresses of text and constants, which will go */
+    return status;
 }
 
 /* The frames of their guard pages stay unused. */
@@ -204,21 +217,47 @@ static enum status adopt_static_cells(void)
     return status;
 }
 
-static enum status load_captain(void)
+static enum status demand(const char *symbol, uint64_t *out_address)
 {
     struct diag diag = {0};
-    enum status status =
-        loader_demand(cell_namespace_initial(), ENTRY_SYMBOL, &captain_address, &diag);
+    enum status status = loader_demand(cell_namespace_initial(), symbol, out_address, &diag);
     if (status != OK) {
         log_diag(&diag);
     }
     return status;
 }
 
-static const struct {
+static enum status call(const char *symbol)
+{
+    uint64_t address;
+    enum status status = demand(symbol, &address);
+    if (status == OK) {
+        ((void (*)(void))address)();
+    }
+    return status;
+}
+
+static enum status replace_static_cells(void)
+{
+    return call(SWAP_SYMBOL);
+}
+
+static enum status free_static_cells(void)
+{
+    return call(FINISH_SYMBOL);
+}
+
+static enum status load_captain(void)
+{
+    return demand(ENTRY_SYMBOL, &captain_address);
+}
+
+struct phase {
     const char *name;
     enum status (*run)(void);
-} phases[] = {
+};
+
+static const struct phase phases[] = {
     {"console and serial line", start_serial},
     {"exceptions", start_exceptions},
     {"boot information", read_boot_information},
@@ -229,29 +268,52 @@ static const struct {
     {"map the archive", map_archive},
     {"open the archive", open_archive},
     {"adopt the static cells", adopt_static_cells},
+    {"replace the static cells", replace_static_cells},
     {"load the captain", load_captain},
 };
+
+/* In the fresh nano_core. */
+static const struct phase last_phases[] = {
+    {"free the static cells", free_static_cells},
+    {"load the captain", load_captain},
+};
+
+static void run_phases(const struct phase *list, size_t count)
+{
+    uint64_t start = read_tsc();
+    for (size_t i = 0; i < count; i++) {
+        enum status status = list[i].run();
+        uint64_t end = read_tsc();
+        log_debug("%s: %llu ticks", list[i].name, (unsigned long long)(end - start));
+        if (status != OK) {
+            log_error("cannot start: %s: %s", list[i].name, status_text(status));
+            power_off(EXIT_BOOT_FAILED);
+        }
+        start = end;
+    }
+}
+
+static NORETURN void start_captain(void)
+{
+    void (*captain_start)(void) = (void (*)(void))captain_address;
+    captain_start();
+    power_off(EXIT_BOOT_FAILED); /* the captain does not come back */
+}
+
+void nano_core_finish(void)
+{
+    run_phases(last_phases, ARRAY_COUNT(last_phases));
+    start_captain();
+}
 
 /* Called by boot.S, on the boot stack, with interrupts off. */
 void nano_core_main(uint32_t magic, paddr_t information, uint64_t entry_tsc)
 {
     cpu_local_init(&boot_cpu, 0);
+    nano_core_stack_top = (uintptr_t)nano_core_stack_end;
     handover.magic = magic;
     handover.information = information;
     handover.entry_tsc = entry_tsc;
-
-    uint64_t start = read_tsc();
-    for (size_t i = 0; i < ARRAY_COUNT(phases); i++) {
-        enum status status = phases[i].run();
-        uint64_t end = read_tsc();
-        log_debug("%s: %llu ticks", phases[i].name, (unsigned long long)(end - start));
-        if (status != OK) {
-            log_error("cannot start: %s: %s", phases[i].name, status_text(status));
-            power_off(EXIT_BOOT_FAILED);
-        }
-        start = end;
-    }
-    void (*captain_start)(void) = (void (*)(void))captain_address;
-    captain_start();
-    power_off(EXIT_BOOT_FAILED); /* the captain does not come back */
+    run_phases(phases, ARRAY_COUNT(phases));
+    start_captain();
 }

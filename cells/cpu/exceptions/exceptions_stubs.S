@@ -7,6 +7,9 @@
  * There is one ring, so %gs is always the kernel's. The CFI says how to get back to the interrupted
  * instruction and all its registers, so that an unwinder can walk through. CFA here is the address
  * behind what the CPU pushed.
+ *
+ * Each stub is a function, so what is in the table of their addresses, and from there in the CPU's, are
+ * entries: they stay when this cell is replaced.
  */
 
 	.macro cpu_pushed size
@@ -44,6 +47,7 @@ exceptions_stub_\vector:
 	.cfi_adjust_cfa_offset 8
 	jmp	exceptions_common
 	.cfi_endproc
+	.size	exceptions_stub_\vector, . - exceptions_stub_\vector
 	.endm
 
 	.section .text.exceptions_stubs, "ax", @progbits

@@ -7,7 +7,7 @@
  *
  * There is one ring, so %gs is always the kernel's. CFA here is the address behind what the CPU
  * pushed. The CPU aligned its stack to 16: with its 5 words and the 9 registers it is aligned
- * again.
+ * again. Each stub is a function: the table holds entries, which stay when this cell is replaced.
  */
 
 /* cpu_local.h, as far as it is needed here; interrupts.c compares. */
@@ -65,6 +65,7 @@ interrupts_stub_\number:
 	push_register rdi
 	movl	$\number, %edi
 	jmp	interrupts_common
+	.size	interrupts_stub_\number, . - interrupts_stub_\number
 	.cfi_restore_state
 	.endm
 

@@ -8,11 +8,16 @@
  * address map, mapped_pages. Such pairs are descriptions, not pointers.
  */
 #include "cell_retirement.h"
+#include "address_map.h"
 #include "cell_namespace.h"
 #include "format.h"
+#include "frame_allocator.h"
 #include "freestanding.h"
 #include "heap.h"
+#include "logger.h"
 #include "memory.h"
+#include "nano_core_image.h"
+#include "page_table.h"
 #include "pointer_scan.h"
 #include "x86.h"
 
@@ -62,7 +67,7 @@ static bool make_room(uint32_t count)
         return true;
     }
     heap_free(findings.rows);
-    findings.rows = heap_allocate(count * sizeof(*findings.rows));
+    findings.rows = heap_allocate_zeroed(count * sizeof(*findings.rows));
     findings.capacity = findings.rows ? count : 0;
     return findings.rows != NULL;
 }
@@ -205,12 +210,13 @@ static bool collect_targets(struct pass *pass)
     for (const struct cell *cell = retired; cell; cell = cell->next) {
         most += REGION_COUNT + cell->adopted_count;
     }
-    pass->targets = heap_allocate(most * sizeof(*pass->targets));
+    pass->targets = heap_allocate_zeroed(most * sizeof(*pass->targets));
     if (!pass->targets) {
         return false;
     }
     for (struct cell *cell = retired; cell; cell = cell->next) {
-        for (uint32_t r = REGION_RODATA; cell->is_leaving && r < REGION_COUNT; r++) {
+        uint32_t end = cell->is_static ? REGION_DATA : REGION_COUNT; /* the image's data stay */
+        for (uint32_t r = REGION_RODATA; cell->is_leaving && r < end; r++) {
             add_target(pass, cell, cell->regions[r].address, cell->regions[r].size);
         }
     }
@@ -251,10 +257,19 @@ static bool note_edge(struct pass *pass, struct cell *from, struct cell *to, uin
     return true;
 }
 
+/* In a page of variables, and behind the last one, or between two: what the boot loader left. */
+static bool is_padding(uint64_t where)
+{
+    return where >= KERNEL_BASE && !address_map_find(where);
+}
+
 static bool is_ignored(struct pointer_target *target, uint64_t where, void *context)
 {
     struct pass *pass = context;
     struct cell *cell = target->context;
+    if (is_padding(where)) {
+        return true;
+    }
     if (where - (uintptr_t)cell < cell->metadata_size || is_description(target, where)) {
         return true;
     }
@@ -350,14 +365,11 @@ static bool ask_memory(struct pass *pass, uint64_t own_stack)
 
 static NOINLINE bool run(struct cell_namespace *namespace, uint64_t own_stack)
 {
-    struct pass *pass = heap_allocate(sizeof(*pass));
+    struct pass *pass = heap_allocate_zeroed(sizeof(*pass)); /* what was there before would be found */
     if (!pass) {
         return false;
     }
     pass->namespace = namespace;
-    pass->leaving = 0;
-    pass->target_count = 0;
-    pass->edge_count = 0;
     for (const struct cell *cell = namespace->retired; cell; cell = cell->next) {
         pass->leaving += cell->is_leaving;
     }
@@ -379,6 +391,27 @@ bool cell_retirement_spare(struct cell_namespace *namespace)
     bool is_certain = run(namespace, here.rsp);
     COMPILER_BARRIER(); /* no tail call: the frame stays */
     return is_certain;
+}
+
+/* ---- the static image ---- */
+
+void cell_retirement_release_image(const struct cell *cell)
+{
+    for (uint32_t r = REGION_TEXT; r <= REGION_RODATA; r++) {
+        const struct region *region = &cell->regions[r];
+        paddr_t frame = region->address - nano_core_image.start + nano_core_image.physical;
+        uint64_t count = page_count_of(region->size);
+        if (count == 0) {
+            continue;
+        }
+        enum status status = page_table_unmap(region->address, count);
+        if (status == OK) {
+            status = frame_allocator_give_image(frame, count);
+        }
+        if (status != OK) { /* they are lost; who was replaced has gone all the same */
+            log_warning("cannot give back pages of %s: %s", cell->name, status_text(status));
+        }
+    }
 }
 
 /* ---- what is told ---- */

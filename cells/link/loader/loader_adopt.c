@@ -13,9 +13,10 @@
 #include "loader_priv.h"
 #include "nano_core_image.h"
 
-static struct symbol image_symbol; /* nano_core_image, which no cell defines */
+/* Which no cell defines. Its name is where the linker put it: that is patched when this cell is replaced. */
+static struct symbol image_symbol = {.key = {.name = "nano_core_image"}};
 static uint64_t image_entries;     /* the pages of its entries, which stay for good */
-static uint64_t image_entries_end;
+static uint64_t image_entries_size; /* bytes */
 
 /* The image's row must describe what the archive's cell needs, or they are not from one build. */
 static enum status check_row(const struct staged_cell *staged,
@@ -201,26 +202,24 @@ static enum status adopt_all(struct transaction *transaction, const struct nano_
 static enum status publish_image_symbol(struct cell_namespace *namespace,
                                         const struct nano_core_image *image, struct diag *diag)
 {
-    static const char name[] = "nano_core_image";
+    const char *name = image_symbol.key.name;
     if (cell_namespace_find_own(namespace, name, symbol_map_hash(name))) {
         return diag_set(diag, DIAG_LINK_DUPLICATE_SYMBOL, &(struct diag_site){.symbol = name});
     }
     if (cell_namespace_reserve(namespace, 0, 1) != OK) {
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
     }
-    image_symbol = (struct symbol){
-        .key = {.name = name, .hash = symbol_map_hash(name)},
-        .type = STT_OBJECT,
-        .binding = STB_GLOBAL,
-        .address = (uint64_t)image,
-    };
+    image_symbol.key.hash = symbol_map_hash(name);
+    image_symbol.type = STT_OBJECT;
+    image_symbol.binding = STB_GLOBAL;
+    image_symbol.address = (uint64_t)image;
     cell_namespace_publish_symbol(namespace, &image_symbol);
     return OK;
 }
 
 bool is_entry(uint64_t address)
 {
-    return address - image_entries < image_entries_end - image_entries || entry_pool_holds(address);
+    return address - image_entries < image_entries_size || entry_pool_holds(address);
 }
 
 enum status loader_adopt(struct cell_namespace *namespace, const struct nano_core_image *image,
@@ -253,7 +252,7 @@ enum status loader_adopt(struct cell_namespace *namespace, const struct nano_cor
     transaction_end(&transaction, status == OK);
     if (status == OK) {
         image_entries = image->entries_start;
-        image_entries_end = image->entries_end;
+        image_entries_size = image->entries_end - image->entries_start;
     } else {
         symbol_map_remove(&namespace->symbols, &image_symbol.key);
     }

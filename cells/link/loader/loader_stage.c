@@ -91,6 +91,15 @@ static void divide_scratch(uint8_t *block, size_t *used, const struct link_sizes
     memory->resolved = divide(block, used, sizes->symbols, sizeof(struct link_symbol));
 }
 
+/* What is left over of its block may hold addresses of other cells, and would keep these (pointer_scan.h). */
+static void clear_unused(struct cell *cell, const struct link_sizes *sizes)
+{
+    uint32_t placed = cell->region_first[REGION_COUNT];
+    __builtin_memset(cell->functions + cell->function_count, 0,
+                     (sizes->functions - cell->function_count) * sizeof(struct function));
+    __builtin_memset(cell->by_address + placed, 0, (sizes->sections - placed) * sizeof(uint32_t));
+}
+
 /* Allocates the cell's block and the scratch block, and plans the cell into them. */
 static enum status plan_cell(const struct transaction *transaction, struct staged_cell *staged,
                              const struct elf_object *object, const struct cell_info *info,
@@ -124,7 +133,12 @@ static enum status plan_cell(const struct transaction *transaction, struct stage
         .metadata_size = metadata_size,
     };
     staged->loaded->entry_capacity = sizes.functions;
-    return link_unit_plan(&staged->unit, &staged->loaded->cell, object, &memory, diag);
+    enum status status =
+        link_unit_plan(&staged->unit, &staged->loaded->cell, object, &memory, diag);
+    if (status == OK) {
+        clear_unused(&staged->loaded->cell, &sizes);
+    }
+    return status;
 }
 
 static struct symbol *symbol_of(const struct symbol_key *key)

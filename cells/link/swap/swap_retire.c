@@ -236,16 +236,26 @@ uint32_t swap_retire_locked(void)
             unlink_records(cell);
         }
     }
+    struct cell *gone = NULL; /* they may refer to one another: all leave their lists before one is freed */
     struct cell *next;
     for (struct cell *cell = namespace->retired; cell; cell = next) {
         next = cell->next;
         bool goes = cell->is_leaving;
         cell->is_leaving = false;
-        if (goes && take_out(namespace, cell) && address_map_wait()) {
-            loader_release(cell);
+        if (goes && take_out(namespace, cell)) {
+            cell->next = gone;
+            gone = cell;
         } else {
             stay++;
         }
+    }
+    bool is_unread = gone && address_map_wait(); /* else they are lost: somebody looks at them for ever */
+    for (struct cell *cell = gone; is_unread && cell; cell = next) {
+        next = cell->next;
+        if (cell->is_static) {
+            cell_retirement_release_image(cell);
+        }
+        loader_release(cell);
     }
     return stay;
 }

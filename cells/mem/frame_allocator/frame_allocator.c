@@ -331,6 +331,45 @@ enum status frame_allocator_init(const struct boot_info *boot, paddr_t image_sta
     return status == OK && total_ram == 0 ? ERR_NO_MEMORY : status;
 }
 
+/* The range of the image that holds these frames, or NULL. */
+static struct frames *find_held(struct range wanted)
+{
+    struct frames *at = held;
+    while (at && (wanted.start < at->node.range.start ||
+                  wanted.start + wanted.count > at->node.range.start + at->node.range.count)) {
+        at = at->next;
+    }
+    return at;
+}
+
+/* A range of the image is cut in three; the first part keeps the descriptor, however long it is. */
+enum status frame_allocator_give_image(paddr_t start, uint64_t count)
+{
+    GUARD(spinlock, guard, &lock);
+    struct range wanted = {.start = start >> PAGE_SHIFT, .count = count};
+    struct frames *whole = find_held(wanted);
+    if (!page_is_aligned(start) || count == 0 || !whole) {
+        return ERR_NOT_FOUND;
+    }
+    struct frames *rest = NULL;
+    if (!descriptor_pool_take(&moved) || !descriptor_pool_take(&rest)) {
+        descriptor_pool_give(&moved);
+        return ERR_NO_MEMORY;
+    }
+    uint64_t end = whole->node.range.start + whole->node.range.count;
+    become_handle(rest, FRAMES_RAM);
+    rest->node.range.start = wanted.start + count;
+    rest->node.range.count = end - rest->node.range.start;
+    rest->next = held;
+    whole->node.range.count = wanted.start - whole->node.range.start;
+    held = rest;
+    become_handle(moved, FRAMES_RAM);
+    moved->node.range = wanted;
+    give_first_locked(&moved);
+    total_ram += count;
+    return OK;
+}
+
 /* ---- taking ---- */
 
 /* Takes a run, to be cut into single frames. */

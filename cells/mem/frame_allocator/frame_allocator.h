@@ -73,6 +73,12 @@ CELL_API enum status frame_allocator_take_at(paddr_t start, uint64_t count, stru
     OWN_ACQUIRES(**out);
 
 /*
+ * Frames of the nano_core image become RAM like any other: nothing is mapped to them any more. ERR_NOT_FOUND when
+ * not all belong to the image still, ERR_NO_MEMORY. A fault in the middle loses them.
+ */
+CELL_API MUST_CHECK enum status frame_allocator_give_image(paddr_t start, uint64_t count);
+
+/*
  * Joins single frames that came back with their neighbours, which frees descriptors. It happens by
  * itself where frames are asked for by address, or in a run that is not found. O(log n) for each frame
  * that came back since the last time.
