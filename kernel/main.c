@@ -59,7 +59,8 @@ static uint64_t captain_address;
 
 extern uint8_t nano_core_stack[]; /* boot.S */
 extern uint8_t nano_core_stack_end[];
-__attribute__((visibility("hidden"))) uint64_t nano_core_stack_top; /* of the stack that is in use */
+__attribute__((visibility("hidden")))
+uint64_t nano_core_stack_top; /* of the stack that is in use */
 /* boot.S: empties the boot stack and calls nano_core_finish(). */
 CELL_API NORETURN void nano_core_go_on(void);
 NORETURN void nano_core_finish(void);

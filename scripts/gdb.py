@@ -5,7 +5,8 @@
 
 `theoris attach BUILD TARGET` adds the symbols of the static cells, whose addresses `cellpack link`
 wrote beside the image, connects to TARGET (as `target remote` has it), and from then on adds the
-symbols of each cell that the kernel announces. `theoris cells` lists what was added.
+symbols of each cell that the kernel announces, in place of those of an older version. `theoris cells`
+lists what was added.
 """
 import json
 import os
@@ -26,8 +27,10 @@ class Cells:
     def add(self, name, sections):
         """`sections`: pairs of name and address, of those that are loaded."""
         debug = os.path.join(self.build, "cells", name + ".debug")
-        if name in self.added or not sections or not os.path.exists(debug):
+        if self.added.get(name) == sections or not sections or not os.path.exists(debug):
             return
+        if name in self.added: # it has been replaced
+            gdb.execute(f"remove-symbol-file -a {self.added[name][0][1]:#x}", to_string=True)
         options = " ".join(f"-s {section} {address:#x}" for section, address in sections)
         gdb.execute(f"add-symbol-file {debug} {options}", to_string=True)
         self.added[name] = sections
@@ -47,19 +50,24 @@ class Cells:
             section = cell["sections"][i]
             if int(section["address"]) and int(section["size"]) and int(section["flags"]) & SHF_ALLOC:
                 sections.append((section["name"].string(), int(section["address"])))
-        self.add(cell["name"].string(), sections)
+        name = cell["name"].string()
+        self.add(name, sections)
+        return name, dict(sections)
 
 
 class Announcement(gdb.Breakpoint):
-    """Stops nobody: it only takes the new cell's sections."""
+    """Stops nobody: it only takes the new cell's sections. A new loader gets one of its own."""
 
-    def __init__(self, cells):
-        super().__init__("*loader_announce", internal=True)
+    def __init__(self, cells, address="loader_announce"):
+        super().__init__(f"*{address}", internal=True)
         self.cells = cells
 
     def stop(self):
         # At its first instruction, the function's argument is in RDI (psABI).
-        self.cells.add_announced(gdb.parse_and_eval("(const struct cell *)$rdi").dereference())
+        cell = gdb.parse_and_eval("(const struct cell *)$rdi").dereference()
+        name, sections = self.cells.add_announced(cell)
+        if ".text.loader_announce" in sections and name == "loader":
+            Announcement(self.cells, f"{sections['.text.loader_announce']:#x}")
         return False
 
 

@@ -365,7 +365,8 @@ static bool ask_memory(struct pass *pass, uint64_t own_stack)
 
 static NOINLINE bool run(struct cell_namespace *namespace, uint64_t own_stack)
 {
-    struct pass *pass = heap_allocate_zeroed(sizeof(*pass)); /* what was there before would be found */
+    struct pass *pass =
+        heap_allocate_zeroed(sizeof(*pass)); /* what was there before would be found */
     if (!pass) {
         return false;
     }

@@ -15,7 +15,7 @@
 
 /* Which no cell defines. Its name is where the linker put it: that is patched when this cell is replaced. */
 static struct symbol image_symbol = {.key = {.name = "nano_core_image"}};
-static uint64_t image_entries;     /* the pages of its entries, which stay for good */
+static uint64_t image_entries;      /* the pages of its entries, which stay for good */
 static uint64_t image_entries_size; /* bytes */
 
 /* The image's row must describe what the archive's cell needs, or they are not from one build. */

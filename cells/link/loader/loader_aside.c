@@ -227,7 +227,14 @@ enum status loader_aside_build(struct loader_aside *aside, struct diag *diag)
             return status;
         }
     }
-    return transaction_build(transaction, diag);
+    enum status status = transaction_build(transaction, diag);
+    for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
+        const struct staged_cell *staged = &transaction->staged[i];
+        if (__builtin_strcmp(staged->name, CELL_NAME) == 0) {
+            loader_announce(&staged->loaded->cell); /* where it will be announced from then on */
+        }
+    }
+    return status;
 }
 
 const uint8_t *loader_aside_initial(const struct loader_aside *aside, uint32_t cell,

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The swap is asked for by name, not linked: with it come tasks, and with them a scheduler. The one that the boot
+ * options ask for must be there first.
+ */
 #include "nano_core_swap.h"
 #include "boot_options.h"
 #include "cell_namespace.h"
 #include "cell_retirement.h"
 #include "diag.h"
+#include "format.h"
 #include "heap.h"
 #include "loader.h"
 #include "logger.h"
@@ -14,12 +19,44 @@ CELL(library, "1.0.0");
 
 #define GO_ON_SYMBOL "nano_core_go_on"
 #define LINE_SIZE    400u
+#define NAME_SIZE    64u
+
+typedef enum status (*swap_cells_t)(const struct swap_request *request,
+                                    struct swap_report *out_report, struct diag *diag);
+typedef uint32_t (*swap_retire_t)(void);
+typedef bool (*finding_t)(uint32_t number, struct retirement_finding *out);
+typedef size_t (*describe_t)(const struct retirement_finding *finding, char *buffer, size_t size);
 
 static void log_diag(const char *what, const struct diag *diag)
 {
     char line[LINE_SIZE];
     diag_format(diag, line, sizeof(line));
     log_error("%s: %s", what, line);
+}
+
+/* NULL, and a message, where there is none. */
+static void *demand(const char *symbol)
+{
+    struct diag diag = {0};
+    uint64_t address;
+    if (loader_demand(cell_namespace_initial(), symbol, &address, &diag) != OK) {
+        log_diag(symbol, &diag);
+        return NULL;
+    }
+    return (void *)(uintptr_t)address;
+}
+
+/* As the captain does, who says so if there is no such scheduler. */
+static void load_scheduler(void)
+{
+    const char *policy = boot_options_find("scheduler");
+    char name[NAME_SIZE];
+    struct cell *cell;
+    struct diag diag;
+    if (policy) {
+        format_into(name, sizeof(name), "scheduler_%s", policy);
+        (void)!loader_load(cell_namespace_initial(), name, &cell, &diag);
+    }
 }
 
 /* A pair for each static cell; NULL without memory. */
@@ -39,7 +76,8 @@ static struct swap_pair *make_pairs(uint32_t *out_count)
 
 static void log_report(const struct swap_report *report)
 {
-    log_info("%u static cells swapped: %u references, %u entries, %u variables adopted, %u new; %lu ticks, "
+    log_info("%u static cells swapped: %u references, %u entries, %u variables adopted, %u new; "
+             "%lu ticks, "
              "of them %lu stopped",
              report->old_cells, report->patches, report->entries, report->adopted_variables,
              report->new_variables,
@@ -57,13 +95,17 @@ static enum status swap_all(void)
         .namespace = cell_namespace_initial(),
         .flags = SWAP_FRESH_RODATA,
     };
-    struct swap_pair *pairs = make_pairs(&request.pair_count);
+    swap_cells_t swap = (swap_cells_t)demand("swap_cells");
+    struct swap_pair *pairs = swap ? make_pairs(&request.pair_count) : NULL;
+    if (!swap) {
+        return ERR_NOT_FOUND;
+    }
     if (!pairs) {
         log_error("cannot swap the nano_core: %s", status_text(ERR_NO_MEMORY));
         return ERR_NO_MEMORY;
     }
     request.pairs = pairs;
-    enum status status = swap_cells(&request, &report, &diag);
+    enum status status = swap(&request, &report, &diag);
     heap_free(pairs);
     if (status == OK) {
         log_report(&report);
@@ -80,33 +122,38 @@ void nano_core_swap(void)
         log_info("the static cells stay, as asked for");
         return;
     }
-    struct diag diag = {0};
-    uint64_t address;
-    if (swap_all() != OK) {
-        return;
+    load_scheduler();
+    if (swap_all() == OK) {
+        void (*go_on)(void) = (void (*)(void))demand(GO_ON_SYMBOL);
+        if (go_on) {
+            go_on();
+        }
     }
-    if (loader_demand(cell_namespace_initial(), GO_ON_SYMBOL, &address, &diag) != OK) {
-        log_diag("cannot go on in the fresh nano_core", &diag);
-        return;
-    }
-    void (*go_on)(void) = (void (*)(void))address;
-    go_on();
 }
 
 static void log_findings(void)
 {
+    finding_t find = (finding_t)demand("cell_retirement_finding");
+    describe_t describe = (describe_t)demand("cell_retirement_describe");
+    if (!find || !describe) {
+        return;
+    }
     GUARD(mutex, held, cell_namespace_mutex());
     struct retirement_finding finding;
-    for (uint32_t i = 0; cell_retirement_finding(i, &finding); i++) {
+    for (uint32_t i = 0; find(i, &finding); i++) {
         char line[LINE_SIZE];
-        cell_retirement_describe(&finding, line, sizeof(line));
+        describe(&finding, line, sizeof(line));
         log_warning("%s stays: kept by %s", finding.cell->name, line);
     }
 }
 
 void nano_core_swap_finish(void)
 {
-    uint32_t left = swap_retire();
+    swap_retire_t retire = (swap_retire_t)demand("swap_retire");
+    if (!retire) {
+        return;
+    }
+    uint32_t left = retire();
     if (left == 0) {
         log_info("the static text and constants have been given back");
     } else {

@@ -236,7 +236,8 @@ uint32_t swap_retire_locked(void)
             unlink_records(cell);
         }
     }
-    struct cell *gone = NULL; /* they may refer to one another: all leave their lists before one is freed */
+    /* They may refer to one another: all leave their lists before one is freed. */
+    struct cell *gone = NULL;
     struct cell *next;
     for (struct cell *cell = namespace->retired; cell; cell = next) {
         next = cell->next;
@@ -249,7 +250,7 @@ uint32_t swap_retire_locked(void)
             stay++;
         }
     }
-    bool is_unread = gone && address_map_wait(); /* else they are lost: somebody looks at them for ever */
+    bool is_unread = gone && address_map_wait(); /* else they are lost: somebody still looks */
     for (struct cell *cell = gone; is_unread && cell; cell = next) {
         next = cell->next;
         if (cell->is_static) {
