@@ -208,7 +208,12 @@ nano_core_go_on:
 	jnz	1f
 	movq	nano_core_stack_top, %rsp
 	xorl	%ebp, %ebp
-	leaq	-STACK_BYTES(%rsp), %rdi	/* what was left there would pass for pointers */
+	xorl	%ebx, %ebx			/* what was left in these, and on the stack, would */
+	xorl	%r12d, %r12d			/* pass for pointers */
+	xorl	%r13d, %r13d
+	xorl	%r14d, %r14d
+	xorl	%r15d, %r15d
+	leaq	-STACK_BYTES(%rsp), %rdi
 	movl	$STACK_BYTES / 8, %ecx
 	xorl	%eax, %eax
 	rep stosq

@@ -230,16 +230,19 @@ static bool collect_targets(struct pass *pass)
 
 /* ---- memory ---- */
 
-/* Address and size, or end, of all of the target: a description of it. */
+/* The start of all of the target, and its size or end in one of the next two words: a description of it. */
 static bool is_description(const struct pointer_target *target, uint64_t where)
 {
     const volatile uint64_t *words = (const volatile uint64_t *)(uintptr_t)where;
     uint64_t start = ~target->inverted_start;
     uint64_t size = target->inverted_start - target->inverted_end;
-    if (words[0] != start || where % PAGE_SIZE == PAGE_SIZE - sizeof(uint64_t)) {
-        return false;
+    uint64_t left = (PAGE_SIZE - where % PAGE_SIZE) / sizeof(uint64_t); /* in its page */
+    for (uint64_t i = 1; words[0] == start && i < left && i <= 2; i++) {
+        if (words[i] == size || words[i] == page_align_up(size) || words[i] == start + size) {
+            return true;
+        }
     }
-    return words[1] == size || words[1] == page_align_up(size) || words[1] == start + size;
+    return false;
 }
 
 /* A word in memory of another cell that is leaving: what it means is known at the end. False: no room. */
