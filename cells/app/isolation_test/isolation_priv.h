@@ -9,11 +9,19 @@ struct isolation_kind {
     void (*provoke)(void);
     uint32_t lost;    /* frames that nobody can release */
     bool is_survived; /* the task itself goes on */
+    uint8_t places;   /* where else it is tried */
 };
+
+#define IN_EXCEPTION 1u /* in a handler of exceptions: task and handler end */
+#define IN_INTERRUPT 2u /* in a handler of interrupts, if callers can be traced: the task goes on */
 
 /* Each ends with an entry without a name. */
 extern const struct isolation_kind isolation_faults[];
 extern const struct isolation_kind isolation_damages[];
+
+/* Calls it there, in a handler that this task registers. */
+void isolation_in_exception(void (*provoke)(void));
+void isolation_in_interrupt(void (*provoke)(void));
 
 /* An invalid opcode. */
 static inline void isolation_fault(void)

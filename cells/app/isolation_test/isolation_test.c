@@ -19,21 +19,36 @@ APPLICATION(isolation_test);
 
 /* ---- kinds, each in a task of its own ---- */
 
-static int run_kind(const struct isolation_kind **kind)
+struct attempt {
+    const struct isolation_kind *kind;
+    unsigned place; /* 0: in the task itself */
+};
+
+static int run_attempt(struct attempt *attempt)
 {
     OWNED(frames, frames);
     if (frame_allocator_take(1, 1, SLOT(frames)) != OK) {
         return 0;
     }
-    (*kind)->provoke();
+    switch (attempt->place) {
+    case IN_EXCEPTION:
+        isolation_in_exception(attempt->kind->provoke);
+        break;
+    case IN_INTERRUPT:
+        isolation_in_interrupt(attempt->kind->provoke);
+        break;
+    default:
+        attempt->kind->provoke();
+        break;
+    }
     return 1;
 }
-TASK_DEFINE(victim, const struct isolation_kind *, int, run_kind);
+TASK_DEFINE(victim, struct attempt, int, run_attempt);
 
-static enum status join_victim(const struct isolation_kind *kind)
+static enum status join_victim(const struct isolation_kind *kind, unsigned place)
 {
     OWNED(victim_task, task);
-    enum status status = victim_spawn(&kind, NULL, SLOT(task));
+    enum status status = victim_spawn(&(struct attempt){kind, place}, NULL, SLOT(task));
     if (status != OK) {
         return status;
     }
@@ -55,26 +70,30 @@ static uint64_t free_frames(uint64_t tasks)
 }
 
 /* What a run loses; `*out_status` is what it is joined with. */
-static uint64_t measure_loss(const struct isolation_kind *kind, enum status *out_status)
+static uint64_t measure_loss(const struct isolation_kind *kind, unsigned place,
+                             enum status *out_status)
 {
     uint64_t tasks = task_statistics().tasks;
     uint64_t before = free_frames(tasks);
-    *out_status = join_victim(kind);
+    *out_status = join_victim(kind, place);
     return before - free_frames(tasks);
 }
 
 /* Somebody may keep a frame for good meanwhile, a pool or a table, but not twice in a row. */
-static bool try_kind(const struct isolation_kind *kind)
+static bool try_kind(const struct isolation_kind *kind, unsigned place)
 {
+    static const char *const places[] = {
+        [IN_EXCEPTION] = " in a handler of exceptions", [IN_INTERRUPT] = " in one of interrupts"};
     enum status status;
-    uint64_t lost = measure_loss(kind, &status);
+    uint64_t lost = measure_loss(kind, place, &status);
     if (lost != kind->lost) {
-        lost = measure_loss(kind, &status);
+        lost = measure_loss(kind, place, &status);
     }
-    bool is_alone = status == (kind->is_survived ? OK : ERR_FAULT);
-    bool is_right = is_alone && lost == kind->lost;
-    console_print("isolation_test: %s: %s, %llu lost: %s\n", kind->name, status_name(status),
-                  (unsigned long long)lost, is_right ? "OK" : "FAILED");
+    bool goes_on = kind->is_survived || place == IN_INTERRUPT;
+    bool is_right = status == (goes_on ? OK : ERR_FAULT) && lost == kind->lost;
+    console_print("isolation_test: %s%s: %s, %llu lost: %s\n", kind->name,
+                  place ? places[place] : "", status_name(status), (unsigned long long)lost,
+                  is_right ? "OK" : "FAILED");
     return is_right;
 }
 
@@ -88,8 +107,14 @@ static unsigned try_kinds(const struct isolation_kind *kinds, const char *word, 
             is_wanted = strncmp(at, word, strlen(word)) == 0;
         }
         if (is_wanted) {
-            failures += !try_kind(kind);
+            failures += !try_kind(kind, 0);
             ++*count;
+        }
+        for (unsigned place = IN_EXCEPTION; is_wanted && place <= IN_INTERRUPT; place++) {
+            if (kind->places & place) {
+                failures += !try_kind(kind, place);
+                ++*count;
+            }
         }
     }
     return failures;
@@ -163,11 +188,11 @@ static bool try_bits(void)
 enum status isolation_test_main(const struct app_arguments *arguments)
 {
     const char *word = arguments->count > 1 ? arguments->values[1] : "";
-    static const struct isolation_kind warm_up = {"warms up", isolation_fault, 0, false};
+    static const struct isolation_kind warm_up = {"warms up", isolation_fault, 0, false, 0};
     unsigned count = 0;
-    (void)!join_victim(&warm_up);
+    (void)!join_victim(&warm_up, 0);
     (void)free_frames(task_statistics().tasks);
-    (void)!join_victim(&warm_up);
+    (void)!join_victim(&warm_up, 0);
     task_sleep(10000000); /* the warm-up is no task any more */
     unsigned failures = try_kinds(isolation_faults, word, &count);
     failures += try_kinds(isolation_damages, word, &count);

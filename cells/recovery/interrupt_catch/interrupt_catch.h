@@ -9,9 +9,12 @@
  *
  * Rules: what the handler owns in slots is released first, on a stack of this CPU's for that, with
  * interrupts off as they are in a handler; drops must not wait. What it holds outside of slots, a count
- * of preemption too, is lost. The handler stays registered and is called again, INTERRUPT_CATCHES_MAX times
- * in all: a device that it fails to quiet interrupts at once again. A fault that cannot be traced to a handler,
- * or whose chain of slots is broken, is not taken, and ends the system with its report.
+ * of preemption too, is lost. Registers that calls preserve are restored from where the frames on the way
+ * keep them: what has destroyed one that it had not saved has destroyed it for the interrupted code too.
+ *
+ * The handler stays registered and is called again, INTERRUPT_CATCHES_MAX times in all: a device that it
+ * fails to quiet interrupts at once again. A fault that cannot be traced to a handler, or whose chain of
+ * slots is broken, is not taken, and ends the system with its report.
  */
 #pragma once
 
