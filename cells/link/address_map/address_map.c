@@ -6,7 +6,8 @@
  * looked at first: the other cell may be gone, or know them as they were.
  */
 #include "address_map.h"
-#include "heap.h"
+#include "commit.h"
+#include "heap_block.h"
 #include "read_sections.h"
 #include "sort.h"
 
@@ -29,7 +30,8 @@ struct address_table {
 static struct address_table *published; /* NULL: empty. Stored with release, loaded with acquire */
 static uint64_t generation; /* raised when the table is there, so who sees the number sees it too */
 static struct read_sections readers;
-static struct address_table *retired; /* the one before it; freed at the next publication */
+static struct address_table *replaced; /* by the last exchange, until it is retired */
+static struct address_table *retired;  /* the one before; freed at the next publication */
 
 /* The last section that starts at or before `address`; sections of one region do not overlap. */
 static const struct section *find_section(const struct row *row, uint64_t address)
@@ -150,16 +152,20 @@ static void add_rows(struct address_table *table, const struct cell *cell)
 enum status address_map_prepare(struct cell *const *cells, uint32_t count,
                                 const struct cell *without, struct address_table **out_table)
 {
+    if (replaced) { /* who exchanged it did not come so far */
+        address_map_retire(replaced);
+    }
     size_t old_count = published ? published->count : 0;
     size_t old_adopted = published ? published->adopted_count : 0;
     size_t capacity = old_count + old_adopted + (size_t)count * REGION_COUNT;
     for (uint32_t i = 0; i < count; i++) {
         capacity += cells[i]->adopted_count;
     }
-    struct address_table *table = heap_allocate(sizeof(*table) + capacity * sizeof(struct row));
-    if (!table) {
+    OWNED(heap_block, block);
+    if (!heap_take(sizeof(struct address_table) + capacity * sizeof(struct row), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct address_table *table = heap_block_of(REF(block));
     table->count = 0;
     table->adopted_count = 0;
     for (size_t i = 0; i < old_count; i++) {
@@ -182,24 +188,24 @@ enum status address_map_prepare(struct cell *const *cells, uint32_t count,
     }
     sort_array(table->rows + table->count, table->adopted_count, sizeof(table->rows[0]),
                comes_before);
-    *out_table = table;
+    commit_move(out_table, SLOT(block));
     return OK;
 }
 
+/* The stores pair with address_map_find() and address_map_generation(): x86-64 keeps their order. */
 struct address_table *address_map_exchange(struct address_table *table)
 {
     struct address_table *old = published;
-    __atomic_store_n(&published, table, __ATOMIC_RELEASE); /* pairs with address_map_find() */
-    __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
+    commit_three(&published, table, &generation, generation + 1, &replaced, old);
     return old;
 }
 
+/* Where somebody does not come out of a section, what he may look at is never freed. */
 void address_map_retire(struct address_table *table)
 {
-    if (!retired || address_map_wait()) {
-        heap_free(retired);
-    }
-    retired = table;
+    OWNED(heap_block, old);
+    bool may_free = retired && address_map_wait();
+    commit_three(&retired, table, &replaced, NULL, SLOT(old), may_free ? retired : NULL);
 }
 
 void address_map_publish(struct address_table *table)
@@ -209,5 +215,5 @@ void address_map_publish(struct address_table *table)
 
 void address_map_discard(struct address_table *table)
 {
-    heap_free(table);
+    heap_give(&table);
 }

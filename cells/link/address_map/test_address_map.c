@@ -28,6 +28,11 @@ void *heap_allocate(size_t bytes)
     return block;
 }
 
+void *heap_allocate_zeroed(size_t bytes)
+{
+    return heap_allocate(bytes);
+}
+
 void heap_free(void *block)
 {
     blocks -= block != NULL;

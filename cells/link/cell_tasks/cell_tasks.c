@@ -8,6 +8,7 @@
 #include "cell_tasks.h"
 
 #include "address_map.h"
+#include "commit.h"
 
 CELL(library, "1.0.0");
 
@@ -58,7 +59,7 @@ static void write_down(struct note *note, uint64_t address, uint64_t generation,
 }
 
 /* What was true when the generation was read is so now: the caller knows that its cell stays. */
-struct cell *cell_tasks_get(uint64_t address)
+void cell_tasks_get(uint64_t address, struct cell **out)
 {
     struct note *note = note_of(address);
     struct cell *cell = recall(note, address);
@@ -66,19 +67,27 @@ struct cell *cell_tasks_get(uint64_t address)
         uint64_t generation = address_map_generation();
         const struct section *section = address_map_find(address);
         if (!section) {
-            return NULL;
+            return;
         }
         cell = section->cell;
         write_down(note, address, generation, cell);
     }
-    __atomic_add_fetch(&cell->task_count, 1, __ATOMIC_RELAXED);
-    return cell;
+    uint64_t count;
+    do {
+        count = __atomic_load_n(&cell->task_count, __ATOMIC_RELAXED);
+    } while (!commit_exchange(&cell->task_count, count, count + 1, out, cell));
 }
 
 /* What the task did comes before: pairs with cell_tasks_count(). */
-void cell_tasks_put(struct cell *cell)
+void cell_tasks_put(struct cell **slot)
 {
-    __atomic_sub_fetch(&cell->task_count, 1, __ATOMIC_RELEASE);
+    struct cell *cell = *slot;
+    while (cell) {
+        uint64_t count = __atomic_load_n(&cell->task_count, __ATOMIC_RELAXED);
+        if (commit_exchange(&cell->task_count, count, count - 1, slot, NULL)) {
+            return;
+        }
+    }
 }
 
 uint64_t cell_tasks_count(const struct cell *cell, char name[CELL_TASKS_NAME_SIZE])

@@ -7,8 +7,8 @@
  * one instruction, for spawning a task must stay cheap. A reference of the loader's has a name and a
  * lock, and costs more.
  *
- * Rules: who counts knows that the cell is there: it runs in it, or holds it. Any task. A kill between the
- * increment and the store of what was got leaves a count too many: then the cell stays, which is harmless.
+ * Rules: who counts knows that the cell is there: it runs in it, or holds it. Any task. The count changes
+ * together with the field that says whose it is (commit.h).
  */
 #pragma once
 
@@ -16,11 +16,11 @@
 
 #define CELL_TASKS_NAME_SIZE 32u /* with the NUL */
 
-/* One task more in the cell that holds `address`; NULL, uncounted, where there is none. */
-CELL_API struct cell *cell_tasks_get(uint64_t address);
+/* One task more in the cell that holds `address`, which is put into *out; where there is none nothing is. */
+CELL_API void cell_tasks_get(uint64_t address, struct cell **out);
 
-/* One less. Not NULL, and once for each that was got. */
-CELL_API void cell_tasks_put(struct cell *cell);
+/* One less, unless *slot is NULL, as it is then. */
+CELL_API void cell_tasks_put(struct cell **slot);
 
 /*
  * How many there are. If there are any, `name` is that of one, or empty where nobody knows. For the

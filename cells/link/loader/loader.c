@@ -17,13 +17,16 @@
 #include "address_map.h"
 #include "cell_namespace.h"
 #include "cell_tasks.h"
+#include "commit.h"
 #include "diag.h"
 #include "entry_pool.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader_priv.h"
 #include "memory.h"
 
 CELL(library, "1.0.0");
+
+const struct kill_deferral loader_deferral = {.what = "the loader"};
 
 void loader_may_wait(void)
 {
@@ -76,12 +79,11 @@ static enum status complete(struct transaction *transaction, struct diag *diag)
     if (status == OK) {
         status = transaction_build(transaction, diag);
     }
-    struct address_table *table;
     if (status == OK) {
-        status = prepare_commit(transaction, &table, diag);
+        status = prepare_commit(transaction, diag);
     }
     if (status == OK) {
-        commit(transaction, table);
+        commit(transaction);
     }
     return status;
 }
@@ -96,7 +98,9 @@ static enum status load_member(struct cell_namespace *namespace, struct member_s
                                const char *symbol, struct diag *diag)
 {
     uint64_t start = loader_ticks();
-    struct transaction transaction;
+    struct transaction transaction = {0};
+    OWNED(transaction, load);
+    FILL(SLOT(load), &transaction);
     enum status status = transaction_begin(&transaction, namespace, NULL, NULL, diag);
     if (status == OK) {
         status = transaction_stage(&transaction, source, diag);
@@ -108,7 +112,7 @@ static enum status load_member(struct cell_namespace *namespace, struct member_s
     if (status == OK) {
         status = complete(&transaction, diag);
     }
-    transaction_end(&transaction, status == OK);
+    transaction_drop(SLOT(load));
     statistics.load_ticks += loader_ticks() - start;
     statistics.loads += status == OK;
     statistics.failed_loads += status != OK;
@@ -127,13 +131,14 @@ struct cell_reference {
 OWN_UNCHECKED static enum status hold_locked(struct cell *cell, const char *holder,
                                              struct cell_reference **out)
 {
-    struct cell_reference *reference = heap_allocate(sizeof(*reference));
-    if (!reference) {
+    OWN_DEMAND_(!*out);
+    OWNED(heap_block, block);
+    if (!heap_take(sizeof(struct cell_reference), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct cell_reference *reference = heap_block_of(REF(block));
     *reference = (struct cell_reference){cell, holder, cell->references};
-    FILL(out, reference); /* first: dropping one that is not in the list yet does no harm */
-    cell->references = reference;
+    commit_three(&cell->references, reference, out, reference, SLOT(block), NULL);
     return OK;
 }
 
@@ -167,34 +172,33 @@ enum status loader_hold_for(uint64_t address, const char *holder, struct cell_re
     return cell ? hold_locked(cell, holder, out) : ERR_NOT_FOUND;
 }
 
-/* Each step may be repeated: what is not in the list any more is not looked for in vain. */
-void cell_reference_drop(struct cell_reference **handle)
+/* Not LOADER_GUARD: a drop may be what a kill has come for. */
+void cell_reference_drop(struct cell_reference **handle) OWN_UNCHECKED
 {
     if (!*handle) {
         return;
     }
-    /* Not LOADER_GUARD: while a fault is unwound the count of holds may be off by one. */
+    OWNED(heap_block, block);
     GUARD(mutex, guard, cell_namespace_mutex());
     struct cell_reference *reference = *handle;
     struct cell_reference **link = &reference->cell->references;
-    while (*link && *link != reference) {
+    while (*link != reference) {
         link = &(*link)->next;
     }
-    if (*link) {
-        *link = reference->next;
-    }
-    EMPTY(handle);
-    heap_free(reference);
+    commit_three(link, reference->next, handle, NULL, SLOT(block), reference);
 }
 
 void loader_move_references(struct cell *from, struct cell *to)
 {
     while (from->references) {
         struct cell_reference *reference = from->references;
-        reference->cell = to;
-        from->references = reference->next;
-        reference->next = to->references;
-        to->references = reference;
+        const struct commit_store stores[] = {
+            {&from->references, (uintptr_t)reference->next},
+            {&reference->cell, (uintptr_t)to},
+            {&reference->next, (uintptr_t)to->references},
+            {&to->references, (uintptr_t)reference},
+        };
+        commit_all(stores, ARRAY_COUNT(stores));
     }
 }
 
@@ -365,7 +369,7 @@ static enum status unload_locked(struct cell *cell, struct diag *diag)
         return diag_set(diag, DIAG_LINK_NEEDED,
                         &(struct diag_site){.cell = cell->name, .symbol = "its older version"});
     }
-    struct address_table *table;
+    struct address_table *table = NULL;
     enum status status = address_map_prepare(NULL, 0, cell, &table);
     if (status != OK) {
         return status;
@@ -380,7 +384,7 @@ static enum status unload_locked(struct cell *cell, struct diag *diag)
     cell_namespace_withdraw(cell->namespace, cell);
     discount_cell(loaded);
     if (address_map_wait()) {
-        release_cell(loaded);
+        release_cell(&loaded);
     } else { /* somebody looks at it for ever: then it stays in memory, known to nobody else */
         release_entries(loaded);
     }

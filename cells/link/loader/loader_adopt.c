@@ -188,12 +188,11 @@ static enum status adopt_all(struct transaction *transaction, const struct nano_
     for (uint32_t i = 0; status == OK && i < transaction->count; i++) {
         status = adopt_cell(transaction, &transaction->staged[i], &image->cells[i], diag);
     }
-    struct address_table *table;
     if (status == OK) {
-        status = prepare_commit(transaction, &table, diag);
+        status = prepare_commit(transaction, diag);
     }
     if (status == OK) {
-        commit(transaction, table);
+        commit(transaction);
     }
     return status;
 }

@@ -343,6 +343,7 @@ void release_entries(struct loaded_cell *loaded)
 
 void loader_release(struct cell *cell)
 {
-    discount_cell(loaded_of(cell));
-    release_cell(loaded_of(cell));
+    struct loaded_cell *loaded = loaded_of(cell);
+    discount_cell(loaded);
+    release_cell(&loaded);
 }

@@ -7,7 +7,7 @@
 #include "cell_namespace.h"
 #include "diag.h"
 #include "entry_pool.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader.h"
 #include "loader_priv.h"
 #include "memory.h"
@@ -54,19 +54,19 @@ static enum status place_cell(const struct transaction *transaction, struct stag
         bytes[r] = (uint8_t *)addresses[r];
         STORE(loaded->pages[r], pages);
     }
-    uint64_t entries = 0;
     if (staged->unit.adopted_size > 0) {
-        staged->unit.adopted_bytes = transaction_allocate(transaction, staged->unit.adopted_size);
-        if (!staged->unit.adopted_bytes) {
+        if (!transaction_take(transaction, staged->unit.adopted_size,
+                              &staged->unit.adopted_bytes)) {
             return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, staged->unit.adopted_size, diag);
         }
     }
     if (step_fails(transaction->steps) ||
-        (loaded->entry_capacity > 0 && entry_pool_take(loaded->entry_capacity, &entries) != OK)) {
+        (loaded->entry_capacity > 0 &&
+         entry_pool_take(loaded->entry_capacity, &loaded->cell.entries) != OK)) {
         loaded->entry_capacity = 0;
         return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, loaded->entry_capacity, diag);
     }
-    link_unit_place(&staged->unit, addresses, bytes, entries);
+    link_unit_place(&staged->unit, addresses, bytes, loaded->cell.entries);
     return OK;
 }
 
@@ -115,20 +115,20 @@ static enum status write_entries(const struct transaction *transaction, struct s
     struct loaded_cell *loaded = staged->loaded;
     uint32_t used = loaded->cell.entry_count;
     if (used > 0) {
-        uint8_t *bytes = transaction_allocate(transaction, (size_t)used * ENTRY_SIZE);
-        if (!bytes) {
+        OWNED(heap_block, block);
+        if (!transaction_take(transaction, (size_t)used * ENTRY_SIZE, SLOT(block))) {
             return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, (size_t)used * ENTRY_SIZE, diag);
         }
+        uint8_t *bytes = heap_block_of(REF(block));
         link_unit_write_entries(&staged->unit, bytes);
-        enum status status = entry_pool_write(loaded->cell.entries, bytes, used);
-        heap_free(bytes);
-        if (status != OK) {
+        if (entry_pool_write(loaded->cell.entries, bytes, used) != OK) {
             return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, used, diag);
         }
     }
-    entry_pool_give_back(loaded->cell.entries + (uint64_t)used * ENTRY_SIZE,
-                         loaded->entry_capacity - used);
+    uint32_t unused = loaded->entry_capacity - used;
     loaded->entry_capacity = used;
+    COMPILER_BARRIER();
+    entry_pool_give_back(loaded->cell.entries + (uint64_t)used * ENTRY_SIZE, unused);
     return OK;
 }
 
@@ -148,23 +148,24 @@ static enum status protect_cell(const struct transaction *transaction, struct st
     return OK;
 }
 
-enum status prepare_commit(struct transaction *transaction, struct address_table **out_table,
-                           struct diag *diag)
+enum status prepare_commit(struct transaction *transaction, struct diag *diag)
 {
     uint32_t symbols = 1; /* nano_core_image */
-    struct cell **cells = heap_allocate(transaction->count * sizeof(*cells));
+    OWNED(heap_block, block);
+    enum status status =
+        heap_take(transaction->count * sizeof(struct cell *), SLOT(block)) ? OK : ERR_NO_MEMORY;
+    struct cell **cells = status == OK ? heap_block_of(REF(block)) : NULL;
     for (uint32_t i = 0; cells && i < transaction->count; i++) {
         cells[i] = &transaction->staged[i].loaded->cell;
         symbols += cells[i]->symbol_count;
     }
-    enum status status = cells ? OK : ERR_NO_MEMORY;
     if (status == OK) {
         status = cell_namespace_reserve(transaction->namespace, transaction->count, symbols);
     }
     if (status == OK) {
-        status = address_map_prepare(cells, transaction->count, NULL, out_table);
+        status =
+            address_map_prepare(cells, (uint32_t)transaction->count, NULL, &transaction->table);
     }
-    heap_free(cells);
     return status == OK ? OK : diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
 }
 
@@ -184,15 +185,18 @@ static void link_dependencies(struct cell *cell)
 }
 
 /* From here on nothing can fail. */
-void commit(struct transaction *transaction, struct address_table *table)
+void commit(struct transaction *transaction)
 {
+    transaction->is_committed = true;
+    COMPILER_BARRIER();
     for (uint32_t i = 0; i < transaction->count; i++) {
         struct loaded_cell *loaded = transaction->staged[i].loaded;
         cell_namespace_publish(transaction->namespace, &loaded->cell);
         link_dependencies(&loaded->cell);
         count_cell(loaded);
     }
-    address_map_publish(table);
+    address_map_publish(transaction->table);
+    transaction->table = NULL;
     for (uint32_t i = 0; i < transaction->count; i++) {
         loader_announce(&transaction->staged[i].loaded->cell);
     }

@@ -12,6 +12,7 @@
 #include "archive.h"
 #include "cell_metadata.h"
 #include "diag.h"
+#include "kill_deferral.h"
 #include "link_unit.h"
 #include "loader_aside.h"
 #include "mapped_pages.h"
@@ -23,12 +24,15 @@ struct cell_namespace;
 /* Traps where the task that calls must not wait for the loader's lock, whether or not it would. */
 void loader_may_wait(void);
 
+extern const struct kill_deferral loader_deferral;
+
 /*
  * Holds the one lock of the loader to the end of the block: catalog, namespaces, metadata, entries,
- * references, statistics.
+ * references, statistics. No kill strikes meanwhile.
  */
-#define LOADER_GUARD(name) \
-    loader_may_wait();     \
+#define LOADER_GUARD(name)                                   \
+    loader_may_wait();                                       \
+    GUARD(kill_deferral, name##_deferral, &loader_deferral); \
     GUARD(mutex, name, cell_namespace_mutex())
 
 /* ---- catalog ---- */
@@ -98,21 +102,27 @@ struct staged_cell {
     char name[ARCHIVE_NAME_SIZE]; /* of the member, without ".cell" */
 };
 
-struct transaction {
+struct OWN_CAPABILITY("load") transaction {
     struct cell_namespace *namespace;
     const struct catalog *bundle; /* looked at before the system's; or NULL */
     struct step_counter *steps;   /* or NULL */
     struct staged_cell *staged;
-    uint32_t count; /* at most LOADER_MAX_CELLS */
-    uint32_t capacity;
-    struct symbol_map exports; /* of all staged cells */
+    uint64_t count; /* at most LOADER_MAX_CELLS */
+    uint64_t capacity;
+    struct symbol_map exports;   /* of all staged cells */
+    struct address_table *table; /* owned, from prepare_commit() to commit() */
+    bool is_committed;           /* from the begin of the commit on: the cells stay */
 };
+
+/* What is on the stack of who loads is owned by a slot there: a fault before the commit takes it back. */
+OWN_DECLARE_AS_(, transaction, 0);
 
 enum status transaction_begin(struct transaction *transaction, struct cell_namespace *namespace,
                               const struct catalog *bundle, struct step_counter *steps,
                               struct diag *diag) MUST_CHECK;
 
-/* heap_allocate(), as a step that may fail. */
+/* heap_take(), as a step that may fail. */
+bool transaction_take(const struct transaction *transaction, size_t size, void *out) MUST_CHECK;
 void *transaction_allocate(const struct transaction *transaction, size_t size) MUST_CHECK;
 
 /* The member that has a symbol, or the cell of that name: in the bundle, else in the system's. */
@@ -135,11 +145,12 @@ enum status transaction_close(struct transaction *transaction, struct diag *diag
 /* How names are resolved while the staged cells are linked (link_lookup); context: transaction. */
 const struct symbol *transaction_lookup(void *context, const char *name, uint32_t hash);
 
-/* Ends it. Releases the scratch memory, and unless `keep_cells` the cells with their pages too. */
+/* Ends it. Releases the scratch memory, and unless `keep_cells` the cells with their pages too. May be
+ * begun again. */
 void transaction_end(struct transaction *transaction, bool keep_cells);
 
 /* Releases one cell: pages, entries, memory. It is in no namespace and nothing refers to it. */
-void release_cell(struct loaded_cell *loaded);
+void release_cell(struct loaded_cell **slot);
 void release_entries(struct loaded_cell *loaded);
 
 /* Lets go of the regions that it shares. */
@@ -167,9 +178,8 @@ enum status link_cell(struct transaction *transaction, struct staged_cell *stage
 enum status transaction_build(struct transaction *transaction, struct diag *diag) MUST_CHECK;
 
 /* Takes everything that commit() will need; afterwards nothing can fail. */
-enum status prepare_commit(struct transaction *transaction, struct address_table **out_table,
-                           struct diag *diag) MUST_CHECK;
-void commit(struct transaction *transaction, struct address_table *table);
+enum status prepare_commit(struct transaction *transaction, struct diag *diag) MUST_CHECK;
+void commit(struct transaction *transaction);
 
 /* ---- statistics (loader.c) ---- */
 

@@ -6,19 +6,26 @@
  */
 #include "cell_info.h"
 #include "cell_namespace.h"
+#include "commit.h"
 #include "diag.h"
 #include "entry_pool.h"
 #include "format.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader.h"
 #include "loader_priv.h"
 
 #define BLOCK_ALIGNMENT 16u
 #define FIRST_CAPACITY  8u /* staged cells; most loads need fewer */
 
+bool transaction_take(const struct transaction *transaction, size_t size, void *out)
+{
+    return !step_fails(transaction->steps) && heap_take(size, out);
+}
+
 void *transaction_allocate(const struct transaction *transaction, size_t size)
 {
-    return step_fails(transaction->steps) ? NULL : heap_allocate(size);
+    void *block = NULL;
+    return transaction_take(transaction, size, &block) ? block : NULL;
 }
 
 /* Makes room for one more staged cell. */
@@ -27,17 +34,17 @@ static enum status reserve_staged(struct transaction *transaction, struct diag *
     if (transaction->count < transaction->capacity) {
         return OK;
     }
-    uint32_t capacity = transaction->capacity ? 2 * transaction->capacity : FIRST_CAPACITY;
-    struct staged_cell *staged = transaction_allocate(transaction, capacity * sizeof(*staged));
-    if (!staged) {
+    uint64_t capacity = transaction->capacity ? 2 * transaction->capacity : FIRST_CAPACITY;
+    OWNED(heap_block, block);
+    if (!transaction_take(transaction, capacity * sizeof(struct staged_cell), SLOT(block))) {
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
     }
+    struct staged_cell *staged = heap_block_of(REF(block));
     if (transaction->count > 0) {
         __builtin_memcpy(staged, transaction->staged, transaction->count * sizeof(*staged));
     }
-    heap_free(transaction->staged);
-    transaction->staged = staged;
-    transaction->capacity = capacity;
+    commit_three(&transaction->staged, staged, &transaction->capacity, capacity, SLOT(block),
+                 transaction->staged);
     return OK;
 }
 
@@ -112,12 +119,14 @@ static enum status plan_cell(const struct transaction *transaction, struct stage
     size_t scratch_size;
     divide_metadata(NULL, &metadata_size, &sizes, &memory);
     divide_scratch(NULL, &scratch_size, &sizes, &memory);
-    staged->loaded = transaction_allocate(transaction, metadata_size);
-    if (staged->loaded) { /* from here on transaction_end() releases what it holds: nothing yet */
-        __builtin_memset(staged->loaded, 0, sizeof(*staged->loaded));
+    OWNED(heap_block, block);
+    bool has_memory = transaction_take(transaction, metadata_size, SLOT(block));
+    if (has_memory) { /* from here on transaction_end() releases what it holds: nothing yet */
+        __builtin_memset(heap_block_of(REF(block)), 0, sizeof(*staged->loaded));
+        commit_move(&staged->loaded, SLOT(block));
     }
-    staged->scratch = transaction_allocate(transaction, scratch_size);
-    if (!staged->loaded || !staged->scratch) {
+    has_memory &= transaction_take(transaction, scratch_size, &staged->scratch);
+    if (!has_memory) {
         return diag_set(diag, DIAG_LINK_MEMORY,
                         &(struct diag_site){.expected = metadata_size + scratch_size});
     }
@@ -206,14 +215,17 @@ static enum status reserve_exports(struct transaction *transaction, uint32_t cou
         return OK;
     }
     uint32_t capacity = symbol_map_capacity(map->count + count);
-    const struct symbol_key **slots = transaction_allocate(transaction, capacity * sizeof(*slots));
-    if (!slots) {
+    OWNED(heap_block, block);
+    if (!transaction_take(transaction, capacity * sizeof(*map->slots), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    const struct symbol_key **slots = heap_block_of(REF(block));
     __builtin_memset(slots, 0, capacity * sizeof(*slots));
-    struct symbol_map old = *map;
-    symbol_map_init(map, slots, capacity, &old);
-    heap_free((void *)old.slots);
+    struct symbol_map grown;
+    symbol_map_init(&grown, slots, capacity, map);
+    map->capacity = grown.capacity;
+    map->count = grown.count;
+    commit_two(&map->slots, slots, SLOT(block), map->slots);
     return OK;
 }
 
@@ -417,8 +429,9 @@ uint64_t region_bytes_of(struct loaded_cell *loaded)
     return pages * PAGE_SIZE;
 }
 
-void release_cell(struct loaded_cell *loaded)
+void release_cell(struct loaded_cell **slot)
 {
+    struct loaded_cell *loaded = *slot;
     if (!loaded) {
         return;
     }
@@ -427,18 +440,30 @@ void release_cell(struct loaded_cell *loaded)
         mapped_pages_drop(&loaded->pages[r]);
     }
     release_homes(loaded);
-    heap_free(loaded);
+    heap_give_thing(slot);
 }
 
 void transaction_end(struct transaction *transaction, bool keep_cells)
 {
     for (uint32_t i = 0; i < transaction->count; i++) {
-        heap_free(transaction->staged[i].scratch);
-        heap_free(transaction->staged[i].unit.adopted_bytes);
+        struct staged_cell *staged = &transaction->staged[i];
+        heap_give(&staged->scratch);
+        heap_give(&staged->unit.adopted_bytes);
         if (!keep_cells) {
-            release_cell(transaction->staged[i].loaded);
+            release_cell(&staged->loaded);
         }
     }
-    heap_free((void *)transaction->exports.slots);
-    heap_free(transaction->staged);
+    heap_give(&transaction->exports.slots);
+    heap_give(&transaction->table);
+    transaction->count = 0;
+    COMPILER_BARRIER();
+    heap_give(&transaction->staged);
+}
+
+void transaction_drop(struct transaction **handle)
+{
+    if (*handle) {
+        transaction_end(*handle, (*handle)->is_committed);
+        EMPTY(handle);
+    }
 }

@@ -44,12 +44,7 @@ static void leave(struct task *task)
         task->vector_state = NULL;
         heap_free(vector_state);
     }
-    struct task_record *record = (struct task_record *)task;
-    struct cell *cell = record->cell;
-    if (cell) {
-        record->cell = NULL;
-        cell_tasks_put(cell);
-    }
+    cell_tasks_put(&((struct task_record *)task)->cell);
 }
 
 static void release(struct task *task)
@@ -366,7 +361,7 @@ static void begin_task(struct task_record *record, const struct task_options *op
 {
     struct task *task = &record->task;
     preemption_hold();
-    record->cell = cell_tasks_get((uintptr_t)record->plan);
+    cell_tasks_get((uintptr_t)record->plan, &record->cell);
     context_prepare(stack_top(STORED(task->stack)), run_task, record, task->context);
     task_list_add(record);
     __atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
