@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host_pages.h"
+#include "commit.h"
 #include "mapped_pages.h"
 
 #include <stdio.h>
@@ -154,7 +155,7 @@ void pages_drop(struct pages **handle)
 {
     struct pages *pages = *handle;
     if (pages) {
-        must(munmap((void *)pages->start, pages->count * PAGE_SIZE) == 0, "munmap");
+        must(!pages->count || munmap((void *)pages->start, pages->count * PAGE_SIZE) == 0, "munmap");
         EMPTY(handle);
         end_handle(pages);
     }
@@ -163,6 +164,28 @@ void pages_drop(struct pages **handle)
 vaddr_t pages_start(const struct pages *pages)
 {
     return pages->start;
+}
+
+enum status pages_plan_split(struct pages *pages, uint64_t first_count, struct pages **out_rest,
+                             struct commit_list *list)
+{
+    if (is_refused()) {
+        return ERR_NO_MEMORY;
+    }
+    if (first_count == 0 || first_count >= pages->count) {
+        return ERR_OUT_OF_BOUNDS;
+    }
+    struct pages *rest = new_handle(sizeof(*rest));
+    *rest = (struct pages){pages->start + first_count * PAGE_SIZE, 0};
+    commit_add(list, &rest->count, pages->count - first_count);
+    commit_add(list, &pages->count, first_count);
+    FILL(out_rest, rest);
+    return OK;
+}
+
+uint64_t pages_count(const struct pages *pages)
+{
+    return pages->count;
 }
 
 enum status pages_split(struct pages *pages, uint64_t first_count, struct pages **out_rest)

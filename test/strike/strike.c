@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -36,16 +37,17 @@
 #ifndef STRIKE_EVERY
     #define STRIKE_EVERY 1u
 #endif
-#define SECOND_EVERY 7u /* of the first ones, in the short form */
-#define PLACES_MAX   256u
-#define PRINTED_MAX  16u
-#define TICK_US      10000
-#define TICKS_MAX    6u /* of the process' time, for one release and check */
-#define WHAT_MAX     160u
-#define REGIONS_MAX  8
+#define REPEATS_MAX   50u /* of an instruction, in the short form */
+#define SECOND_EVERY  7u  /* of the first ones, in the short form */
+#define PLACES_MAX    256u
+#define PRINTED_MAX   16u
+#define TICK_US       10000
+#define TICKS_MAX     6u /* of the process' time, for one release and check */
+#define WHAT_MAX      160u
+#define VARIABLES_MAX 4
+#define REGIONS_MAX   12
 
 extern char __data_start[];
-extern char _end[];
 extern char __executable_start[];
 extern char etext[];
 extern char __start_not_struck[];
@@ -81,7 +83,10 @@ static struct run {
     bool full;
     bool no_second;
     struct region left_out;
+    struct region variables[VARIABLES_MAX];
+    size_t variable_count;
     unsigned long steps;
+    uint16_t executed[1 << 16]; /* by rip */
     unsigned steps_into_release;
     unsigned long chosen; /* which second fault, where not all of them */
     uintptr_t struck_at;  /* rip of the first fault */
@@ -112,14 +117,36 @@ static const uint8_t *copy_in(void *to, const uint8_t *from, size_t bytes)
     return from + bytes;
 }
 
+/* The segments that may be written, between the linker's marks: there may be a hole between two. */
+static size_t find_variables(struct region out[VARIABLES_MAX])
+{
+    const Elf64_Phdr *headers = (const Elf64_Phdr *)getauxval(AT_PHDR);
+    size_t count = 0;
+    for (size_t i = 0; i < getauxval(AT_PHNUM) && count < VARIABLES_MAX; i++) {
+        if (headers[i].p_type == PT_LOAD && (headers[i].p_flags & PF_W)) {
+            char *start = (char *)headers[i].p_vaddr;
+            char *end = start + headers[i].p_memsz;
+            start = start < __data_start ? __data_start : start;
+            out[count++] = (struct region){start, (size_t)(end - start)};
+        }
+    }
+    return count;
+}
+
 /* What there is to keep aside at this level; the stacks from the interrupted rsp up. */
 static size_t regions_of(int level, uintptr_t rsp, struct region out[REGIONS_MAX])
 {
     size_t count = 0;
-    char *left_out = run->left_out.start ? run->left_out.start : _end;
-    char *behind = left_out + run->left_out.bytes;
-    out[count++] = (struct region){__data_start, (size_t)(left_out - __data_start)};
-    out[count++] = (struct region){behind, (size_t)(_end - behind)};
+    for (size_t i = 0; i < run->variable_count; i++) {
+        char *start = run->variables[i].start;
+        char *end = start + run->variables[i].bytes;
+        char *left_out = run->left_out.start;
+        if (left_out >= start && left_out < end) {
+            out[count++] = (struct region){start, (size_t)(left_out - start)};
+            start = left_out + run->left_out.bytes;
+        }
+        out[count++] = (struct region){start, (size_t)(end - start)};
+    }
     out[count++] = (struct region){&own_thread_top, sizeof(own_thread_top)};
     out[count++] = (struct region){&cpu_local_of_thread, sizeof(cpu_local_of_thread)};
     out[count++] = (struct region){&host_interrupts, sizeof(host_interrupts)};
@@ -148,6 +175,21 @@ static void put_state_back(int level, uintptr_t rsp)
     const uint8_t *at = run->states[level];
     for (size_t i = 0; i < count; i++) {
         at = copy_in(regions[i].start, at, regions[i].bytes);
+    }
+}
+
+/* At the program's start. */
+static void keep_variables(uint8_t *at)
+{
+    for (size_t i = 0; i < run->variable_count; i++) {
+        at = copy_out(at, run->variables[i].start, run->variables[i].bytes);
+    }
+}
+
+static void put_variables_back(const uint8_t *at)
+{
+    for (size_t i = 0; i < run->variable_count; i++) {
+        at = copy_in(run->variables[i].start, at, run->variables[i].bytes);
     }
 }
 
@@ -327,6 +369,16 @@ STRIKE_NOT __attribute__((used)) static void executed_only(void)
 {
 }
 
+/* In the short form: what is executed again and again, and where only one of some is struck. */
+static bool is_left_out(uintptr_t rip)
+{
+    uint16_t *count = &run->executed[rip % ARRAY_COUNT(run->executed)];
+    if (run->full) {
+        return false;
+    }
+    return run->steps++ % STRIKE_EVERY != 0 || (*count)++ >= REPEATS_MAX;
+}
+
 /* One instruction was executed. */
 static void on_step(int number, siginfo_t *info, void *context)
 {
@@ -342,7 +394,7 @@ static void on_step(int number, siginfo_t *info, void *context)
     if (!is_struck_here(registers[16])) {
         return;
     }
-    if (level == 0 && !run->full && run->steps++ % STRIKE_EVERY != 0) {
+    if (level == 0 && is_left_out(registers[16])) {
         return;
     }
     if (level == 0) {
@@ -429,6 +481,7 @@ static bool run_case(const struct strike_case *now)
     run->chosen = 0;
     run->place_count = 0;
     run->left_out = (struct region){NULL, 0};
+    memset(run->executed, 0, sizeof(run->executed));
     memset(run->tally, 0, sizeof(run->tally));
     if (now->prepare) {
         now->prepare();
@@ -463,9 +516,17 @@ static bool run_case(const struct strike_case *now)
 int strike_run(const struct strike_case *cases, size_t count)
 {
     const char *form = getenv("THEORIS_STRIKE");
+    const char *only = getenv("THEORIS_STRIKE_CASE");
     run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t size = (size_t)(_end - __data_start);
-    if (run == MAP_FAILED || size > STATE_MAX) {
+    if (run == MAP_FAILED) {
+        return EXIT_FAILURE;
+    }
+    size_t size = 0;
+    run->variable_count = find_variables(run->variables);
+    for (size_t i = 0; i < run->variable_count; i++) {
+        size += run->variables[i].bytes;
+    }
+    if (size == 0 || size > STATE_MAX) {
         return EXIT_FAILURE;
     }
     for (int i = 0; i <= LEVELS_MAX; i++) {
@@ -483,11 +544,15 @@ int strike_run(const struct strike_case *cases, size_t count)
     struct tally sum[LEVELS_MAX] = {{0}};
     size_t right = 0;
     printf("%zu bytes of variables\n", size);
-    memcpy(start, __data_start, size);
+    keep_variables(start);
     struct cpu_local cpu = cpu_local_of_thread;
     for (size_t i = 0; i < count; i++) {
+        if (only && strcmp(only, cases[i].name) != 0) {
+            right++;
+            continue;
+        }
         right += run_case(&cases[i]);
-        memcpy(__data_start, start, size);
+        put_variables_back(start);
         cpu_local_of_thread = cpu;
         own_thread_top = NULL;
         for (int k = 0; k < LEVELS_MAX; k++) {

@@ -32,7 +32,9 @@
  *
  * add_strike_test() in test/strike/CMakeLists.txt compiles such a program and the cells it names at -O0
  * and at -O2. THEORIS_STRIKE=full: a second fault at each of the 61 places after each first one, else at one
- * of them, in turn, after every seventh; THEORIS_STRIKE=first: no second faults. An argument is the name of a case to run alone.
+ * of them, in turn, after every seventh, and
+ * an instruction that is executed again and again is struck 50 times; THEORIS_STRIKE=first: no second faults. THEORIS_STRIKE_CASE names
+ * one case to run alone.
  */
 #pragma once
 

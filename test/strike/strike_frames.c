@@ -4,6 +4,7 @@
  * frame: what nobody holds can be taken by its address, once; what somebody holds cannot.
  */
 #include "boot_info.h"
+#include "commit.h"
 #include "descriptor_pool.h"
 #include "frame_allocator.h"
 #include "strike.h"
@@ -15,6 +16,7 @@ static struct frames *kept[4]; /* fields that operate() may leave full */
 static uint64_t descriptors;   /* in use, beyond one for each free range */
 
 static struct frames *held_by_hand[RAM];
+static paddr_t tables[2]; /* frames of page tables */
 
 static uint64_t count_descriptors(void)
 {
@@ -35,6 +37,12 @@ static void prepare(void)
 static uint64_t count_kept(uint8_t owners[RAM])
 {
     uint64_t total = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(tables); i++) {
+        if (tables[i]) {
+            strike_demand(owners[tables[i] / PAGE_SIZE - FIRST]++ == 0);
+            total++;
+        }
+    }
     for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
         const struct frames *cursor = NULL;
         paddr_t start;
@@ -50,7 +58,7 @@ static uint64_t count_kept(uint8_t owners[RAM])
 
 static uint64_t descriptors_kept(void)
 {
-    uint64_t total = 0;
+    uint64_t total = (tables[0] != 0) + (tables[1] != 0);
     for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
         const struct frames *cursor = NULL;
         paddr_t start;
@@ -78,6 +86,11 @@ static void check(void)
     }
     for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
         frames_drop(&kept[i]);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(tables); i++) {
+        if (tables[i]) {
+            frame_allocator_give_table(&tables[i]);
+        }
     }
     struct frames *all = NULL;
     strike_demand(frame_allocator_take(RAM, 1, &all) == OK);
@@ -123,6 +136,109 @@ static void keep_one(void)
     STORE(kept[0], frames);
 }
 
+/* The free frames are many ranges: the tree has some levels. The others are one handle. */
+static void prepare_broken_up(void)
+{
+    prepare();
+    for (unsigned i = 0; i < RAM; i++) {
+        strike_demand(frame_allocator_take(1, 1, &held_by_hand[i]) == OK);
+    }
+    for (unsigned i = 0; i < RAM; i++) {
+        if (i % 5 < 2) {
+            continue;
+        }
+        if (!kept[0]) {
+            commit_move(&kept[0], &held_by_hand[i]);
+        } else {
+            strike_demand(frames_merge(kept[0], &held_by_hand[i]) == OK);
+        }
+    }
+    for (unsigned i = 0; i < RAM; i++) {
+        frames_drop(&held_by_hand[i]);
+    }
+    frame_allocator_settle();
+}
+
+static void take_any(void)
+{
+    OWNED(frames, frames);
+    (void)!frame_allocator_take_any(5, SLOT(frames));
+    STORE(kept[1], frames);
+}
+
+static void drop_many_ranges(void)
+{
+    OWNED(frames, frames);
+    LOAD(frames, kept[0]);
+}
+
+/* Within a range, and between two; and together again. */
+static void split_and_merge(void)
+{
+    OWNED(frames, rest);
+    OWNED(frames, others);
+    (void)!frames_split(kept[0], 5, SLOT(rest));
+    (void)!frames_split(kept[0], 3, SLOT(others));
+    (void)!frames_merge(kept[0], SLOT(others));
+    (void)!frames_merge(kept[0], SLOT(rest));
+}
+
+static void take_at(void)
+{
+    OWNED(frames, frames);
+    (void)!frame_allocator_take_at((FIRST + 50) * PAGE_SIZE, 2, SLOT(frames));
+    STORE(kept[1], frames);
+}
+
+static void take_in_the_middle(void)
+{
+    OWNED(frames, frames);
+    (void)!frame_allocator_take_at((FIRST + 50) * PAGE_SIZE, 2, SLOT(frames));
+}
+
+static void take_top(void)
+{
+    OWNED(frames, frames);
+    (void)!frame_allocator_take_top(2, SLOT(frames));
+}
+
+static void change_tables(void)
+{
+    (void)!frame_allocator_take_table(&tables[0]);
+    (void)!frame_allocator_take_table(&tables[1]);
+    frame_allocator_give_table(&tables[0]);
+}
+
+static void prepare_singles(void)
+{
+    prepare();
+    for (unsigned i = 0; i < RAM; i++) {
+        strike_demand(frame_allocator_take(1, 1, &held_by_hand[i]) == OK);
+    }
+    for (unsigned i = 0; i < RAM; i++) {
+        unsigned k = i * 37 % RAM;
+        if (k % 7 < 2) {
+            frames_drop(&held_by_hand[k]);
+        }
+    }
+    for (unsigned i = 0; i < RAM; i++) {
+        if (!held_by_hand[i]) {
+            continue;
+        }
+        if (!kept[0]) {
+            commit_move(&kept[0], &held_by_hand[i]);
+        } else {
+            strike_demand(frames_merge(kept[0], &held_by_hand[i]) == OK);
+        }
+    }
+}
+
+/* What came back alone, from all over, finds its neighbours. */
+static void settle(void)
+{
+    frame_allocator_settle();
+}
+
 int main(void)
 {
     static const struct strike_case cases[] = {
@@ -130,6 +246,14 @@ int main(void)
         {"take the first one of a run", prepare, take_and_drop_one, check},
         {"take two, one from the run", prepare_cached, take_one_from_the_run, check},
         {"take and drop several", prepare_cached, take_and_drop_several, check},
+        {"take any, of several ranges", prepare_broken_up, take_any, check},
+        {"drop many ranges", prepare_broken_up, drop_many_ranges, check},
+        {"split and merge", prepare_broken_up, split_and_merge, check},
+        {"take at a place", prepare_broken_up, take_at, check},
+        {"take in the middle of a range", prepare, take_in_the_middle, check},
+        {"take the highest", prepare_broken_up, take_top, check},
+        {"frames of page tables", prepare_broken_up, change_tables, check},
+        {"settle what came back alone", prepare_singles, settle, check},
         {"take one and keep it", prepare_cached, keep_one, check},
     };
     return strike_run(cases, ARRAY_COUNT(cases));

@@ -14,17 +14,22 @@
  *      undo_commit(&changes);                      one store: from here on all of it has happened
  *
  * Rules: the notes are the caller's, with room for all that one change writes, which traps when it is
- * exceeded; one change at a time uses them, so they belong to the lock. Noted is the aligned word that
- * holds the variable: nobody else may write there meanwhile. What is written without a note stays as it is.
+ * exceeded; one change at a time uses them, so they belong to the lock. What is written without a note stays
+ * as it is.
  * Any context. Restartable: taking back again takes back the same.
  */
 #pragma once
 
 #include "own.h"
 
+typedef uint64_t __attribute__((may_alias)) undo_word_t;
+typedef uint32_t __attribute__((may_alias)) undo_half_t;
+typedef uint16_t __attribute__((may_alias)) undo_quarter_t;
+
 struct undo_note {
-    uint64_t *where;
+    void *where;
     uint64_t old;
+    uint64_t size; /* 1, 2, 4 or 8 */
 };
 
 struct OWN_LOCK("undo") undo {
@@ -42,26 +47,30 @@ static inline void undo_lock(struct undo *undo, struct undo **guard)
     FILL(guard, undo);
 }
 
-/* The next thing that is written is this variable, of at most 8 bytes. */
-static inline void undo_note(struct undo *undo, void *variable)
+/* The next thing that is written is this variable, of 1, 2, 4 or 8 bytes. */
+static inline void undo_note(struct undo *undo, const void *variable, uint64_t size)
 {
-    uint64_t *where = (uint64_t *)((uintptr_t)variable & ~(uintptr_t)7);
     OWN_DEMAND_(undo->count < undo->limit);
     struct undo_note *note = &undo->notes[undo->count];
-    note->where = where;
-    note->old = *(volatile uint64_t *)where;
+    note->where = (void *)(uintptr_t)variable;
+    note->size = size;
+    note->old = size == 8   ? *(const volatile undo_word_t *)variable
+                : size == 4 ? *(const volatile undo_half_t *)variable
+                : size == 2 ? *(const volatile undo_quarter_t *)variable
+                            : *(const volatile uint8_t *)variable;
     COMPILER_BARRIER();
     undo->count++;
     COMPILER_BARRIER();
 }
 
-#define UNDO_SET(undo, variable, value)                 \
-    do {                                                \
-        static_assert(sizeof(variable) <= 8, "a word"); \
-        __typeof__(variable) undo_value_ = (value);     \
-        undo_note(undo, &(variable));                   \
-        (variable) = undo_value_;                       \
-        COMPILER_BARRIER();                             \
+#define UNDO_SET(undo, variable, value)                                                          \
+    do {                                                                                         \
+        static_assert(sizeof(variable) <= 8 && (sizeof(variable) & (sizeof(variable) - 1)) == 0, \
+                      "a word");                                                                 \
+        __typeof__(variable) undo_value_ = (value);                                              \
+        undo_note(undo, &(variable), sizeof(variable));                                          \
+        (variable) = undo_value_;                                                                \
+        COMPILER_BARRIER();                                                                      \
     } while (0)
 
 /* All that was noted stays. */

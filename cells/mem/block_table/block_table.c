@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Linear probing. A removal moves the entries that follow back, so there are no graves, and a probe
- * ends at the first empty entry.
+ * ends at the first empty entry. While they move, `hole` says where the entry is that counts for nothing:
+ * moving goes on from there, and copying the same entry again does no harm.
  */
 #include "block_table.h"
+#include "commit.h"
 
-CELL(library, "1.0.0");
+CELL(library, "2.0.0");
 
 #define FIRST_CAPACITY (PAGE_SIZE / sizeof(struct block))
 
@@ -26,7 +28,7 @@ static struct block *find_place(const struct block_table *table, uintptr_t addre
     return &table->blocks[i];
 }
 
-enum status block_table_reserve(struct block_table *table)
+OWN_UNCHECKED enum status block_table_reserve(struct block_table *table)
 {
     if (table->count < table->capacity / 4 * 3) {
         return OK;
@@ -38,27 +40,42 @@ enum status block_table_reserve(struct block_table *table)
     if (status != OK) {
         return status;
     }
-    struct block_table larger = {
+    const struct block_table larger = {
         .blocks = (struct block *)mapped_pages_start(REF(memory)),
         .capacity = capacity,
-        .count = table->count,
     };
     for (struct block *block = block_table_next(table, NULL); block;
          block = block_table_next(table, block)) {
         *find_place(&larger, block->address) = *block;
     }
-    OWNED(mapped_pages, old);
-    LOAD(old, table->memory);
-    *table = larger;
-    STORE(table->memory, memory);
+    const struct commit_store stores[] = {
+        {&table->blocks, (uintptr_t)larger.blocks},
+        {&table->capacity, capacity},
+        {&table->removed, (uintptr_t)table->memory},
+        {&table->memory, (uintptr_t)REF(memory)},
+        {SLOT(memory), 0},
+    };
+    commit_all(stores, ARRAY_COUNT(stores));
+    mapped_pages_drop(&table->removed);
     return OK;
+}
+
+struct block *block_table_plan_insert(struct block_table *table, uintptr_t address,
+                                      struct commit_list *list)
+{
+    struct block *block = find_place(table, address);
+    *block = (struct block){0};
+    commit_add(list, &block->address, address);
+    commit_add(list, &table->count, table->count + 1);
+    return block;
 }
 
 struct block *block_table_insert(struct block_table *table, uintptr_t address)
 {
-    struct block *block = find_place(table, address);
-    *block = (struct block){.address = address};
-    table->count++;
+    struct commit_list list;
+    list.count = 0;
+    struct block *block = block_table_plan_insert(table, address, &list);
+    commit_list(&list);
     return block;
 }
 
@@ -71,23 +88,47 @@ struct block *block_table_find(const struct block_table *table, uintptr_t addres
     return block->address ? block : NULL;
 }
 
-void block_table_remove(struct block_table *table, struct block *block)
+void block_table_plan_remove(struct block_table *table, struct block *block,
+                             struct commit_list *list)
+{
+    commit_add(list, &table->removed, block->memory);
+    commit_add(list, &table->hole, block - table->blocks + 1);
+    commit_add(list, &table->count, table->count - 1);
+}
+
+static void fill_hole(struct block_table *table)
 {
     uint64_t mask = table->capacity - 1;
-    uint64_t hole = (uint64_t)(block - table->blocks);
-    if (block->memory) {
-        mapped_pages_drop(&block->memory);
-    }
+    uint64_t hole = table->hole - 1;
     for (uint64_t i = (hole + 1) & mask; table->blocks[i].address; i = (i + 1) & mask) {
         uint64_t home = home_of(table, table->blocks[i].address);
         /* May it stand in the hole? Only if its home does not lie behind the hole, up to it. */
         if (((i - home) & mask) >= ((i - hole) & mask)) {
             table->blocks[hole] = table->blocks[i];
+            COMPILER_BARRIER();
             hole = i;
+            table->hole = hole + 1;
+            COMPILER_BARRIER();
         }
     }
-    table->blocks[hole] = (struct block){0};
-    table->count--;
+    commit_two(&table->blocks[hole].address, 0, &table->hole, 0);
+}
+
+void block_table_settle(struct block_table *table)
+{
+    if (table->hole) {
+        fill_hole(table);
+    }
+    mapped_pages_drop(&table->removed);
+}
+
+void block_table_remove(struct block_table *table, struct block *block)
+{
+    struct commit_list list;
+    list.count = 0;
+    block_table_plan_remove(table, block, &list);
+    commit_list(&list);
+    block_table_settle(table);
 }
 
 struct block *block_table_next(const struct block_table *table, const struct block *block)

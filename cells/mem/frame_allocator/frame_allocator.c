@@ -224,8 +224,7 @@ static enum status move_between(enum frame_kind from, unsigned to, struct range 
             return status;
         }
         if (to == HELD_SET) {
-            moved->next = held;
-            commit_two(&held, moved, &moved, NULL);
+            commit_three(&moved->next, held, &held, moved, &moved, NULL);
         } else {
             become_handle(moved, (enum frame_kind)to);
             give_first_locked(&moved);
@@ -484,8 +483,13 @@ enum status frame_allocator_take_table(paddr_t *out_frame)
     if (status != OK) {
         return no_memory_if_not_found(status);
     }
-    moved->next = tables;
-    commit_three(out_frame, moved->node.range.start << PAGE_SHIFT, &tables, moved, &moved, NULL);
+    const struct commit_store stores[] = {
+        {out_frame, moved->node.range.start << PAGE_SHIFT},
+        {&moved->next, (uintptr_t)tables},
+        {&tables, (uintptr_t)moved},
+        {&moved, 0},
+    };
+    commit_all(stores, ARRAY_COUNT(stores));
     return OK;
 }
 

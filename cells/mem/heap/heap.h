@@ -24,8 +24,10 @@
  * Rules: blocks are aligned to HEAP_ALIGNMENT, are not cleared, and belong to the caller until they
  * are freed. Who gets NULL has lost nothing. Memory without blocks goes back to the system, but for
  * a few slabs; each CPU keeps up to 14 free blocks of each size at hand. Any CPU, also with preemption
- * held; not in exceptions and interrupt handlers, nor with interrupts off (page_table.h). A fault inside
- * of one of these functions loses the block that was on its way, at most.
+ * held; not in exceptions and interrupt handlers, nor with interrupts off (page_table.h). A fault or a kill
+ * inside of one of these functions leaves the heap whole, and each block free or where its address is to
+ * be stored (docs/fault-safety.md); of the functions that return or take a block by value it loses the block
+ * that was on its way.
  */
 #pragma once
 
@@ -52,6 +54,13 @@ MUST_CHECK CELL_API void *heap_allocate_zeroed(size_t bytes);
 
 /* NULL is no error. */
 CELL_API void heap_free(void *block);
+
+/*
+ * The same, into and out of a variable, a pointer of any type, in one step; heap_block.h is what they are
+ * for. *out is NULL before, and stays so without memory: then false. *slot is NULL afterwards.
+ */
+MUST_CHECK CELL_API bool heap_allocate_to(size_t bytes, void *out);
+CELL_API void heap_free_from(void *slot);
 
 /*
  * This CPU gives back what it keeps at hand first, so the figures are exact where no other CPU uses the

@@ -7,9 +7,13 @@
  * The list of free blocks is an array of 16-bit links, one for each granule of the slab. A link is
  * the number of the granule where the next free block starts, doubled: its place in the array; 0 is
  * the end. Where an allocated block starts the high byte of the link is ALLOCATED, which is more than
- * that of any other link; in a magazine it is 0; the others are stale. So writing to a freed block changes nothing here, and
+ * that of any other link; in a magazine it is less; the others are stale. So writing to a freed block changes nothing here, and
  * freeing twice, or from a multiple of 8 inside of a block, is seen: such a multiple, where it is none
  * of 16, leads to the low byte of a link, which is even.
+ *
+ * Under the lock everything is done in changes with a commit (undo.h), after each of which the records are
+ * whole; mappings are made and dropped between two, and `moving` owns them then. The links of blocks
+ * that are not free are not noted: they mean nothing, but for their marks.
  *
  * Slabs live as those of heap_unsafe do: full ones leave their class's list, one a class is pinned,
  * the countdown finds both events. Records come from chunks of 7, the first of which only holds the
@@ -22,7 +26,7 @@
 #include "mapped_pages.h"
 #include "spinlock.h"
 
-CELL(library, "2.1.0");
+CELL(library, "3.0.0");
 
 #define ALLOCATED       0xffu /* atomic: of two who free a block at once, one is told */
 #define ALLOCATED_LARGE 0xfdu /* has pages of its own */
@@ -69,8 +73,11 @@ static struct size_class classes[HEAP_CLASS_COUNT] = {
 static struct slab *spares;  /* through next */
 static struct slab *records; /* without a slab, through next */
 static struct slab *chunks;  /* the first records of all chunks, through next */
-static unsigned spare_count;
+static uint64_t spare_count;
 static struct heap_statistics statistics; /* what is not summed up from the slabs */
+static struct mapped_pages *moving; /* on its way to or from a slab; NULL between operations */
+static struct undo_note notes[HEAP_NOTES];
+static struct undo changes = UNDO_INIT(notes);
 
 static struct spinlock lock = {.name = "heap"}; /* protects all of the above */
 static struct magazines magazines;              /* each CPU its own */
@@ -107,116 +114,153 @@ static enum status map_aligned(size_t bytes, struct mapped_pages **out)
     return mapped_pages_map(SLOT(pages), SLOT(frames), PAGE_WRITE, out);
 }
 
+static uint64_t moving_bytes(void)
+{
+    return mapped_pages_count(STORED(moving)) * PAGE_SIZE;
+}
+
 static bool make_records(void)
 {
-    /* The chunk owns itself: its first record, which is never used, holds its mapping. */
-    OWNED(mapped_pages, memory);
-    if (mapped_pages_create(PAGE_ZONE_DATA, CHUNK_SIZE, PAGE_WRITE, SLOT(memory)) != OK) {
+    if (mapped_pages_create(PAGE_ZONE_DATA, CHUNK_SIZE, PAGE_WRITE, &moving) != OK) {
         return false;
     }
-    struct slab *chunk = (struct slab *)mapped_pages_start(REF(memory));
-    for (unsigned i = CHUNK_RECORDS; --i > 0;) {
-        chunk[i].next = records;
-        records = &chunk[i];
+    struct slab *chunk = (struct slab *)mapped_pages_start(STORED(moving));
+    for (unsigned i = 1; i < CHUNK_RECORDS; i++) {
+        chunk[i].next = i + 1 < CHUNK_RECORDS ? &chunk[i + 1] : records;
     }
-    statistics.bytes_metadata += CHUNK_SIZE;
-    chunk->next = chunks;
-    COMPILER_BARRIER(); /* heap_is_free() follows the list at any time */
-    chunks = chunk;
-    STORE(chunk->memory, memory);
+    /* The chunk owns itself: its first record, which is never used, holds its mapping. */
+    chunk->memory = moving;
+    COMPILER_BARRIER();
+    commit_three(&records, &chunk[1], &statistics.bytes_metadata,
+                 statistics.bytes_metadata + CHUNK_SIZE, &moving, NULL);
     return true;
 }
 
+/* Maps memory for a slab, and prepares the record that it will have; NULL: there is none. */
 static struct slab *map_slab(size_t bytes)
 {
-    if (!records && !make_records()) {
-        return NULL;
-    }
-    OWNED(mapped_pages, memory);
-    if (map_aligned(bytes, SLOT(memory)) != OK) {
+    if ((!records && !make_records()) || map_aligned(bytes, &moving) != OK) {
         return NULL;
     }
     struct slab *slab = records;
-    records = slab->next;
-    struct front *front = (struct front *)mapped_pages_start(REF(memory));
+    struct front *front = (struct front *)mapped_pages_start(STORED(moving));
     front->slab = slab;
     slab->free = 0;
     slab->start = (uintptr_t)front;
-    statistics.bytes_mapped += mapped_pages_count(REF(memory)) * PAGE_SIZE;
-    STORE(slab->memory, memory);
     return slab;
 }
 
-static void unmap_slab(struct slab *slab)
+/* The prepared slab is one. */
+static void add_slab(struct slab *slab, struct commit_list *list)
 {
-    OWNED(mapped_pages, memory);
-    LOAD(memory, slab->memory);
-    statistics.bytes_mapped -= mapped_pages_count(REF(memory)) * PAGE_SIZE;
-    slab->next = records;
-    records = slab;
+    commit_add(list, &records, slab->next);
+    commit_add(list, &slab->memory, moving);
+    commit_add(list, &moving, NULL);
+    commit_add(list, &statistics.bytes_mapped, statistics.bytes_mapped + moving_bytes());
 }
 
-/* ---- lists ---- */
+/* And is none any more: its memory is moving. */
+static void remove_slab(struct slab *slab, struct commit_list *list)
+{
+    uint64_t bytes = mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE;
+    commit_add(list, &slab->next, records);
+    commit_add(list, &records, slab);
+    commit_add(list, &moving, slab->memory);
+    commit_add(list, &slab->memory, NULL);
+    commit_add(list, &statistics.bytes_mapped, statistics.bytes_mapped - bytes);
+}
+
+static bool make_spare(void)
+{
+    struct slab *slab = map_slab(SLAB_SIZE);
+    if (!slab) {
+        return false;
+    }
+    struct commit_list list;
+    list.count = 0;
+    add_slab(slab, &list);
+    commit_add(&list, &slab->next, spares);
+    commit_add(&list, &spares, slab);
+    commit_add(&list, &spare_count, spare_count + 1);
+    commit_list(&list);
+    return true;
+}
+
+/* Gives memory back that was kept for too many slabs. */
+static void trim_spares(void)
+{
+    while (UNLIKELY(spare_count > SPARE_SLABS_MAX)) {
+        struct slab *slab = spares;
+        struct commit_list list;
+        list.count = 0;
+        commit_add(&list, &spares, slab->next);
+        commit_add(&list, &spare_count, spare_count - 1);
+        remove_slab(slab, &list);
+        commit_list(&list);
+        mapped_pages_drop(&moving);
+    }
+}
+
+/* Who had the lock before may have been interrupted. */
+static inline void settle_locked(void)
+{
+    if (UNLIKELY(moving != NULL)) {
+        mapped_pages_drop(&moving);
+    }
+    trim_spares();
+}
+
+/* ---- lists; changes are noted ---- */
 
 static void list_append(struct size_class *class, struct slab *slab)
 {
-    slab->next = &nothing;
-    slab->previous = class->last;
+    UNDO_SET(&changes, slab->next, &nothing);
+    UNDO_SET(&changes, slab->previous, class->last);
     if (class->last == &nothing) {
-        class->first = slab;
+        UNDO_SET(&changes, class->first, slab);
     } else {
-        class->last->next = slab;
+        UNDO_SET(&changes, class->last->next, slab);
     }
-    class->last = slab;
+    UNDO_SET(&changes, class->last, slab);
 }
 
 static void list_remove(struct size_class *class, struct slab *slab)
 {
     if (slab->previous == &nothing) {
-        class->first = slab->next;
+        UNDO_SET(&changes, class->first, slab->next);
     } else {
-        slab->previous->next = slab->next;
+        UNDO_SET(&changes, slab->previous->next, slab->next);
     }
     if (slab->next == &nothing) {
-        class->last = slab->previous;
+        UNDO_SET(&changes, class->last, slab->previous);
     } else {
-        slab->next->previous = slab->previous;
+        UNDO_SET(&changes, slab->next->previous, slab->previous);
     }
 }
 
-/* ---- slabs ---- */
+/* ---- slabs; changes are noted ---- */
 
-static struct slab *take_slab(unsigned number)
+/* The first spare slab is one of this class. */
+static void use_spare(unsigned number)
 {
     struct slab *slab = spares;
-    if (slab) {
-        spares = slab->next;
-        spare_count--;
-    } else {
-        slab = map_slab(SLAB_SIZE);
-        if (!slab) {
-            return NULL;
-        }
-    }
-    slab->free = 0;
+    UNDO_SET(&changes, spares, slab->next);
+    UNDO_SET(&changes, spare_count, spare_count - 1);
+    slab->free = 0; /* of a spare this means nothing */
     slab->countdown = 0;
     slab->class = (uint16_t)number;
     slab->is_full = false;
     slab->is_pinned = false;
     slab->capacity = (uint16_t)heap_class_capacity(number);
     slab->carved = 0;
-    return slab;
+    list_append(&classes[number], slab);
 }
 
 static void give_slab(struct slab *slab)
 {
-    if (spare_count == SPARE_SLABS_MAX) {
-        unmap_slab(slab);
-        return;
-    }
-    slab->next = spares;
-    spares = slab;
-    spare_count++;
+    UNDO_SET(&changes, slab->next, spares);
+    UNDO_SET(&changes, spares, slab);
+    UNDO_SET(&changes, spare_count, spare_count + 1);
 }
 
 /* Puts the next few blocks into the list, the lowest first. False when there are none left. */
@@ -225,63 +269,62 @@ static bool carve(struct slab *slab)
     unsigned end = slab->carved + CARVE_COUNT;
     end = end < slab->capacity ? end : slab->capacity;
     unsigned step = heap_class_sizes[slab->class] / 8;
+    uint16_t first = slab->free;
     for (unsigned i = end; i-- > slab->carved;) {
         unsigned place = SLAB_FIRST / 8 + i * step;
-        *link_at(slab, place) = slab->free;
-        slab->free = (uint16_t)place;
+        *link_at(slab, place) = first;
+        first = (uint16_t)place;
     }
     bool any = end > slab->carved;
-    slab->carved = (uint16_t)end;
+    UNDO_SET(&changes, slab->free, first);
+    UNDO_SET(&changes, slab->carved, (uint16_t)end);
     return any;
 }
 
-/* Makes the first slab one that has a free block. */
+/* Makes the first slab one that has a free block. Each step is a change of its own. */
 static bool refill(unsigned number)
 {
     struct size_class *class = &classes[number];
     for (;;) {
         struct slab *slab = class->first;
         if (slab == &nothing) {
-            slab = take_slab(number);
-            if (!slab) {
+            if (!spares && !make_spare()) {
                 return false;
             }
-            list_append(class, slab);
+            use_spare(number);
+            undo_commit(&changes);
+            continue;
         }
-        if (slab->free || carve(slab)) {
+        if (slab->free) {
             return true;
         }
-        list_remove(class, slab);
-        slab->is_full = true;
-        slab->countdown = 1;
-        class->full_count++;
+        if (!carve(slab)) {
+            list_remove(class, slab);
+            UNDO_SET(&changes, slab->is_full, true);
+            UNDO_SET(&changes, slab->countdown, 1);
+            UNDO_SET(&changes, class->full_count, class->full_count + 1);
+        }
+        undo_commit(&changes);
     }
 }
 
 /* The countdown is at 0. */
 NOINLINE static void leave(struct slab *slab)
 {
-    if (slab->class == HEAP_CLASS_LARGE) {
-        statistics.blocks_in_use--;
-        statistics.bytes_in_use -=
-            mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
-        unmap_slab(slab);
-        return;
-    }
     struct size_class *class = &classes[slab->class];
     if (slab->is_full) {
-        slab->is_full = false;
-        slab->countdown = (uint16_t)(slab->capacity - 1 + slab->is_pinned);
-        class->full_count--;
+        UNDO_SET(&changes, slab->is_full, false);
+        UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->capacity - 1 + slab->is_pinned));
+        UNDO_SET(&changes, class->full_count, class->full_count - 1);
         list_append(class, slab);
     }
     if (slab->countdown > 0) {
         return;
     }
     if (!class->has_pinned) {
-        class->has_pinned = true;
-        slab->is_pinned = true;
-        slab->countdown = 1;
+        UNDO_SET(&changes, class->has_pinned, true);
+        UNDO_SET(&changes, slab->is_pinned, true);
+        UNDO_SET(&changes, slab->countdown, 1);
         return;
     }
     list_remove(class, slab);
@@ -295,6 +338,11 @@ static inline uint8_t *mark_of(struct slab *slab, void *block)
     return &slab->links[(uintptr_t)block % SLAB_SIZE / 8 + 1];
 }
 
+static inline void set_mark(void *block, uint8_t mark)
+{
+    __atomic_store_n(mark_of(front_of(block)->slab, block), mark, __ATOMIC_RELEASE);
+}
+
 /* False for what is not an allocated block of this kind. From here on nobody else frees it. */
 static inline bool claim(struct slab *slab, void *block, uint8_t kind)
 {
@@ -303,39 +351,54 @@ static inline bool claim(struct slab *slab, void *block, uint8_t kind)
                                        __ATOMIC_RELAXED);
 }
 
-static void *allocate_large(size_t bytes)
+static uint64_t size_of_large(const struct slab *slab)
+{
+    return mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
+}
+
+static bool allocate_large(size_t bytes, void **out)
 {
     struct slab *slab = bytes > SIZE_MAX - SLAB_FIRST ? NULL : map_slab(bytes + SLAB_FIRST);
     if (!slab) {
-        return NULL;
+        return false;
     }
     slab->class = HEAP_CLASS_LARGE;
-    slab->countdown = 1;
     slab->links[SLAB_FIRST / 8 + 1] = ALLOCATED_LARGE;
-    statistics.blocks_in_use++;
-    statistics.bytes_in_use += mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
-    return (char *)mapped_pages_start(STORED(slab->memory)) + SLAB_FIRST;
+    struct commit_list list;
+    list.count = 0;
+    add_slab(slab, &list);
+    commit_add(&list, &statistics.blocks_in_use, statistics.blocks_in_use + 1);
+    commit_add(&list, &statistics.bytes_in_use,
+               statistics.bytes_in_use + moving_bytes() - SLAB_FIRST);
+    commit_add(&list, out, slab->start + SLAB_FIRST);
+    commit_list(&list);
+    return true;
 }
 
-/* Takes the first block of `slab`, which has one; it does not count as allocated yet. */
-static inline void *take_block(struct slab *slab)
+/* It has been claimed, or nobody else frees it. */
+static void free_large(void **slot)
 {
-    uintptr_t place = slab->free;
-    slab->free = *link_at(slab, place);
-    *link_at(slab, place) = 0;
-    slab->countdown++;
-    return (void *)(slab->start + 8 * place);
+    struct slab *slab = front_of(*slot)->slab;
+    struct commit_list list;
+    list.count = 0;
+    commit_add(&list, &statistics.blocks_in_use, statistics.blocks_in_use - 1);
+    commit_add(&list, &statistics.bytes_in_use, statistics.bytes_in_use - size_of_large(slab));
+    commit_add(&list, slot, NULL);
+    remove_slab(slab, &list);
+    commit_list(&list);
+    mapped_pages_drop(&moving);
 }
 
-/* One that has been claimed, or was in a magazine. */
+/* One that has been claimed, or is in a magazine. The change is noted. */
 static void give_block(void *block)
 {
     struct front *front = front_of(block);
     struct slab *slab = front->slab;
     uintptr_t place = ((uintptr_t)block - (uintptr_t)front) / 8;
     *link_at(slab, place) = slab->free;
-    slab->free = (uint16_t)place;
-    if (--slab->countdown == 0) {
+    UNDO_SET(&changes, slab->free, (uint16_t)place);
+    UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->countdown - 1));
+    if (slab->countdown == 0) {
         leave(slab);
     }
 }
@@ -344,35 +407,42 @@ static void give_block(void *block)
  * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
  * mapped for these.
  */
-static void *take_several(unsigned number)
+static bool take_several(unsigned number, void **out)
 {
     struct magazine *magazine = magazine_of(&magazines, number);
     if (!refill(number)) {
-        return NULL;
+        return false;
     }
-    struct size_class *class = &classes[number];
-    void *first = take_block(class->first);
-    void *blocks[MAGAZINE_HALF];
+    struct slab *slab = classes[number].first;
+    uintptr_t first = slab->free;
+    uintptr_t place = *link_at(slab, first);
+    uintptr_t blocks[MAGAZINE_HALF];
     unsigned count = 0;
-    while (count < MAGAZINE_HALF && class->first->free) {
-        blocks[count++] = take_block(class->first);
+    for (; count < MAGAZINE_HALF && place; place = *link_at(slab, place)) {
+        blocks[count++] = slab->start + 8 * place;
     }
-    while (count > 0) { /* it was empty, or its blocks have been given back */
-        (void)magazine_push(magazine, blocks[--count]);
+    for (unsigned i = 0; i < count; i++) { /* it was empty, or its blocks have been given back */
+        magazine->blocks[magazine->count + i] = (void *)blocks[count - 1 - i];
     }
-    class->allocations++;
-    return first;
+    UNDO_SET(&changes, *link_at(slab, first), (link_t)(ALLOCATED << 8));
+    UNDO_SET(&changes, slab->free, (uint16_t)place);
+    UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->countdown + 1 + count));
+    UNDO_SET(&changes, magazine->count, magazine->count + count);
+    UNDO_SET(&changes, classes[number].allocations, classes[number].allocations + 1);
+    UNDO_SET(&changes, *out, (void *)(slab->start + 8 * first));
+    undo_commit(&changes);
+    return true;
 }
 
 /* Gives the older half of a magazine back, or all of it. */
 static void empty_magazine(struct magazine *magazine, uint64_t count)
 {
-    uint64_t left = magazine->count - count;
     for (uint64_t i = 0; i < count; i++) {
         give_block(magazine->blocks[i]);
     }
-    memmove(magazine->blocks, magazine->blocks + count, left * sizeof(void *));
-    magazine->count = left;
+    magazine_forget(magazine, count, &changes);
+    undo_commit(&changes);
+    trim_spares();
 }
 
 static void empty_magazines_of_this_cpu(void)
@@ -383,37 +453,52 @@ static void empty_magazines_of_this_cpu(void)
     }
 }
 
-NOINLINE static void *allocate_slowly(size_t bytes)
+/* ---- allocating ---- */
+
+static bool allocate_locked(size_t bytes, void **out)
+{
+    return bytes > HEAP_SMALL_MAX
+               ? allocate_large(bytes, out)
+               : take_several(heap_class_of[(bytes + GRANULE - 1) / GRANULE], out);
+}
+
+/* Into *out, which is left as it is where there is no memory. */
+NOINLINE static bool allocate_slowly(size_t bytes, void **out)
 {
     GUARD(spinlock, guard, &lock);
-    bool is_large = bytes > HEAP_SMALL_MAX;
-    unsigned number = is_large ? 0 : heap_class_of[(bytes + GRANULE - 1) / GRANULE];
-    void *block = is_large ? allocate_large(bytes) : take_several(number);
-    if (UNLIKELY(!block)) {
+    GUARD(undo, noted, &changes);
+    settle_locked();
+    bool is_done = allocate_locked(bytes, out);
+    if (UNLIKELY(!is_done)) {
         empty_magazines_of_this_cpu();
-        block = is_large ? allocate_large(bytes) : take_several(number);
+        is_done = allocate_locked(bytes, out);
     }
-    if (!block || is_large) {
+    if (!is_done || bytes > HEAP_SMALL_MAX) {
         statistics.allocations++;
-        statistics.failures += !block;
-    } else {
-        __atomic_store_n(mark_of(front_of(block)->slab, block), ALLOCATED, __ATOMIC_RELEASE);
+        statistics.failures += !is_done;
     }
-    return block;
+    return is_done;
 }
 
 /* What the fast path ends in, with its hold. */
 NOINLINE static void *allocate_and_release(size_t bytes)
 {
-    void *block = allocate_slowly(bytes);
+    void *block = NULL;
+    (void)!allocate_slowly(bytes, &block);
     preemption_release();
     return block;
+}
+
+NOINLINE static void *allocate_by_value(size_t bytes)
+{
+    void *block = NULL;
+    return allocate_slowly(bytes, &block) ? block : NULL;
 }
 
 void *heap_allocate(size_t bytes)
 {
     if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
-        return allocate_slowly(bytes);
+        return allocate_by_value(bytes);
     }
     unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
     preemption_hold();
@@ -421,7 +506,7 @@ void *heap_allocate(size_t bytes)
     if (UNLIKELY(!block)) {
         return allocate_and_release(bytes);
     }
-    __atomic_store_n(mark_of(front_of(block)->slab, block), ALLOCATED, __ATOMIC_RELEASE);
+    set_mark(block, ALLOCATED);
     return LIKELY(!preemption_release_quietly()) ? block : magazine_switch(block);
 }
 
@@ -431,6 +516,28 @@ void *heap_allocate_zeroed(size_t bytes)
     return block ? memset(block, 0, bytes) : NULL;
 }
 
+/* What goes to the owner is marked before it leaves the magazine. */
+bool heap_allocate_to(size_t bytes, void *out)
+{
+    OWN_DEMAND_(!*(void **)out);
+    if (LIKELY(bytes <= HEAP_SMALL_MAX)) {
+        preemption_hold();
+        struct magazine *magazine =
+            magazine_of(&magazines, heap_class_of[(bytes + GRANULE - 1) / GRANULE]);
+        void *block = magazine_top(magazine);
+        if (LIKELY(block != NULL)) {
+            set_mark(block, ALLOCATED);
+            magazine_pop_to(magazine, out);
+            preemption_release();
+            return true;
+        }
+        preemption_release();
+    }
+    return allocate_slowly(bytes, out);
+}
+
+/* ---- freeing ---- */
+
 /* What is not an allocated block of a slab. */
 NOINLINE static void free_other(void *block, const void *caller)
 {
@@ -438,8 +545,10 @@ NOINLINE static void free_other(void *block, const void *caller)
         return;
     }
     GUARD(spinlock, guard, &lock);
+    settle_locked();
     if (claim(front_of(block)->slab, block, ALLOCATED_LARGE)) {
-        give_block(block);
+        void *large = block;
+        free_large(&large);
         return;
     }
     statistics.bad_frees++;
@@ -450,6 +559,8 @@ NOINLINE static void free_other(void *block, const void *caller)
 NOINLINE static void free_slowly(void *block)
 {
     GUARD(spinlock, guard, &lock);
+    GUARD(undo, noted, &changes);
+    settle_locked();
     struct magazine *magazine = magazine_of(&magazines, front_of(block)->slab->class);
     if (!magazine_push(magazine, block)) {
         empty_magazine(magazine, MAGAZINE_HALF);
@@ -483,11 +594,60 @@ void heap_free(void *block)
     preemption_release();
 }
 
+/* A large block, one for a magazine that is full, or none at all. */
+NOINLINE static void drop_slowly(void **slot, const void *caller)
+{
+    void *block = *slot;
+    GUARD(spinlock, guard, &lock);
+    GUARD(undo, noted, &changes);
+    settle_locked();
+    struct slab *slab = front_of(block)->slab;
+    uint8_t mark = *mark_of(slab, block);
+    if (mark == ALLOCATED_LARGE) {
+        free_large(slot);
+    } else if (mark == ALLOCATED) {
+        struct magazine *magazine = magazine_of(&magazines, slab->class);
+        if (magazine->count == MAGAZINE_SIZE) {
+            empty_magazine(magazine, MAGAZINE_HALF);
+        }
+        (void)magazine_push_from(magazine, slot);
+        set_mark(block, 0);
+    } else {
+        statistics.bad_frees++;
+        log_error("%p freed %p, which is not an allocated block", caller, block);
+        EMPTY(slot);
+    }
+}
+
+/* The mark goes last: until then the block is in the magazine, or the drop can be begun again. */
+void heap_free_from(void *slot)
+{
+    void *block = *(void **)slot;
+    if (!block) {
+        return;
+    }
+    struct slab *slab = front_of(block)->slab;
+    if (LIKELY(*mark_of(slab, block) == ALLOCATED)) {
+        preemption_hold();
+        bool is_kept = magazine_push_from(magazine_of(&magazines, slab->class), slot);
+        if (LIKELY(is_kept)) {
+            set_mark(block, 0);
+        }
+        preemption_release();
+        if (LIKELY(is_kept)) {
+            return;
+        }
+    }
+    drop_slowly(slot, __builtin_return_address(0));
+}
+
 /* ---- statistics ---- */
 
 struct heap_statistics heap_statistics(void)
 {
     GUARD(spinlock, guard, &lock);
+    GUARD(undo, noted, &changes);
+    settle_locked();
     empty_magazines_of_this_cpu();
     struct heap_statistics sum = statistics;
     for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {

@@ -9,7 +9,7 @@
  *
  * A record is an array of 16-bit links, one for each granule of its slab. The first 32 granules of a
  * slab are not used, and in place of their links the record has the slab's head. The link of a
- * granule where a block starts is ALLOCATED, 0 in a magazine, or leads to the next free block; a link is the offset
+ * granule where a block starts is ALLOCATED, another in a magazine, or leads to the next free block; a link is the offset
  * in the record of the other link, so 0, where the head is, stands for none. The link of any other
  * granule is stale, but never ALLOCATED: all links of a class are before a slab changes its class.
  *
@@ -25,6 +25,11 @@
  * the range is never broken.
  *
  * Blocks that are too large for a slab have mappings of their own and are in a table by address.
+ *
+ * Under the lock everything is done in changes with a commit (undo.h, commit.h), after each of which the
+ * records are whole. Between two, pages that are to be mapped are in `range.front`, mappings in
+ * `range.growth` (of records) and `moving` (of the first vacant slab, or of a large block); who comes after
+ * an interruption puts them back. The links of blocks that are not free are not noted.
  */
 #include "block_table.h"
 #include "freestanding.h"
@@ -34,7 +39,7 @@
 #include "mapped_pages.h"
 #include "spinlock.h"
 
-CELL(library, "2.1.0");
+CELL(library, "3.0.0");
 
 /* 64 GiB of small blocks: a number of pages, none of which is mapped before it is needed. */
 #define SLABS_MAX (1ull << 22)
@@ -96,7 +101,11 @@ static struct {
     struct mapped_pages *parts_memory;
     uint32_t spares;
     uint32_t vacant;
-    unsigned spare_count;
+    uint64_t spare_count;
+    struct pages
+        *front; /* cut off from what is not used; NULL between operations, as `growth` is */
+    struct pages **front_of;     /* to be put before this again */
+    struct mapped_pages *growth; /* of what was in front */
 } range;
 
 static struct slab nothing; /* a slab without blocks */
@@ -106,6 +115,9 @@ static struct size_class classes[HEAP_CLASS_COUNT] = {
 };
 static struct block_table large_blocks;
 static struct heap_statistics statistics; /* what is not summed up from the slabs */
+static struct mapped_pages *moving;       /* NULL between operations */
+static struct undo_note notes[HEAP_NOTES];
+static struct undo changes = UNDO_INIT(notes);
 
 static struct spinlock lock = {.name = "heap"}; /* protects all of the above */
 static struct magazines magazines;              /* each CPU its own */
@@ -134,82 +146,125 @@ static struct slab *named(uint32_t name)
 
 /* ---- the range ---- */
 
-/* Reserves the pages; they stay ours. */
+static enum status reserve(uint64_t count, uint64_t alignment, struct pages **field)
+{
+    return *field ? OK : page_allocator_take(PAGE_ZONE_DATA, count, alignment, field);
+}
+
+/* Reserves the pages; they stay ours. `start` says that all of it is done. */
 static enum status reserve_range(void)
 {
-    OWNED(pages, slabs);
-    OWNED(pages, records);
-    OWNED(pages, parts);
-    enum status status =
-        page_allocator_take(PAGE_ZONE_DATA, SLABS_MAX * SLAB_PAGES, SLAB_PAGES, SLOT(slabs));
+    enum status status = reserve(SLABS_MAX * SLAB_PAGES, SLAB_PAGES, &range.slab_pages);
+    if (status == OK) {
+        status = reserve(SLABS_MAX / RECORDS_PER_PAGE, 1, &range.record_pages);
+    }
+    if (status == OK) {
+        status = reserve(page_count_of(SLABS_MAX * sizeof(struct parts)), 1, &range.parts_pages);
+    }
     if (status != OK) {
+        pages_drop(&range.slab_pages);
+        pages_drop(&range.record_pages);
+        pages_drop(&range.parts_pages);
         return status;
     }
-    status = page_allocator_take(PAGE_ZONE_DATA, SLABS_MAX / RECORDS_PER_PAGE, 1, SLOT(records));
-    if (status != OK) {
-        return status;
-    }
-    status = page_allocator_take(PAGE_ZONE_DATA, page_count_of(SLABS_MAX * sizeof(struct parts)), 1,
-                                 SLOT(parts));
-    if (status != OK) {
-        return status;
-    }
-    range.start = pages_start(REF(slabs));
-    range.links = pages_start(REF(records));
-    range.bias = range.start - 8 * range.links;
-    range.parts = (struct parts *)pages_start(REF(parts));
-    STORE(range.slab_pages, slabs);
-    STORE(range.record_pages, records);
-    STORE(range.parts_pages, parts);
+    uint64_t start = pages_start(STORED(range.slab_pages));
+    range.links = pages_start(STORED(range.record_pages));
+    range.bias = start - 8 * range.links;
+    range.parts = (struct parts *)pages_start(STORED(range.parts_pages));
+    COMPILER_BARRIER();
+    range.start = start;
+    COMPILER_BARRIER();
     return OK;
 }
 
-/*
- * Maps pages that follow `*mapped`, all that were mapped before, and adds them to it. Where that
- * fails nothing has changed: the pages are merged with those behind them again.
- */
-static enum status map_more(struct pages **unused, struct mapped_pages **mapped, uint64_t count)
+/* The first `count` of *pages become *out, in one moment; what is left stays. */
+OWN_UNCHECKED static enum status cut_front(struct pages **pages, uint64_t count, struct pages **out)
+{
+    struct commit_list list;
+    list.count = 0;
+    enum status status = pages_plan_split(*pages, count, out, &list);
+    if (status != OK) {
+        return status; /* at the end of the range, too */
+    }
+    struct pages *rest = *out;
+    commit_add(&list, out, *pages);
+    commit_add(&list, pages, rest);
+    commit_list(&list);
+    return OK;
+}
+
+/* Puts back what was cut off to grow, and is not mapped. */
+OWN_UNCHECKED static void put_front_back(void)
+{
+    if (range.growth && mapped_pages_count(range.growth) && !range.front) {
+        OWNED(frames, frames);
+        mapped_pages_take_apart(&range.growth, &range.front, SLOT(frames));
+    }
+    mapped_pages_drop(&range.growth);
+    if (range.front && pages_count(range.front) && *range.front_of &&
+        pages_merge(range.front, range.front_of) == OK) {
+        commit_move(range.front_of, &range.front);
+    }
+    pages_drop(&range.front); /* of no pages */
+}
+
+/* Maps pages that follow `*mapped`, all that were mapped before, and adds them to it. */
+OWN_UNCHECKED static enum status map_more(struct pages **unused, struct mapped_pages **mapped,
+                                          uint64_t count)
 {
     OWNED(frames, frames);
     enum status status = heap_take_frames(count, SLOT(frames));
     if (status != OK) {
         return status;
     }
-    OWNED(pages, rest);
-    status = pages_split(STORED(*unused), count, SLOT(rest));
+    range.front_of = unused;
+    COMPILER_BARRIER();
+    status = cut_front(unused, count, &range.front);
     if (status != OK) {
         return status;
     }
-    OWNED(mapped_pages, more);
-    status = mapped_pages_map(unused, SLOT(frames), PAGE_WRITE, SLOT(more));
+    status = mapped_pages_map(&range.front, SLOT(frames), PAGE_WRITE, &range.growth);
     if (status != OK) {
-        status = pages_merge(STORED(*unused), SLOT(rest)) == OK ? status : ERR_STATE;
+        put_front_back();
         return status;
     }
-    STORE(*unused, rest);
-    statistics.bytes_metadata += count * PAGE_SIZE;
     if (!*mapped) {
-        STORE(*mapped, more);
+        commit_move(mapped, &range.growth);
         return OK;
     }
-    return mapped_pages_merge(STORED(*mapped), SLOT(more)); /* neighbours of one kind */
+    return mapped_pages_merge(*mapped, &range.growth); /* neighbours of one kind */
+}
+
+static uint64_t mapped_of(const struct mapped_pages *mapping)
+{
+    return mapping ? mapped_pages_count(mapping) : 0;
 }
 
 /* Are there a record and parts for one more slab? */
 static enum status describe_next_slab(void)
 {
-    uint64_t records = range.records ? mapped_pages_count(STORED(range.records)) : 0;
+    uint64_t records = mapped_of(range.records);
     if (range.count >= records * RECORDS_PER_PAGE) {
         enum status status = map_more(&range.record_pages, &range.records, 1 + records / 16);
         if (status != OK) {
             return status;
         }
     }
-    uint64_t parts = range.parts_memory ? mapped_pages_count(STORED(range.parts_memory)) : 0;
+    uint64_t parts = mapped_of(range.parts_memory);
     if (range.count >= parts * (PAGE_SIZE / sizeof(struct parts))) {
         return map_more(&range.parts_pages, &range.parts_memory, 1 + parts / 16);
     }
     return OK;
+}
+
+/* The pages of the next slab. Who was interrupted here has them, or a handle of no pages. */
+OWN_UNCHECKED static enum status cut_next_slab(struct pages **out)
+{
+    if (*out && pages_count(*out)) {
+        return OK;
+    }
+    pages_drop(out);
+    return cut_front(&range.slab_pages, SLAB_PAGES, out);
 }
 
 /* Makes the next slab of the range vacant. */
@@ -219,116 +274,138 @@ static enum status extend_range(void)
     if (status == OK) {
         status = describe_next_slab();
     }
+    if (status == OK) {
+        status = cut_next_slab(&range.parts[range.count].pages);
+    }
     if (status != OK) {
         return status;
     }
-    OWNED(pages, pages);
-    OWNED(pages, rest);
-    status = pages_split(STORED(range.slab_pages), SLAB_PAGES, SLOT(rest));
-    if (status != OK) {
-        return status; /* at the end of the range, too */
-    }
-    LOAD(pages, range.slab_pages);
-    STORE(range.slab_pages, rest);
-    STORE(range.parts[range.count].pages, pages);
-    struct slab *slab = slab_at(range.count++);
+    struct slab *slab = slab_at(range.count);
     slab->next = range.vacant;
-    range.vacant = name_of(slab);
-    __atomic_store_n(&range.links_size, range.count * RECORD_SIZE, __ATOMIC_RELEASE);
+    UNDO_SET(&changes, range.count, range.count + 1);
+    UNDO_SET(&changes, range.vacant, name_of(slab));
+    UNDO_SET(&changes, range.links_size, range.count * RECORD_SIZE); /* atomic: a word */
+    undo_commit(&changes);
     return OK;
 }
 
-/* Gets a slab with frames behind it. Unchecked: where mapping fails, the pages stay where they are. */
-OWN_UNCHECKED static struct slab *map_slab(void)
+/* Gives the first vacant slab frames, and it is a spare one. */
+OWN_UNCHECKED static bool make_spare(void)
 {
     if (!range.vacant && extend_range() != OK) {
-        return NULL;
+        return false;
     }
     struct slab *slab = named(range.vacant);
     struct parts *parts = &range.parts[number_of(slab)];
     OWNED(frames, frames);
     if (heap_take_frames(SLAB_PAGES, SLOT(frames)) != OK ||
-        mapped_pages_map(&parts->pages, SLOT(frames), PAGE_WRITE, &parts->memory) != OK) {
-        return NULL;
+        mapped_pages_map(&parts->pages, SLOT(frames), PAGE_WRITE, &moving) != OK) {
+        return false;
     }
-    range.vacant = slab->next;
-    statistics.bytes_mapped += SLAB_SIZE;
-    return slab;
+    UNDO_SET(&changes, parts->memory, moving);
+    UNDO_SET(&changes, moving, NULL);
+    UNDO_SET(&changes, range.vacant, slab->next);
+    UNDO_SET(&changes, slab->next, range.spares);
+    UNDO_SET(&changes, range.spares, name_of(slab));
+    UNDO_SET(&changes, range.spare_count, range.spare_count + 1);
+    UNDO_SET(&changes, statistics.bytes_mapped, statistics.bytes_mapped + SLAB_SIZE);
+    undo_commit(&changes);
+    return true;
 }
 
-/* Gives the frames back and keeps the pages. */
-static void unmap_slab(struct slab *slab)
+/* What is moving goes back: pages to the first vacant slab, if that has none; the frames go. */
+OWN_UNCHECKED static void put_moving_back(void)
 {
-    struct parts *parts = &range.parts[number_of(slab)];
-    OWNED(mapped_pages, memory);
-    OWNED(pages, pages);
-    OWNED(frames, frames);
-    LOAD(memory, parts->memory);
-    mapped_pages_take_apart(SLOT(memory), SLOT(pages), SLOT(frames));
-    STORE(parts->pages, pages);
-    statistics.bytes_mapped -= SLAB_SIZE;
-    slab->next = range.vacant;
-    range.vacant = name_of(slab);
+    struct parts *parts = range.vacant ? &range.parts[number_of(named(range.vacant))] : NULL;
+    if (parts && !parts->pages && mapped_pages_count(moving)) {
+        OWNED(frames, frames);
+        mapped_pages_take_apart(&moving, &parts->pages, SLOT(frames));
+    }
+    mapped_pages_drop(&moving);
 }
 
-/* ---- lists ---- */
+/* Gives frames back that were kept for too many slabs, and keeps the pages. */
+static void trim_spares(void)
+{
+    while (UNLIKELY(range.spare_count > SPARE_SLABS_MAX)) {
+        struct slab *slab = named(range.spares);
+        struct parts *parts = &range.parts[number_of(slab)];
+        UNDO_SET(&changes, range.spares, slab->next);
+        UNDO_SET(&changes, range.spare_count, range.spare_count - 1);
+        UNDO_SET(&changes, slab->next, range.vacant);
+        UNDO_SET(&changes, range.vacant, name_of(slab));
+        UNDO_SET(&changes, moving, parts->memory);
+        UNDO_SET(&changes, parts->memory, NULL);
+        UNDO_SET(&changes, statistics.bytes_mapped, statistics.bytes_mapped - SLAB_SIZE);
+        undo_commit(&changes);
+        put_moving_back();
+    }
+}
+
+/* Who had the lock before may have been interrupted. */
+static inline void settle_locked(void)
+{
+    if (UNLIKELY(range.front || range.growth)) {
+        put_front_back();
+    }
+    if (UNLIKELY(moving != NULL)) {
+        put_moving_back();
+    }
+    block_table_settle(&large_blocks);
+    trim_spares();
+}
+
+/* ---- lists; changes are noted ---- */
 
 static void list_append(struct size_class *class, struct slab *slab)
 {
-    slab->next = 0;
-    slab->previous = class->last;
+    UNDO_SET(&changes, slab->next, 0);
+    UNDO_SET(&changes, slab->previous, class->last);
     if (class->last) {
-        named(class->last)->next = name_of(slab);
+        UNDO_SET(&changes, named(class->last)->next, name_of(slab));
     } else {
-        class->first = slab;
+        UNDO_SET(&changes, class->first, slab);
     }
-    class->last = name_of(slab);
+    UNDO_SET(&changes, class->last, name_of(slab));
 }
 
 static void list_remove(struct size_class *class, struct slab *slab)
 {
     if (slab->previous) {
-        named(slab->previous)->next = slab->next;
+        UNDO_SET(&changes, named(slab->previous)->next, slab->next);
     } else {
-        class->first = named(slab->next);
+        UNDO_SET(&changes, class->first, named(slab->next));
     }
     if (slab->next) {
-        named(slab->next)->previous = slab->previous;
+        UNDO_SET(&changes, named(slab->next)->previous, slab->previous);
     } else {
-        class->last = slab->previous;
+        UNDO_SET(&changes, class->last, slab->previous);
     }
 }
 
-/* ---- slabs ---- */
+/* ---- slabs; changes are noted ---- */
 
-static struct slab *take_slab(unsigned number)
+/* The first spare slab is one of this class. */
+static void use_spare(unsigned number)
 {
     struct slab *slab = named(range.spares);
-    if (slab != &nothing) {
-        range.spares = slab->next;
-        range.spare_count--;
-    } else {
-        slab = map_slab();
-        if (!slab) {
-            return NULL;
-        }
-    }
-    *slab = (struct slab){
-        .class = (uint16_t)number,
-        .capacity = (uint16_t)heap_class_capacity(number),
-    };
-    return slab;
+    UNDO_SET(&changes, range.spares, slab->next);
+    UNDO_SET(&changes, range.spare_count, range.spare_count - 1);
+    slab->free = 0; /* of a spare this means nothing */
+    slab->class = (uint16_t)number;
+    slab->countdown = 0;
+    slab->capacity = (uint16_t)heap_class_capacity(number);
+    slab->carved = 0;
+    slab->is_full = 0;
+    slab->is_pinned = 0;
+    list_append(&classes[number], slab);
 }
 
 static void give_slab(struct slab *slab)
 {
-    if (range.spare_count == SPARE_SLABS_MAX) {
-        unmap_slab(slab);
-        return;
-    }
-    slab->next = range.spares;
-    range.spares = name_of(slab);
-    range.spare_count++;
+    UNDO_SET(&changes, slab->next, range.spares);
+    UNDO_SET(&changes, range.spares, name_of(slab));
+    UNDO_SET(&changes, range.spare_count, range.spare_count + 1);
 }
 
 /* Puts the next few blocks into the list, the lowest first. False when there are none left. */
@@ -337,36 +414,42 @@ static bool carve(struct slab *slab)
     unsigned end = slab->carved + CARVE_COUNT;
     end = end < slab->capacity ? end : slab->capacity;
     unsigned step = heap_class_sizes[slab->class] / GRANULE * sizeof(link_t);
+    uint16_t first = slab->free;
     for (unsigned i = end; i-- > slab->carved;) {
         unsigned link = SLAB_FIRST / GRANULE * sizeof(link_t) + i * step;
-        *(link_t *)((char *)slab + link) = slab->free;
-        slab->free = (uint16_t)link;
+        *(link_t *)((char *)slab + link) = first;
+        first = (uint16_t)link;
     }
     bool any = end > slab->carved;
-    slab->carved = (uint16_t)end;
+    UNDO_SET(&changes, slab->free, first);
+    UNDO_SET(&changes, slab->carved, (uint16_t)end);
     return any;
 }
 
-/* Makes the first slab one that has a free block. */
+/* Makes the first slab one that has a free block. Each step is a change of its own. */
 static bool refill(unsigned number)
 {
     struct size_class *class = &classes[number];
     for (;;) {
         struct slab *slab = class->first;
         if (slab == &nothing) {
-            slab = take_slab(number);
-            if (!slab) {
+            if (!range.spares && !make_spare()) {
                 return false;
             }
-            list_append(class, slab);
+            use_spare(number);
+            undo_commit(&changes);
+            continue;
         }
-        if (slab->free || carve(slab)) {
+        if (slab->free) {
             return true;
         }
-        list_remove(class, slab);
-        slab->is_full = true;
-        slab->countdown = 1;
-        class->full_count++;
+        if (!carve(slab)) {
+            list_remove(class, slab);
+            UNDO_SET(&changes, slab->is_full, true);
+            UNDO_SET(&changes, slab->countdown, 1);
+            UNDO_SET(&changes, class->full_count, class->full_count + 1);
+        }
+        undo_commit(&changes);
     }
 }
 
@@ -375,18 +458,18 @@ NOINLINE static void leave(struct slab *slab)
 {
     struct size_class *class = &classes[slab->class];
     if (slab->is_full) {
-        slab->is_full = false;
-        slab->countdown = (uint16_t)(slab->capacity - 1 + slab->is_pinned);
-        class->full_count--;
+        UNDO_SET(&changes, slab->is_full, false);
+        UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->capacity - 1 + slab->is_pinned));
+        UNDO_SET(&changes, class->full_count, class->full_count - 1);
         list_append(class, slab);
     }
     if (slab->countdown > 0) {
         return;
     }
     if (!class->has_pinned) {
-        class->has_pinned = true;
-        slab->is_pinned = true;
-        slab->countdown = 1;
+        UNDO_SET(&changes, class->has_pinned, true);
+        UNDO_SET(&changes, slab->is_pinned, true);
+        UNDO_SET(&changes, slab->countdown, 1);
         return;
     }
     list_remove(class, slab);
@@ -395,100 +478,126 @@ NOINLINE static void leave(struct slab *slab)
 
 /* ---- large blocks ---- */
 
-static void *allocate_large(size_t bytes)
+static bool allocate_large(size_t bytes, void **out)
 {
-    if (block_table_reserve(&large_blocks) != OK) {
-        return NULL;
+    if (block_table_reserve(&large_blocks) != OK ||
+        mapped_pages_create(PAGE_ZONE_DATA, bytes, PAGE_WRITE, &moving) != OK) {
+        return false;
     }
-    OWNED(mapped_pages, memory);
-    if (mapped_pages_create(PAGE_ZONE_DATA, bytes, PAGE_WRITE, SLOT(memory)) != OK) {
-        return NULL;
-    }
-    size_t size = mapped_pages_count(REF(memory)) * PAGE_SIZE;
-    struct block *block = block_table_insert(&large_blocks, mapped_pages_start(REF(memory)));
+    size_t size = mapped_pages_count(STORED(moving)) * PAGE_SIZE;
+    uintptr_t address = mapped_pages_start(STORED(moving));
+    struct commit_list list;
+    list.count = 0;
+    struct block *block = block_table_plan_insert(&large_blocks, address, &list);
     block->bytes = size;
-    STORE(block->memory, memory);
-    statistics.blocks_in_use++;
-    statistics.bytes_in_use += size;
-    statistics.bytes_mapped += size;
-    return (void *)block->address;
+    commit_add(&list, &block->memory, moving);
+    commit_add(&list, &moving, NULL);
+    commit_add(&list, &statistics.blocks_in_use, statistics.blocks_in_use + 1);
+    commit_add(&list, &statistics.bytes_in_use, statistics.bytes_in_use + size);
+    commit_add(&list, &statistics.bytes_mapped, statistics.bytes_mapped + size);
+    commit_add(&list, out, address);
+    commit_list(&list);
+    return true;
 }
 
-static bool free_large(void *address)
+static bool free_large(void **slot)
 {
-    struct block *block = block_table_find(&large_blocks, (uintptr_t)address);
+    struct block *block = block_table_find(&large_blocks, (uintptr_t)*slot);
     if (!block) {
         return false;
     }
-    statistics.blocks_in_use--;
-    statistics.bytes_in_use -= block->bytes;
-    statistics.bytes_mapped -= block->bytes;
-    block_table_remove(&large_blocks, block);
+    struct commit_list list;
+    list.count = 0;
+    commit_add(&list, &statistics.blocks_in_use, statistics.blocks_in_use - 1);
+    commit_add(&list, &statistics.bytes_in_use, statistics.bytes_in_use - block->bytes);
+    commit_add(&list, &statistics.bytes_mapped, statistics.bytes_mapped - block->bytes);
+    commit_add(&list, slot, NULL);
+    block_table_plan_remove(&large_blocks, block, &list);
+    commit_list(&list);
+    block_table_settle(&large_blocks);
     return true;
 }
 
 /* ---- blocks ---- */
-
-/* Takes the first block of `slab`, which has one; it does not count as allocated yet. */
-static inline void *take_block(struct slab *slab)
-{
-    link_t *link = (link_t *)((char *)slab + slab->free);
-    slab->free = *link;
-    *link = 0;
-    slab->countdown++;
-    return (void *)(8 * (uintptr_t)link + range.bias);
-}
 
 static inline link_t *link_of(const void *block)
 {
     return (link_t *)(range.links + ((uintptr_t)block - range.start) / 8);
 }
 
-/* One that has been claimed, or was in a magazine. */
+static inline void *block_of(const link_t *link)
+{
+    return (void *)(8 * (uintptr_t)link + range.bias);
+}
+
+static inline struct slab *slab_of(const link_t *link)
+{
+    return (struct slab *)((uintptr_t)link & ~(uintptr_t)(RECORD_SIZE - 1));
+}
+
+static inline void set_mark(void *block, link_t mark)
+{
+    __atomic_store_n(link_of(block), mark, __ATOMIC_RELEASE);
+}
+
+/* One that has been claimed, or is in a magazine. The change is noted. */
 static void give_block(void *block)
 {
     link_t *link = link_of(block);
-    struct slab *slab = (struct slab *)((uintptr_t)link & ~(uintptr_t)(RECORD_SIZE - 1));
+    struct slab *slab = slab_of(link);
     *link = slab->free;
-    slab->free = (uint16_t)((uintptr_t)link - (uintptr_t)slab);
-    if (--slab->countdown == 0) {
+    UNDO_SET(&changes, slab->free, (uint16_t)((uintptr_t)link - (uintptr_t)slab));
+    UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->countdown - 1));
+    if (slab->countdown == 0) {
         leave(slab);
     }
+}
+
+static inline link_t *next_link(struct slab *slab, uint16_t link)
+{
+    return (link_t *)((char *)slab + link);
 }
 
 /*
  * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
  * mapped for these.
  */
-static void *take_several(unsigned number)
+static bool take_several(unsigned number, void **out)
 {
     struct magazine *magazine = magazine_of(&magazines, number);
     if (!refill(number)) {
-        return NULL;
+        return false;
     }
-    struct size_class *class = &classes[number];
-    void *first = take_block(class->first);
+    struct slab *slab = classes[number].first;
+    link_t *first = next_link(slab, slab->free);
+    uint16_t link = *first;
     void *blocks[MAGAZINE_HALF];
     unsigned count = 0;
-    while (count < MAGAZINE_HALF && class->first->free) {
-        blocks[count++] = take_block(class->first);
+    for (; count < MAGAZINE_HALF && link; link = *next_link(slab, link)) {
+        blocks[count++] = block_of(next_link(slab, link));
     }
-    while (count > 0) { /* it was empty, or its blocks have been given back */
-        (void)magazine_push(magazine, blocks[--count]);
+    for (unsigned i = 0; i < count; i++) { /* it was empty, or its blocks have been given back */
+        magazine->blocks[magazine->count + i] = blocks[count - 1 - i];
     }
-    class->allocations++;
-    return first;
+    UNDO_SET(&changes, *first, ALLOCATED);
+    UNDO_SET(&changes, slab->free, link);
+    UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->countdown + 1 + count));
+    UNDO_SET(&changes, magazine->count, magazine->count + count);
+    UNDO_SET(&changes, classes[number].allocations, classes[number].allocations + 1);
+    UNDO_SET(&changes, *out, block_of(first));
+    undo_commit(&changes);
+    return true;
 }
 
 /* Gives the older half of a magazine back, or all of it. */
 static void empty_magazine(struct magazine *magazine, uint64_t count)
 {
-    uint64_t left = magazine->count - count;
     for (uint64_t i = 0; i < count; i++) {
         give_block(magazine->blocks[i]);
     }
-    memmove(magazine->blocks, magazine->blocks + count, left * sizeof(void *));
-    magazine->count = left;
+    magazine_forget(magazine, count, &changes);
+    undo_commit(&changes);
+    trim_spares();
 }
 
 static void empty_magazines_of_this_cpu(void)
@@ -499,37 +608,52 @@ static void empty_magazines_of_this_cpu(void)
     }
 }
 
-NOINLINE static void *allocate_slowly(size_t bytes)
+/* ---- allocating ---- */
+
+static bool allocate_locked(size_t bytes, void **out)
+{
+    return bytes > HEAP_SMALL_MAX
+               ? allocate_large(bytes, out)
+               : take_several(heap_class_of[(bytes + GRANULE - 1) / GRANULE], out);
+}
+
+/* Into *out, which is left as it is where there is no memory. */
+NOINLINE static bool allocate_slowly(size_t bytes, void **out)
 {
     GUARD(spinlock, guard, &lock);
-    bool is_large = bytes > HEAP_SMALL_MAX;
-    unsigned number = is_large ? 0 : heap_class_of[(bytes + GRANULE - 1) / GRANULE];
-    void *block = is_large ? allocate_large(bytes) : take_several(number);
-    if (UNLIKELY(!block)) {
+    GUARD(undo, noted, &changes);
+    settle_locked();
+    bool is_done = allocate_locked(bytes, out);
+    if (UNLIKELY(!is_done)) {
         empty_magazines_of_this_cpu();
-        block = is_large ? allocate_large(bytes) : take_several(number);
+        is_done = allocate_locked(bytes, out);
     }
-    if (!block || is_large) {
+    if (!is_done || bytes > HEAP_SMALL_MAX) {
         statistics.allocations++;
-        statistics.failures += !block;
-    } else {
-        __atomic_store_n(link_of(block), ALLOCATED, __ATOMIC_RELEASE);
+        statistics.failures += !is_done;
     }
-    return block;
+    return is_done;
 }
 
 /* What the fast path ends in, with its hold. */
 NOINLINE static void *allocate_and_release(size_t bytes)
 {
-    void *block = allocate_slowly(bytes);
+    void *block = NULL;
+    (void)!allocate_slowly(bytes, &block);
     preemption_release();
     return block;
+}
+
+NOINLINE static void *allocate_by_value(size_t bytes)
+{
+    void *block = NULL;
+    return allocate_slowly(bytes, &block) ? block : NULL;
 }
 
 void *heap_allocate(size_t bytes)
 {
     if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
-        return allocate_slowly(bytes);
+        return allocate_by_value(bytes);
     }
     unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
     preemption_hold();
@@ -537,7 +661,7 @@ void *heap_allocate(size_t bytes)
     if (UNLIKELY(!block)) {
         return allocate_and_release(bytes);
     }
-    __atomic_store_n(link_of(block), ALLOCATED, __ATOMIC_RELEASE);
+    set_mark(block, ALLOCATED);
     return LIKELY(!preemption_release_quietly()) ? block : magazine_switch(block);
 }
 
@@ -547,28 +671,62 @@ void *heap_allocate_zeroed(size_t bytes)
     return block ? memset(block, 0, bytes) : NULL;
 }
 
-/* What is not an allocated block of a slab. */
-NOINLINE static void free_other(void *block, const void *caller)
+/* What goes to the owner is marked before it leaves the magazine. */
+bool heap_allocate_to(size_t bytes, void *out)
 {
-    if (!block) {
+    OWN_DEMAND_(!*(void **)out);
+    if (LIKELY(bytes <= HEAP_SMALL_MAX)) {
+        preemption_hold();
+        struct magazine *magazine =
+            magazine_of(&magazines, heap_class_of[(bytes + GRANULE - 1) / GRANULE]);
+        void *block = magazine_top(magazine);
+        if (LIKELY(block != NULL)) {
+            set_mark(block, ALLOCATED);
+            magazine_pop_to(magazine, out);
+            preemption_release();
+            return true;
+        }
+        preemption_release();
+    }
+    return allocate_slowly(bytes, out);
+}
+
+/* ---- freeing ---- */
+
+/* What is not an allocated block of a slab. */
+NOINLINE static void free_other(void **slot, const void *caller)
+{
+    if (!*slot) {
         return;
     }
     GUARD(spinlock, guard, &lock);
-    if (!free_large(block)) {
+    GUARD(undo, noted, &changes);
+    settle_locked();
+    if (!free_large(slot)) {
         statistics.bad_frees++;
-        log_error("%p freed %p, which is not an allocated block", caller, block);
+        log_error("%p freed %p, which is not an allocated block", caller, *slot);
+        EMPTY(slot);
     }
 }
 
-/* One for a magazine that is full. It has been claimed. */
-NOINLINE static void free_slowly(void *block, unsigned number)
+NOINLINE static void free_other_by_value(void *block, const void *caller)
+{
+    free_other(&block, caller);
+}
+
+/* One for a magazine that is full; by value it has been claimed. */
+NOINLINE static void free_slowly(void **slot, unsigned number)
 {
     GUARD(spinlock, guard, &lock);
+    GUARD(undo, noted, &changes);
+    settle_locked();
     struct magazine *magazine = magazine_of(&magazines, number);
-    if (!magazine_push(magazine, block)) {
+    void *block = *slot;
+    if (magazine->count == MAGAZINE_SIZE) {
         empty_magazine(magazine, MAGAZINE_HALF);
-        (void)magazine_push(magazine, block);
     }
+    (void)magazine_push_from(magazine, slot);
+    set_mark(block, 0);
 }
 
 /* Only what reads ALLOCATED is exchanged: links that are none may lie across cache lines. */
@@ -583,25 +741,28 @@ static inline bool claim(link_t *link)
 /* What the fast path ends in, with its hold. */
 NOINLINE static void free_and_release(void *block, unsigned number)
 {
-    free_slowly(block, number);
+    free_slowly(&block, number);
     preemption_release();
+}
+
+/* The link of what may be a block, or NULL. */
+static inline link_t *find_link(const void *block)
+{
+    uint64_t offset = (uintptr_t)block - range.start;
+    uint64_t place = offset >> 3 | offset << 61;
+    return UNLIKELY(place >= __atomic_load_n(&range.links_size, __ATOMIC_RELAXED))
+               ? NULL
+               : (link_t *)(range.links + place);
 }
 
 void heap_free(void *block)
 {
-    uint64_t offset = (uintptr_t)block - range.start;
-    uint64_t place = offset >> 3 | offset << 61;
-    if (UNLIKELY(place >= __atomic_load_n(&range.links_size, __ATOMIC_RELAXED))) {
-        free_other(block, __builtin_return_address(0));
+    link_t *link = find_link(block);
+    if (UNLIKELY(!link) || UNLIKELY(!claim(link))) {
+        free_other_by_value(block, __builtin_return_address(0));
         return;
     }
-    link_t *link = (link_t *)(range.links + place);
-    if (UNLIKELY(!claim(link))) {
-        free_other(block, __builtin_return_address(0));
-        return;
-    }
-    const struct slab *slab = (struct slab *)((uintptr_t)link & ~(uintptr_t)(RECORD_SIZE - 1));
-    unsigned number = slab->class; /* it stays while a block is allocated */
+    unsigned number = slab_of(link)->class; /* it stays while a block is allocated */
     preemption_hold();
     if (UNLIKELY(!magazine_push(magazine_of(&magazines, number), block))) {
         free_and_release(block, number);
@@ -610,14 +771,38 @@ void heap_free(void *block)
     preemption_release();
 }
 
+/* The mark goes last: until then the block is in the magazine, or this can be begun again. */
+void heap_free_from(void *slot)
+{
+    void *block = *(void **)slot;
+    link_t *link = find_link(block);
+    if (UNLIKELY(!link) || UNLIKELY(*(volatile link_t *)link != ALLOCATED)) {
+        free_other(slot, __builtin_return_address(0));
+        return;
+    }
+    unsigned number = slab_of(link)->class;
+    preemption_hold();
+    bool is_kept = magazine_push_from(magazine_of(&magazines, number), slot);
+    if (LIKELY(is_kept)) {
+        set_mark(block, 0);
+    }
+    preemption_release();
+    if (UNLIKELY(!is_kept)) {
+        free_slowly(slot, number);
+    }
+}
+
 /* ---- statistics ---- */
 
 struct heap_statistics heap_statistics(void)
 {
     GUARD(spinlock, guard, &lock);
+    GUARD(undo, noted, &changes);
+    settle_locked();
     empty_magazines_of_this_cpu();
     struct heap_statistics sum = statistics;
-    sum.bytes_metadata += block_table_bytes(&large_blocks);
+    sum.bytes_metadata = block_table_bytes(&large_blocks) +
+                         (mapped_of(range.records) + mapped_of(range.parts_memory)) * PAGE_SIZE;
     for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
         const struct size_class *class = &classes[i];
         uint64_t blocks = class->full_count * heap_class_capacity(i);

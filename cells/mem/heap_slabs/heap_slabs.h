@@ -13,9 +13,11 @@
  */
 #pragma once
 
+#include "commit.h"
 #include "frame_allocator.h"
 #include "memory.h"
 #include "preemption.h"
+#include "undo.h"
 
 #define SLAB_SIZE     16384u
 #define SLAB_PAGES    (SLAB_SIZE / PAGE_SIZE)
@@ -24,7 +26,9 @@
 #define SLAB_GRANULES (SLAB_SIZE / GRANULE)
 
 /* Empty slabs that are kept, whatever their class was: mapping one costs as much as 100 blocks. */
-#define SPARE_SLABS_MAX 32u
+#ifndef SPARE_SLABS_MAX
+    #define SPARE_SLABS_MAX 32u
+#endif
 
 /* How many blocks are cut at once from the part of a slab that was never used. */
 #define CARVE_COUNT 32u
@@ -91,6 +95,31 @@ static inline struct magazine *magazine_of(struct magazines *magazines, unsigned
     return magazine;
 }
 
+/* The block that is popped next, or NULL; and how it leaves, into *out, at every instruction in one of both. */
+static inline void *magazine_top(const struct magazine *magazine)
+{
+    return UNLIKELY(magazine->count == 0) ? NULL : magazine->blocks[magazine->count - 1];
+}
+
+static inline void magazine_pop_to(struct magazine *magazine, void **out)
+{
+    magazine->allocations++;
+    commit_two(&magazine->count, magazine->count - 1, out, magazine->blocks[magazine->count - 1]);
+}
+
+/* From *slot, unless it is full. */
+static inline bool magazine_push_from(struct magazine *magazine, void **slot)
+{
+    uint64_t count = magazine->count;
+    if (UNLIKELY(count == MAGAZINE_SIZE)) {
+        return false;
+    }
+    magazine->blocks[count] = *slot;
+    COMPILER_BARRIER();
+    commit_two(&magazine->count, count + 1, slot, NULL);
+    return true;
+}
+
 /* NULL when it is empty. */
 static inline void *magazine_pop(struct magazine *magazine)
 {
@@ -128,6 +157,16 @@ static NOINLINE UNUSED void *magazine_switch(void *block)
     return block;
 }
 
+/* Takes the `count` oldest blocks, which have been given back, out of a magazine; changes are noted. */
+UNUSED static void magazine_forget(struct magazine *magazine, uint64_t count, struct undo *changes)
+{
+    uint64_t left = magazine->count - count;
+    for (uint64_t i = 0; i < left; i++) {
+        UNDO_SET(changes, magazine->blocks[i], magazine->blocks[i + count]);
+    }
+    UNDO_SET(changes, magazine->count, left);
+}
+
 /* What all CPUs have of a class; exact while they do nothing. */
 UNUSED static void magazines_sum(const struct magazines *magazines, unsigned class,
                                  uint64_t *out_blocks, uint64_t *out_allocations)
@@ -140,6 +179,12 @@ UNUSED static void magazines_sum(const struct magazines *magazines, unsigned cla
         *out_allocations += __atomic_load_n(&magazine->allocations, __ATOMIC_RELAXED);
     }
 }
+
+/*
+ * Room for the notes of one change under the lock: half a magazine goes back, each block of it to a slab
+ * that leaves its list (about 16 words), and what is left moves up.
+ */
+#define HEAP_NOTES (MAGAZINE_SIZE * 20u)
 
 /* Frames in one range, so that their handle is one descriptor; in several where there is none. */
 static inline enum status heap_take_frames(uint64_t count, struct frames **out) OWN_ACQUIRES(**out);

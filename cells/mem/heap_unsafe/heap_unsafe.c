@@ -13,6 +13,10 @@
  * is freed. Each class pins one slab, which stays when it is empty. A class's first slab is where
  * blocks come from; a full one is dropped from the list when an allocation finds it there, and comes
  * back at the end. Blocks are cut from a fresh slab a few at a time.
+ *
+ * Under the lock everything is done in changes with a commit (undo.h), after each of which the records are
+ * whole; mappings are made and dropped between two, and `moving` owns them then. What is in free blocks
+ * is not noted.
  */
 #include "freestanding.h"
 #include "heap.h"
@@ -20,7 +24,7 @@
 #include "mapped_pages.h"
 #include "spinlock.h"
 
-CELL(library, "2.1.0");
+CELL(library, "3.0.0");
 
 struct slab {
     void *free; /* a list through the first words of the blocks */
@@ -51,8 +55,11 @@ static struct size_class classes[HEAP_CLASS_COUNT] = {
     [0 ... HEAP_CLASS_COUNT - 1] = {.first = &nothing, .last = &nothing},
 };
 static struct slab *spares; /* through next */
-static unsigned spare_count;
+static uint64_t spare_count;
 static struct heap_statistics statistics; /* what is not summed up from the slabs */
+static struct mapped_pages *moving; /* on its way to or from a slab; NULL between operations */
+static struct undo_note notes[HEAP_NOTES];
+static struct undo changes = UNDO_INIT(notes);
 
 static struct spinlock lock = {.name = "heap"}; /* protects all of the above */
 static struct magazines magazines;              /* each CPU its own */
@@ -82,86 +89,125 @@ static enum status map_aligned(size_t bytes, struct mapped_pages **out)
     return mapped_pages_map(SLOT(pages), SLOT(frames), PAGE_WRITE, out);
 }
 
+static uint64_t moving_bytes(void)
+{
+    return mapped_pages_count(STORED(moving)) * PAGE_SIZE;
+}
+
+/* Maps memory for a slab, with the record that it begins with; NULL: there is none. */
 static struct slab *map_slab(size_t bytes)
 {
-    OWNED(mapped_pages, memory);
-    if (map_aligned(bytes, SLOT(memory)) != OK) {
-        return NULL;
-    }
-    struct slab *slab = (struct slab *)mapped_pages_start(REF(memory));
-    statistics.bytes_mapped += mapped_pages_count(REF(memory)) * PAGE_SIZE;
-    STORE(slab->memory, memory);
-    return slab;
+    return map_aligned(bytes, &moving) == OK ? (struct slab *)mapped_pages_start(STORED(moving))
+                                             : NULL;
 }
 
-static void unmap_slab(struct slab *slab)
+/* It is one. */
+static void add_slab(struct slab *slab, struct commit_list *list)
 {
-    OWNED(mapped_pages, memory);
-    LOAD(memory, slab->memory); /* the record goes with it */
-    statistics.bytes_mapped -= mapped_pages_count(REF(memory)) * PAGE_SIZE;
+    commit_add(list, &slab->memory, moving);
+    commit_add(list, &moving, NULL);
+    commit_add(list, &statistics.bytes_mapped, statistics.bytes_mapped + moving_bytes());
 }
 
-/* ---- lists ---- */
+/* And is none any more: its memory is moving, and the record goes with it. */
+static void remove_slab(struct slab *slab, struct commit_list *list)
+{
+    uint64_t bytes = mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE;
+    commit_add(list, &moving, slab->memory);
+    commit_add(list, &statistics.bytes_mapped, statistics.bytes_mapped - bytes);
+}
+
+static bool make_spare(void)
+{
+    struct slab *slab = map_slab(SLAB_SIZE);
+    if (!slab) {
+        return false;
+    }
+    struct commit_list list;
+    list.count = 0;
+    add_slab(slab, &list);
+    commit_add(&list, &slab->next, spares);
+    commit_add(&list, &spares, slab);
+    commit_add(&list, &spare_count, spare_count + 1);
+    commit_list(&list);
+    return true;
+}
+
+/* Gives memory back that was kept for too many slabs. */
+static void trim_spares(void)
+{
+    while (UNLIKELY(spare_count > SPARE_SLABS_MAX)) {
+        struct slab *slab = spares;
+        struct commit_list list;
+        list.count = 0;
+        commit_add(&list, &spares, slab->next);
+        commit_add(&list, &spare_count, spare_count - 1);
+        remove_slab(slab, &list);
+        commit_list(&list);
+        mapped_pages_drop(&moving);
+    }
+}
+
+/* Who had the lock before may have been interrupted. */
+static inline void settle_locked(void)
+{
+    if (UNLIKELY(moving != NULL)) {
+        mapped_pages_drop(&moving);
+    }
+    trim_spares();
+}
+
+/* ---- lists; changes are noted ---- */
 
 static void list_append(struct size_class *class, struct slab *slab)
 {
-    slab->next = &nothing;
-    slab->previous = class->last;
+    UNDO_SET(&changes, slab->next, &nothing);
+    UNDO_SET(&changes, slab->previous, class->last);
     if (class->last == &nothing) {
-        class->first = slab;
+        UNDO_SET(&changes, class->first, slab);
     } else {
-        class->last->next = slab;
+        UNDO_SET(&changes, class->last->next, slab);
     }
-    class->last = slab;
+    UNDO_SET(&changes, class->last, slab);
 }
 
 static void list_remove(struct size_class *class, struct slab *slab)
 {
     if (slab->previous == &nothing) {
-        class->first = slab->next;
+        UNDO_SET(&changes, class->first, slab->next);
     } else {
-        slab->previous->next = slab->next;
+        UNDO_SET(&changes, slab->previous->next, slab->next);
     }
     if (slab->next == &nothing) {
-        class->last = slab->previous;
+        UNDO_SET(&changes, class->last, slab->previous);
     } else {
-        slab->next->previous = slab->previous;
+        UNDO_SET(&changes, slab->next->previous, slab->previous);
     }
 }
 
-/* ---- slabs ---- */
+/* ---- slabs; changes are noted ---- */
 
-static struct slab *take_slab(unsigned number)
+/* The first spare slab is one of this class. */
+static void use_spare(unsigned number)
 {
     struct slab *slab = spares;
-    if (slab) {
-        spares = slab->next;
-        spare_count--;
-    } else {
-        slab = map_slab(SLAB_SIZE);
-        if (!slab) {
-            return NULL;
-        }
-    }
-    slab->free = NULL;
+    UNDO_SET(&changes, spares, slab->next);
+    UNDO_SET(&changes, spare_count, spare_count - 1);
+    slab->free = NULL; /* of a spare this means nothing */
     slab->countdown = 0;
     slab->class = (uint16_t)number;
     slab->is_full = false;
     slab->is_pinned = false;
     slab->capacity = heap_class_capacity(number);
     slab->carved = 0;
-    return slab;
+    list_append(&classes[number], slab);
 }
 
 static void give_slab(struct slab *slab)
 {
-    if (spare_count == SPARE_SLABS_MAX) {
-        unmap_slab(slab);
-        return;
-    }
-    slab->next = spares;
-    spares = slab;
-    spare_count++;
+    UNDO_SET(&changes, slab->next, spares);
+    UNDO_SET(&changes, spares, slab);
+    UNDO_SET(&changes, spare_count, spare_count + 1);
 }
 
 /* Puts the next few blocks into the list, the lowest first. False when there are none left. */
@@ -170,63 +216,62 @@ static bool carve(struct slab *slab)
     uint32_t end = slab->carved + CARVE_COUNT;
     end = end < slab->capacity ? end : slab->capacity;
     size_t size = heap_class_sizes[slab->class];
+    void *first = slab->free;
     for (uint32_t i = end; i-- > slab->carved;) {
         void **block = (void **)((char *)slab + SLAB_FIRST + i * size);
-        *block = slab->free;
-        slab->free = block;
+        *block = first;
+        first = block;
     }
     bool any = end > slab->carved;
-    slab->carved = end;
+    UNDO_SET(&changes, slab->free, first);
+    UNDO_SET(&changes, slab->carved, end);
     return any;
 }
 
-/* Makes the first slab one that has a free block. */
+/* Makes the first slab one that has a free block. Each step is a change of its own. */
 static bool refill(unsigned number)
 {
     struct size_class *class = &classes[number];
     for (;;) {
         struct slab *slab = class->first;
         if (slab == &nothing) {
-            slab = take_slab(number);
-            if (!slab) {
+            if (!spares && !make_spare()) {
                 return false;
             }
-            list_append(class, slab);
+            use_spare(number);
+            undo_commit(&changes);
+            continue;
         }
-        if (slab->free || carve(slab)) {
+        if (slab->free) {
             return true;
         }
-        list_remove(class, slab);
-        slab->is_full = true;
-        slab->countdown = 1;
-        class->full_count++;
+        if (!carve(slab)) {
+            list_remove(class, slab);
+            UNDO_SET(&changes, slab->is_full, true);
+            UNDO_SET(&changes, slab->countdown, 1);
+            UNDO_SET(&changes, class->full_count, class->full_count + 1);
+        }
+        undo_commit(&changes);
     }
 }
 
 /* The countdown is at 0. */
 NOINLINE static void leave(struct slab *slab)
 {
-    if (slab->class == HEAP_CLASS_LARGE) {
-        statistics.blocks_in_use--;
-        statistics.bytes_in_use -=
-            mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
-        unmap_slab(slab);
-        return;
-    }
     struct size_class *class = &classes[slab->class];
     if (slab->is_full) {
-        slab->is_full = false;
-        slab->countdown = slab->capacity - 1 + slab->is_pinned;
-        class->full_count--;
+        UNDO_SET(&changes, slab->is_full, false);
+        UNDO_SET(&changes, slab->countdown, (slab->capacity - 1 + slab->is_pinned));
+        UNDO_SET(&changes, class->full_count, class->full_count - 1);
         list_append(class, slab);
     }
     if (slab->countdown > 0) {
         return;
     }
     if (!class->has_pinned) {
-        class->has_pinned = true;
-        slab->is_pinned = true;
-        slab->countdown = 1;
+        UNDO_SET(&changes, class->has_pinned, true);
+        UNDO_SET(&changes, slab->is_pinned, true);
+        UNDO_SET(&changes, slab->countdown, 1);
         return;
     }
     list_remove(class, slab);
@@ -235,34 +280,50 @@ NOINLINE static void leave(struct slab *slab)
 
 /* ---- blocks ---- */
 
-static void *allocate_large(size_t bytes)
+static uint64_t size_of_large(const struct slab *slab)
+{
+    return mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
+}
+
+static bool allocate_large(size_t bytes, void **out)
 {
     struct slab *slab = bytes > SIZE_MAX - SLAB_FIRST ? NULL : map_slab(bytes + SLAB_FIRST);
     if (!slab) {
-        return NULL;
+        return false;
     }
     slab->class = HEAP_CLASS_LARGE;
-    slab->countdown = 1;
-    statistics.blocks_in_use++;
-    statistics.bytes_in_use += mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
-    return (char *)slab + SLAB_FIRST;
+    struct commit_list list;
+    list.count = 0;
+    add_slab(slab, &list);
+    commit_add(&list, &statistics.blocks_in_use, statistics.blocks_in_use + 1);
+    commit_add(&list, &statistics.bytes_in_use,
+               statistics.bytes_in_use + moving_bytes() - SLAB_FIRST);
+    commit_add(&list, out, (char *)slab + SLAB_FIRST);
+    commit_list(&list);
+    return true;
 }
 
-/* Takes the first block of `slab`, which has one; it does not count as allocated yet. */
-static inline void *take_block(struct slab *slab)
+static void free_large(void **slot)
 {
-    void **block = slab->free;
-    slab->free = *block;
-    slab->countdown++;
-    return block;
+    struct slab *slab = slab_of(*slot);
+    struct commit_list list;
+    list.count = 0;
+    commit_add(&list, &statistics.blocks_in_use, statistics.blocks_in_use - 1);
+    commit_add(&list, &statistics.bytes_in_use, statistics.bytes_in_use - size_of_large(slab));
+    commit_add(&list, slot, NULL);
+    remove_slab(slab, &list);
+    commit_list(&list);
+    mapped_pages_drop(&moving);
 }
 
+/* One from a magazine. The change is noted. */
 static void give_block(void *block)
 {
     struct slab *slab = slab_of(block);
     *(void **)block = slab->free;
-    slab->free = block;
-    if (--slab->countdown == 0) {
+    UNDO_SET(&changes, slab->free, block);
+    UNDO_SET(&changes, slab->countdown, slab->countdown - 1);
+    if (slab->countdown == 0) {
         leave(slab);
     }
 }
@@ -271,35 +332,41 @@ static void give_block(void *block)
  * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
  * mapped for these.
  */
-static void *take_several(unsigned number)
+static bool take_several(unsigned number, void **out)
 {
     struct magazine *magazine = magazine_of(&magazines, number);
     if (!refill(number)) {
-        return NULL;
+        return false;
     }
-    struct size_class *class = &classes[number];
-    void *first = take_block(class->first);
+    struct slab *slab = classes[number].first;
+    void *first = slab->free;
+    void *block = *(void **)first;
     void *blocks[MAGAZINE_HALF];
     unsigned count = 0;
-    while (count < MAGAZINE_HALF && class->first->free) {
-        blocks[count++] = take_block(class->first);
+    for (; count < MAGAZINE_HALF && block; block = *(void **)block) {
+        blocks[count++] = block;
     }
-    while (count > 0) { /* it was empty, or its blocks have been given back */
-        (void)magazine_push(magazine, blocks[--count]);
+    for (unsigned i = 0; i < count; i++) { /* it was empty, or its blocks have been given back */
+        magazine->blocks[magazine->count + i] = blocks[count - 1 - i];
     }
-    class->allocations++;
-    return first;
+    UNDO_SET(&changes, slab->free, block);
+    UNDO_SET(&changes, slab->countdown, slab->countdown + 1 + count);
+    UNDO_SET(&changes, magazine->count, magazine->count + count);
+    UNDO_SET(&changes, classes[number].allocations, classes[number].allocations + 1);
+    UNDO_SET(&changes, *out, first);
+    undo_commit(&changes);
+    return true;
 }
 
 /* Gives the older half of a magazine back, or all of it. */
 static void empty_magazine(struct magazine *magazine, uint64_t count)
 {
-    uint64_t left = magazine->count - count;
     for (uint64_t i = 0; i < count; i++) {
         give_block(magazine->blocks[i]);
     }
-    memmove(magazine->blocks, magazine->blocks + count, left * sizeof(void *));
-    magazine->count = left;
+    magazine_forget(magazine, count, &changes);
+    undo_commit(&changes);
+    trim_spares();
 }
 
 static void empty_magazines_of_this_cpu(void)
@@ -310,35 +377,52 @@ static void empty_magazines_of_this_cpu(void)
     }
 }
 
-NOINLINE static void *allocate_slowly(size_t bytes)
+/* ---- allocating ---- */
+
+static bool allocate_locked(size_t bytes, void **out)
+{
+    return bytes > HEAP_SMALL_MAX
+               ? allocate_large(bytes, out)
+               : take_several(heap_class_of[(bytes + GRANULE - 1) / GRANULE], out);
+}
+
+/* Into *out, which is left as it is where there is no memory. */
+NOINLINE static bool allocate_slowly(size_t bytes, void **out)
 {
     GUARD(spinlock, guard, &lock);
-    bool is_large = bytes > HEAP_SMALL_MAX;
-    unsigned number = is_large ? 0 : heap_class_of[(bytes + GRANULE - 1) / GRANULE];
-    void *block = is_large ? allocate_large(bytes) : take_several(number);
-    if (UNLIKELY(!block)) {
+    GUARD(undo, noted, &changes);
+    settle_locked();
+    bool is_done = allocate_locked(bytes, out);
+    if (UNLIKELY(!is_done)) {
         empty_magazines_of_this_cpu();
-        block = is_large ? allocate_large(bytes) : take_several(number);
+        is_done = allocate_locked(bytes, out);
     }
-    if (!block || is_large) {
+    if (!is_done || bytes > HEAP_SMALL_MAX) {
         statistics.allocations++;
-        statistics.failures += !block;
+        statistics.failures += !is_done;
     }
-    return block;
+    return is_done;
 }
 
 /* What the fast path ends in, with its hold. */
 NOINLINE static void *allocate_and_release(size_t bytes)
 {
-    void *block = allocate_slowly(bytes);
+    void *block = NULL;
+    (void)!allocate_slowly(bytes, &block);
     preemption_release();
     return block;
+}
+
+NOINLINE static void *allocate_by_value(size_t bytes)
+{
+    void *block = NULL;
+    return allocate_slowly(bytes, &block) ? block : NULL;
 }
 
 void *heap_allocate(size_t bytes)
 {
     if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
-        return allocate_slowly(bytes);
+        return allocate_by_value(bytes);
     }
     unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
     preemption_hold();
@@ -355,26 +439,52 @@ void *heap_allocate_zeroed(size_t bytes)
     return block ? memset(block, 0, bytes) : NULL;
 }
 
+bool heap_allocate_to(size_t bytes, void *out)
+{
+    OWN_DEMAND_(!*(void **)out);
+    if (LIKELY(bytes <= HEAP_SMALL_MAX)) {
+        preemption_hold();
+        struct magazine *magazine =
+            magazine_of(&magazines, heap_class_of[(bytes + GRANULE - 1) / GRANULE]);
+        if (LIKELY(magazine->count > 0)) {
+            magazine_pop_to(magazine, out);
+            preemption_release();
+            return true;
+        }
+        preemption_release();
+    }
+    return allocate_slowly(bytes, out);
+}
+
+/* ---- freeing ---- */
+
 /* A large block, or one for a magazine that is full. */
-NOINLINE static void free_slowly(void *block)
+NOINLINE static void free_slowly(void **slot)
 {
     GUARD(spinlock, guard, &lock);
-    unsigned number = slab_of(block)->class;
+    GUARD(undo, noted, &changes);
+    settle_locked();
+    unsigned number = slab_of(*slot)->class;
     if (number == HEAP_CLASS_LARGE) {
-        give_block(block);
+        free_large(slot);
         return;
     }
     struct magazine *magazine = magazine_of(&magazines, number);
-    if (!magazine_push(magazine, block)) {
+    if (magazine->count == MAGAZINE_SIZE) {
         empty_magazine(magazine, MAGAZINE_HALF);
-        (void)magazine_push(magazine, block);
     }
+    (void)magazine_push_from(magazine, slot);
+}
+
+NOINLINE static void free_by_value(void *block)
+{
+    free_slowly(&block);
 }
 
 /* What the fast path ends in, with its hold. */
 NOINLINE static void free_and_release(void *block)
 {
-    free_slowly(block);
+    free_slowly(&block);
     preemption_release();
 }
 
@@ -385,7 +495,7 @@ void heap_free(void *block)
     }
     unsigned number = slab_of(block)->class; /* it stays while a block is allocated */
     if (UNLIKELY(number == HEAP_CLASS_LARGE)) {
-        free_slowly(block);
+        free_by_value(block);
         return;
     }
     preemption_hold();
@@ -396,11 +506,31 @@ void heap_free(void *block)
     preemption_release();
 }
 
+void heap_free_from(void *slot)
+{
+    void *block = *(void **)slot;
+    if (!block) {
+        return;
+    }
+    unsigned number = slab_of(block)->class;
+    if (LIKELY(number != HEAP_CLASS_LARGE)) {
+        preemption_hold();
+        bool is_kept = magazine_push_from(magazine_of(&magazines, number), slot);
+        preemption_release();
+        if (LIKELY(is_kept)) {
+            return;
+        }
+    }
+    free_slowly(slot);
+}
+
 /* ---- statistics ---- */
 
 struct heap_statistics heap_statistics(void)
 {
     GUARD(spinlock, guard, &lock);
+    GUARD(undo, noted, &changes);
+    settle_locked();
     empty_magazines_of_this_cpu();
     struct heap_statistics sum = statistics;
     for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {

@@ -18,14 +18,14 @@ struct path {
 };
 
 /* Notes a word where somebody wants that, and writes it. */
-#define SET(tree, variable, value)                \
-    do {                                          \
-        __typeof__(variable) value_ = (value);    \
-        if ((tree)->undo) {                       \
-            undo_note((tree)->undo, &(variable)); \
-        }                                         \
-        (variable) = value_;                      \
-        COMPILER_BARRIER();                       \
+#define SET(tree, variable, value)                                  \
+    do {                                                            \
+        __typeof__(variable) value_ = (value);                      \
+        if ((tree)->undo) {                                         \
+            undo_note((tree)->undo, &(variable), sizeof(variable)); \
+        }                                                           \
+        (variable) = value_;                                        \
+        COMPILER_BARRIER();                                         \
     } while (0)
 
 static uint32_t height_of(const struct range_node *node)

@@ -4,9 +4,11 @@
  * what a handler finds in between is the list before or after.
  *
  * Drop works in the order in which an address stops being part of the stack: out of the list, unmapped,
- * pages given back. Each step empties its field, so a drop that was interrupted can start again.
+ * pages given back, the name. Each step empties its field, so a drop that was interrupted can start again;
+ * what has no name is a descriptor only.
  */
 #include "stack.h"
+#include "commit.h"
 #include "descriptor_pool.h"
 #include "frame_allocator.h"
 #include "freestanding.h"
@@ -21,14 +23,16 @@ CELL(library, "1.1.0");
 struct stack {
     struct stack *next;
     struct stack **link;       /* what points here; NULL: not in the list */
+    char *name;                /* a descriptor of its own; NULL: the rest means nothing */
     struct pages *guard_below; /* these three are NULL where the stack was adopted */
     struct mapped_pages *memory;
     struct pages *guard_above;
     vaddr_t bottom;
     vaddr_t top;
-    char *name; /* a descriptor of its own */
 };
 static_assert(sizeof(struct stack) <= DESCRIPTOR_SIZE, "a descriptor");
+static_assert(offsetof(struct stack, name) == DESCRIPTOR_COUNT_OFFSET,
+              "a fresh descriptor is no stack");
 static_assert(STACK_NAME_SIZE <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct spinlock lock = {.name = "stack"};
@@ -41,26 +45,21 @@ static void enlist(struct stack *stack)
 {
     GUARD(spinlock, guard, &lock);
     stack->next = stacks;
-    stack->link = &stacks;
+    COMPILER_BARRIER();
     if (stacks) {
-        stacks->link = &stack->next;
+        commit_three(&stacks, stack, &stack->link, &stacks, &stack->next->link, &stack->next);
+    } else {
+        commit_two(&stacks, stack, &stack->link, &stacks);
     }
-    COMPILER_BARRIER();
-    stacks = stack; /* from here on it can be found */
-    COMPILER_BARRIER();
 }
 
 static void delist(struct stack *stack)
 {
     GUARD(spinlock, guard, &lock);
-    if (stack->link) {
-        *stack->link = stack->next;
-        COMPILER_BARRIER();
-        if (stack->next) {
-            stack->next->link = stack->link;
-        }
-        COMPILER_BARRIER();
-        stack->link = NULL;
+    if (stack->link && stack->next) {
+        commit_three(stack->link, stack->next, &stack->next->link, stack->link, &stack->link, NULL);
+    } else if (stack->link) {
+        commit_two(stack->link, NULL, &stack->link, NULL);
     }
 }
 
@@ -115,21 +114,23 @@ bool stack_find_guard(vaddr_t address, struct stack_place *out)
 static enum status make_named(const char *name, struct stack **out) OWN_ACQUIRES(**out);
 
 /* Unchecked: handles begin here. */
-static enum status make_named(const char *name, struct stack **out)
+OWN_UNCHECKED static enum status make_named(const char *name, struct stack **out)
 {
-    struct stack *stack = descriptor_pool_get();
-    char *copy = descriptor_pool_get();
-    if (!stack || !copy) {
-        descriptor_pool_put(stack);
-        descriptor_pool_put(copy);
+    OWN_DEMAND_(!*out);
+    if (!descriptor_pool_take(out)) {
+        return ERR_NO_MEMORY;
+    }
+    struct stack *stack = *out;
+    *stack = (struct stack){0};
+    COMPILER_BARRIER();
+    if (!descriptor_pool_take(&stack->name)) {
+        stack_drop(out);
         return ERR_NO_MEMORY;
     }
     size_t length = strlen(name);
     length = length < STACK_NAME_SIZE ? length : STACK_NAME_SIZE - 1;
-    memcpy(copy, name, length);
-    copy[length] = '\0';
-    *stack = (struct stack){.name = copy};
-    FILL(out, stack);
+    memcpy(stack->name, name, length);
+    stack->name[length] = '\0';
     return OK;
 }
 
@@ -252,17 +253,18 @@ void stack_drop(struct stack **handle)
     if (!stack) {
         return;
     }
-    delist(stack);
-    mapped_pages_drop(&stack->memory);
-    pages_drop(&stack->guard_below);
-    pages_drop(&stack->guard_above);
-    char *name = stack->name;
-    bool is_unread = wait_for_readers();
-    EMPTY(handle);
-    if (is_unread) { /* else the descriptors are lost */
-        descriptor_pool_put(name);
-        descriptor_pool_put(stack);
+    if (stack->name) {
+        delist(stack);
+        mapped_pages_drop(&stack->memory);
+        pages_drop(&stack->guard_below);
+        pages_drop(&stack->guard_above);
+        if (!wait_for_readers()) {
+            EMPTY(handle); /* the descriptors are lost */
+            return;
+        }
+        descriptor_pool_give(&stack->name);
     }
+    descriptor_pool_give(handle);
 }
 
 /* ---- what owners see ---- */

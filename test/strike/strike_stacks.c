@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stacks, with all that is below them, on a machine whose MMU is simulated: whatever strikes, a stack is
+ * owned, mapped and found by its addresses, or it is gone and so are its guards.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "strike.h"
+
+#define assert_true(condition)          strike_demand(condition)
+#define assert_int_equal(a, b)          strike_demand((uint64_t)(a) == (uint64_t)(b))
+#define assert_memory_equal(a, b, size) strike_demand(memcmp(a, b, size) == 0)
+#define fail_msg(...)                   strike_fail(__FILE__, __LINE__, "mapping")
+
+#define SIMULATED_FRAMES      300
+#define SIMULATED_DESCRIPTORS 64
+#define IMAGE_FRAMES          1
+#define MMU_CODE              STRIKE_NOT
+#include "simulated_machine.h"
+#include "stack.h"
+
+#define PAGES_SEEN 40 /* of the data zone, from its start on */
+
+static struct stack *kept[2];
+static struct stack *other; /* in the list all the time */
+static struct holdings first;
+
+static void prepare(void)
+{
+    strike_demand(start_simulated_machine() == 0);
+    strike_leave_out(memory[2], (LOW_FRAMES - 2) * PAGE_SIZE);
+    strike_demand(stack_create(PAGE_SIZE, "other", &other) == OK);
+    first = measure();
+}
+
+static void check_place(const struct stack *stack, const char *name)
+{
+    struct stack_place place;
+    strike_demand(stack_find(stack_top(stack) - 8, &place) && place.part == STACK_INSIDE);
+    strike_demand(strcmp(place.name, name) == 0);
+    strike_demand(stack_find_guard(stack_bottom(stack) - 8, &place));
+    strike_demand(translate(stack_bottom(stack)) && !translate(stack_bottom(stack) - PAGE_SIZE));
+}
+
+static void check(void)
+{
+    uint64_t found = 0;
+    uint64_t expected = 3;
+    check_place(other, "other");
+    for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
+        if (kept[i]) {
+            check_place(kept[i], "struck");
+            expected += (stack_top(kept[i]) - stack_bottom(kept[i])) / PAGE_SIZE + 2;
+        }
+    }
+    for (uint64_t i = 0; i < PAGES_SEEN; i++) {
+        struct stack_place place;
+        found += stack_find(DATA_ZONE_START + i * PAGE_SIZE, &place);
+    }
+    strike_demand(found == expected);
+    for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
+        stack_drop(&kept[i]);
+    }
+    assert_same(first);
+    strike_demand(stack_create(2 * PAGE_SIZE, "again", &kept[0]) == OK);
+    check_place(kept[0], "again");
+    stack_drop(&kept[0]);
+    assert_same(first);
+}
+
+static void create_and_drop(void)
+{
+    OWNED(stack, stack);
+    (void)!stack_create(PAGE_SIZE, "struck", SLOT(stack));
+}
+
+static void create_and_keep(void)
+{
+    OWNED(stack, stack);
+    (void)!stack_create(2 * PAGE_SIZE, "struck", SLOT(stack));
+    STORE(kept[0], stack);
+}
+
+static void keep_two(void)
+{
+    prepare();
+    strike_demand(stack_create(PAGE_SIZE, "struck", &kept[0]) == OK);
+    strike_demand(stack_create(PAGE_SIZE, "struck", &kept[1]) == OK);
+}
+
+/* In the middle of the list. */
+static void drop_one(void)
+{
+    OWNED(stack, stack);
+    LOAD(stack, kept[0]);
+}
+
+int main(void)
+{
+    static const struct strike_case cases[] = {
+        {"create and drop", prepare, create_and_drop, check},
+        {"create and keep", prepare, create_and_keep, check},
+        {"drop", keep_two, drop_one, check},
+    };
+    return strike_run(cases, ARRAY_COUNT(cases));
+}
