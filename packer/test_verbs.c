@@ -405,6 +405,111 @@ static void test_spill_names_variables(void **state)
     assert_true(prints("err", "application keeper has 4 bytes"));
 }
 
+static void test_abi_shows_signatures(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("abi", "front"), EXIT_DONE);
+    assert_true(prints("out", "import  "));
+    assert_true(prints("out", "base_value  s32()\n"));
+    assert_int_equal(RUN("abi", "base", "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.abi/1");
+    json_t *cell = item(root, "cells", 0);
+    assert_string_equal(string_in(item(cell, "symbols", 0), "name"), "base_value");
+    assert_string_equal(string_in(item(cell, "symbols", 0), "kind"), "export");
+    assert_string_equal(string_in(item(cell, "symbols", 0), "text"), "s32()");
+    assert_int_equal(strlen(string_in(item(cell, "symbols", 0), "hash")), 16);
+    assert_string_equal(string_in(item(cell, "variables", 0), "name"), "base_state");
+    assert_int_equal(number_in(cell, "unchecked_count"), 0);
+    json_decref(root);
+    assert_int_equal(RUN("abi", "bass"), EXIT_FAILED);
+    assert_true(prints("err", "error[C0451]"));
+    assert_int_equal(RUN("abi", "diff", scratch_path("cells.a")), EXIT_USAGE);
+}
+
+static void test_abi_diff_tells_parts_and_verdict(void **state)
+{
+    (void)state;
+    char old[512];
+    snprintf(old, sizeof(old), "%s", scratch_path("cells.a"));
+    assert_int_equal(RUN("abi", "diff", old, old, "--check"), EXIT_DONE);
+    assert_output("no differences\n");
+    assert_int_equal(RUN("abi", "diff", old, scratch_path("more.a"), "--check"), EXIT_DIFFERS);
+    assert_int_equal(RUN("abi", "diff", scratch_path("more.a"), old), EXIT_DONE);
+    test_compile_good(&(struct test_cell){
+        .name = "changed",
+        .source =
+            TEST_CELL_HEAD "CELL_API long base_value(int);\nCELL_API extern int base_state;\n"
+                           "int base_state;\nlong base_value(int a) { return base_state + a; }\n"});
+    char base[512];
+    char changed[512];
+    snprintf(base, sizeof(base), "%s", scratch_path("base.cell"));
+    snprintf(changed, sizeof(changed), "%s", scratch_path("changed.cell"));
+    assert_int_equal(RUN("abi", "diff", base, changed), EXIT_DONE);
+    assert_true(prints("out", "s32 -> s64"));
+    assert_true(prints("out", "2 differences, 2 incompatible"));
+    assert_int_equal(RUN("abi", "diff", base, changed, "--json", "--check"), EXIT_INCOMPATIBLE);
+    json_t *root = output_json("cellpack.abi_diff/1");
+    assert_int_equal(number_in(root, "incompatible_count"), 2);
+    assert_string_equal(string_in(item(root, "changes", 0), "part"), "result");
+    assert_string_equal(string_in(item(root, "changes", 1), "part"), "parameter 1");
+    assert_string_equal(string_in(item(root, "changes", 1), "new"), "s32");
+    assert_true(json_is_null(json_object_get(item(root, "changes", 1), "old")));
+    json_decref(root);
+}
+
+static void test_type_shows_layout_and_holes(void **state)
+{
+    (void)state;
+    test_compile_good(&(struct test_cell){.name = "shapes",
+                                          .source = TEST_CELL_HEAD
+                                          "enum kind { ROUND, FLAT = 4 };\nstruct inner { short a; "
+                                          "char b; };\nunion both { char c[6]; int i; };\n"
+                                          "struct shape { char tag; struct inner in[3]; unsigned "
+                                          "low : 3; unsigned high : 2; union both both;\n"
+                                          "  enum kind kind; struct { long x; char y; } here; void "
+                                          "(*draw)(struct shape *); struct far *far; };\n"
+                                          "CELL_API void shapes_add(struct shape *shape);\nvoid "
+                                          "shapes_add(struct shape *shape) { shape->tag++; }\n"});
+    char file[512];
+    snprintf(file, sizeof(file), "%s", scratch_path("shapes.cell"));
+    assert_int_equal(RUN("type", "shape", file, "--json"), EXIT_DONE);
+    json_t *root = output_json("cellpack.type/1");
+    json_t *layout = item(root, "layouts", 0);
+    static const struct {
+        const char *kind;
+        const char *name;
+        int offset;
+        int size;
+    } parts[] = {
+        {"field", "tag", 0, 8},      {"hole", NULL, 8, 8},       {"field", "in", 16, 96},
+        {"field", "low", 112, 3},    {"field", "high", 115, 2},  {"hole", NULL, 117, 11},
+        {"field", "both", 128, 64},  {"field", "kind", 192, 32}, {"hole", NULL, 224, 32},
+        {"field", "here", 256, 128}, {"field", "draw", 384, 64}, {"field", "far", 448, 64}};
+    assert_int_equal(number_in(layout, "size"), 64);
+    assert_int_equal(number_in(layout, "hole_bits"), 8 + 11 + 32);
+    assert_int_equal(json_array_size(json_object_get(layout, "parts")), ARRAY_COUNT(parts));
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+        json_t *part = item(layout, "parts", i);
+        assert_string_equal(string_in(part, "kind"), parts[i].kind);
+        assert_true(!parts[i].name || strcmp(string_in(part, "name"), parts[i].name) == 0);
+        assert_int_equal(number_in(part, "offset_bits"), parts[i].offset);
+        assert_int_equal(number_in(part, "size_bits"), parts[i].size);
+    }
+    json_decref(root);
+    assert_int_equal(RUN("type", "struct shape", file, "--holes", "--known-by"), EXIT_DONE);
+    assert_true(prints("out", "3 holes, 6 bytes and 3 bits"));
+    assert_true(prints("out", "(hole)"));
+    assert_true(prints("out", "known by: shapes"));
+    assert_int_equal(RUN("type", "far", file), EXIT_DONE);
+    assert_true(prints("out", "no cell knows its layout\nknown by name: shapes"));
+    assert_int_equal(RUN("type", "kind", file), EXIT_DONE);
+    assert_true(prints("out", "    4  FLAT"));
+    assert_int_equal(RUN("type", "shap", file), EXIT_FAILED);
+    assert_true(prints("err", "error[C0454]"));
+    assert_true(prints("err", "is shape meant?"));
+    assert_int_equal(RUN("type", "a", "b", file), EXIT_USAGE);
+}
+
 static void test_unwind_lists_rows(void **state)
 {
     (void)state;
@@ -617,7 +722,7 @@ static void test_check_ownership_without_clang_is_not_checked(void **state)
 static void test_verbs_refuse_broken_input(void **state)
 {
     (void)state;
-    static const char *const verbs[] = {"ls", "tree", "graph", "size", "spill", "unwind"};
+    static const char *const verbs[] = {"ls", "tree", "graph", "size", "spill", "unwind", "abi"};
     struct bytes good = scratch_read("cells.a");
     scratch_write("cut.a", good.data, good.size - 100);
     scratch_write("text.o", "no object", 9);
@@ -650,7 +755,8 @@ static void test_names_with_control_characters_are_escaped(void **state)
     assert_true(replaced > 0);
     scratch_write("hostile.o", object.data, object.size);
     bytes_fini(&object);
-    static const char *const verbs[] = {"ls", "info", "tree", "size", "spill", "unwind", "check"};
+    static const char *const verbs[] = {"ls",    "info",   "tree",  "size",
+                                        "spill", "unwind", "check", "abi"};
     size_t escaped = 0;
     for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
         if (strcmp(verbs[i], "tree") == 0) {
@@ -683,6 +789,9 @@ int main(void)
         cmocka_unit_test(test_size_compares_and_keeps_budget),
         cmocka_unit_test(test_diff_is_judged_and_written),
         cmocka_unit_test(test_spill_names_variables),
+        cmocka_unit_test(test_abi_shows_signatures),
+        cmocka_unit_test(test_abi_diff_tells_parts_and_verdict),
+        cmocka_unit_test(test_type_shows_layout_and_holes),
         cmocka_unit_test(test_unwind_lists_rows),
         cmocka_unit_test(test_where_adds_source_lines_to_a_report),
         cmocka_unit_test(test_where_names_the_line_of_a_place),

@@ -526,6 +526,13 @@ EXPLAIN(PROBLEM_UNKNOWN_CELL, "No cell of the archive has this name.",
 EXPLAIN(PROBLEM_UNKNOWN_SYMBOL, "No cell of the archive defines or uses this name.",
         "A typing error, or a static function that the compiler has inlined.",
         "Look for parts of the name with nm(1).", "nm cells.a | grep allocate");
+EXPLAIN(PROBLEM_UNKNOWN_TYPE,
+        "`cellpack type` looks among the structures, unions and enumerations that exports, imports "
+        "and static variables "
+        "of the cells lead to. None of them has this name.",
+        "A typing error, a typedef (name the structure behind it), or a type that one function "
+        "keeps to itself.",
+        "See which types a cell mentions.", "cellpack abi task");
 EXPLAIN(PROBLEM_NO_CELLS,
         "The verb reads an archive of cells, none was named, and none lies where builds put it.",
         "The command was run outside of the source folder, or nothing is built yet.",

@@ -24,6 +24,8 @@
     X(graph)          \
     X(size)           \
     X(spill)          \
+    X(abi)            \
+    X(type)           \
     X(diff)           \
     X(unwind)         \
     X(where)          \

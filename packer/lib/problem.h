@@ -44,6 +44,7 @@
     X(UNKNOWN_CELL, 451, ERR_NOT_FOUND, "there is no such cell")                                   \
     X(UNKNOWN_SYMBOL, 452, ERR_NOT_FOUND, "no cell knows such a symbol")                           \
     X(NO_CELLS, 453, ERR_NOT_FOUND, "no archive of cells was found")                               \
+    X(UNKNOWN_TYPE, 454, ERR_NOT_FOUND, "no cell mentions such a type")                            \
     X(CHECK_PREFIX, 500, ERR_MISMATCH, "an exported symbol has no prefix of its cell")             \
     X(CHECK_HIDDEN, 501, ERR_PERMISSION, "a symbol is needed that its cell does not export")       \
     X(CHECK_CYCLE, 502, ERR_CYCLE, "cells need each other in a circle")                            \

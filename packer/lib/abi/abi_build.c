@@ -8,7 +8,6 @@
 
 #include "abi_debug.h"
 #include "abi_types.h"
-#include "cell_abi.h"
 #include "relocation.h"
 #include "symbol_map.h"
 
@@ -631,4 +630,23 @@ enum status abi_build(const struct elf_object *object, const uint32_t *new_symbo
     abi_types_fini(&build.types);
     abi_debug_close(&debug);
     return status;
+}
+
+enum status abi_open(const struct elf_object *object, struct bytes *storage,
+                     struct cell_abi *out_abi, struct problem *problem)
+{
+    struct diag diag;
+    struct span note = cell_abi_find_note(object);
+    if (note.size == 0) {
+        enum status status = abi_build(object, NULL, storage, problem);
+        if (status != OK) {
+            return status;
+        }
+        note = bytes_span(storage);
+    }
+    enum status status = cell_abi_open(note, out_abi, &diag);
+    if (status == OK) {
+        status = cell_abi_check(out_abi, object, &diag);
+    }
+    return status == OK ? OK : problem_set_diag(problem, &diag, NULL);
 }

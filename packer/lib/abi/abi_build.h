@@ -12,6 +12,7 @@
 #pragma once
 
 #include "bytes.h"
+#include "cell_abi.h"
 #include "elf_object.h"
 
 /*
@@ -20,3 +21,10 @@
  */
 MUST_CHECK enum status abi_build(const struct elf_object *object, const uint32_t *new_symbols,
                                  struct bytes *out, struct problem *problem);
+
+/*
+ * What an object states in .cell.abi, checked; or, where it has no such section, what abi_build() finds. `storage`,
+ * `{0}` at first, holds that as long as *out_abi is used, and is the caller's to release.
+ */
+MUST_CHECK enum status abi_open(const struct elf_object *object, struct bytes *storage,
+                                struct cell_abi *out_abi, struct problem *problem);
