@@ -74,6 +74,12 @@ void task_kill(struct task_handle *task)
 {
 }
 
+enum status task_kill_wait(struct task_handle *task, uint64_t limit_ns,
+                           struct task_kill_report *out_report)
+{
+    return OK;
+}
+
 static void check_calm(void)
 {
     strike_demand(preemption_count() == 0);
