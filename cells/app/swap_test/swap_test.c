@@ -4,7 +4,7 @@
  * became of them.
  *
  * callers: two cells that can be told apart are swapped for each other while tasks on all CPUs call them. system:
- * all cells are swapped for fresh copies of themselves, one by one and together. refusals: what must
+ * all cells are swapped for fresh copies of themselves, one by one and together, while tasks use memory. refusals: what must
  * not be swapped is not; layouts are transferred; swaps are taken back. failures: every step fails in
  * turn. thousand: so many swaps, after which memory is as before.
  */
@@ -16,6 +16,7 @@
 #include "frame_allocator.h"
 #include "heap.h"
 #include "loader.h"
+#include "mapped_pages.h"
 #include "mutex.h"
 #include "swap.h"
 #include "swap_sample.h"
@@ -30,6 +31,7 @@ APPLICATION(swap_test);
 #define THREE      "swap_sample_three"
 #define CALLERS    4u
 #define THOUSAND   1000u
+#define RETIRE_TRIES 5u /* what a stale word on a stack holds may be gone later */
 #define WARM_UP    (SWAP_REMEMBERED + 8) /* swaps, until caches and lists have their size */
 #define PAUSE_NS   2000000ull
 #define TIMEOUT_NS 2000000000ull
@@ -348,7 +350,7 @@ struct use {
 
 static struct use measure(void)
 {
-    while (swap_retire() > 0) {
+    for (unsigned i = 0; i < RETIRE_TRIES && swap_retire() > 0; i++) {
         task_sleep(PAUSE_NS);
     }
     task_release_stacks();
@@ -433,6 +435,84 @@ static bool swap_system(void)
     return is_right;
 }
 
+/* ---- the whole system, under load ---- */
+
+#define BLOCKS 8u
+
+static bool is_filled(const uint64_t *block, size_t words, uint64_t value)
+{
+    for (size_t i = 0; i < words; i++) {
+        if (block[i] != value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Blocks of the heap with numbers in them, mapped pages, sleeps: each kind of thing while it is replaced. */
+static int use_memory(struct shared **argument)
+{
+    struct shared *shared = *argument;
+    uint64_t seed = task_own_id();
+    uint64_t rounds = 0;
+    uint64_t wrong = 0;
+    while (!__atomic_load_n(&shared->is_over, __ATOMIC_RELAXED)) {
+        uint64_t *blocks[BLOCKS];
+        size_t words[BLOCKS];
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            words[i] = 1 + (seed >> 33) % 200;
+            blocks[i] = heap_allocate(words[i] * sizeof(uint64_t));
+            for (size_t k = 0; blocks[i] && k < words[i]; k++) {
+                blocks[i][k] = seed;
+            }
+            task_yield();
+            wrong += blocks[i] && !is_filled(blocks[i], words[i], seed);
+        }
+        OWNED(mapped_pages, pages);
+        if (mapped_pages_create(PAGE_ZONE_DATA, 3 * PAGE_SIZE, PAGE_WRITE, SLOT(pages)) == OK) {
+            uint64_t *bytes = (uint64_t *)mapped_pages_start(REF(pages));
+            wrong += !is_filled(bytes, 3 * PAGE_SIZE / sizeof(uint64_t), 0);
+            bytes[0] = seed;
+        }
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            heap_free(blocks[i]);
+        }
+        task_sleep(5 * PAUSE_NS); /* emulated CPUs share real ones: who spins keeps others from work */
+        rounds++;
+    }
+    __atomic_fetch_add(&shared->calls, rounds, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&shared->wrong, wrong, __ATOMIC_RELAXED);
+    return 0;
+}
+TASK_DEFINE(user, struct shared *, int, use_memory);
+
+static bool swap_under_load(void)
+{
+    struct shared shared = {0};
+    struct shared *argument = &shared;
+    struct user_task *users[CALLERS] = {NULL};
+    bool is_right = true;
+    for (unsigned i = 0; i < CALLERS; i++) {
+        OWNED(user_task, task);
+        if (user_spawn(&argument, NULL, SLOT(task)) == OK) {
+            STORE(users[i], task);
+        }
+    }
+    task_sleep(PAUSE_NS);
+    is_right &= swap_system();
+    __atomic_store_n(&shared.is_over, true, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < CALLERS; i++) {
+        int ended;
+        OWNED(user_task, task);
+        LOAD(task, users[i]);
+        is_right &= HELD(task) && user_join(SLOT(task), &ended) == OK;
+    }
+    console_print("swap_test: %lu rounds of the load, %lu of them wrong\n",
+                  (unsigned long)shared.calls, (unsigned long)shared.wrong);
+    return is_right && shared.wrong == 0 && shared.calls > 0;
+}
+
 enum status swap_test_main(const struct app_arguments *arguments)
 {
     const char *what = arguments->count > 1 ? arguments->values[1] : "callers";
@@ -440,7 +520,7 @@ enum status swap_test_main(const struct app_arguments *arguments)
     if (__builtin_strcmp(what, "callers") == 0) {
         is_right = check("two cells for each other, in use", swap_under_callers());
     } else if (__builtin_strcmp(what, "system") == 0) {
-        is_right = check("cells of the system", swap_system());
+        is_right = check("cells of the system, under load", swap_under_load());
     } else if (__builtin_strcmp(what, "refusals") == 0) {
         is_right = check("refusals, frames and transfers", test_refusals());
     } else if (__builtin_strcmp(what, "failures") == 0) {

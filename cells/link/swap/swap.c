@@ -352,7 +352,7 @@ static enum status run(const struct swap_request *request, const struct swap_ite
     enum status status = swap_items(request, items, out_report, diag);
     if (status == OK && !(request->flags & SWAP_DRY_RUN)) {
         uint64_t start = swap_ticks();
-        swap_retire_locked();
+        swap_retire_if_many();
         if (out_report) {
             out_report->ticks[SWAP_RETIRE] += swap_ticks() - start;
         }

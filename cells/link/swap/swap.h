@@ -158,7 +158,11 @@ CELL_API MUST_CHECK enum status swap_rollback(uint64_t id, uint64_t timeout_ns,
 
 #define SWAP_REMEMBERED 32u /* swaps that can be taken back: the latest */
 
-/* Frees old cells that nobody needs any more; returns how many stay. Each swap does it, too. */
+/*
+ * Frees old cells that nobody needs any more; returns how many stay. That means to look at all stacks and all
+ * memory, so a swap does it by itself only when SWAP_RETIRE_AT more are there than stayed the last time.
+ */
+#define SWAP_RETIRE_AT 64u
 CELL_API uint32_t swap_retire(void);
 
 /*

@@ -247,6 +247,7 @@ struct cell_namespace *swap_record_namespace(const struct swap_record *record);
 void swap_put_back(struct swap_record *record);
 
 uint32_t swap_retire_locked(void);
+void swap_retire_if_many(void);
 
 /* ---- frames (swap_frames.c) ---- */
 

@@ -224,6 +224,19 @@ static bool take_out(struct cell_namespace *namespace, struct cell *cell)
     return true;
 }
 
+static uint32_t stayed; /* the last time */
+
+void swap_retire_if_many(void)
+{
+    uint32_t count = 0;
+    for (const struct cell *cell = cell_namespace_initial()->retired; cell; cell = cell->next) {
+        count++;
+    }
+    if (count >= stayed + SWAP_RETIRE_AT) {
+        swap_retire_locked();
+    }
+}
+
 uint32_t swap_retire_locked(void)
 {
     struct cell_namespace *namespace = cell_namespace_initial();
@@ -258,5 +271,6 @@ uint32_t swap_retire_locked(void)
         }
         loader_release(cell);
     }
+    stayed = stay;
     return stay;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Verification in both directions, while nothing has been touched.
- *
- *   inwards   each reference of a cell that stays, into an old cell, finds a symbol of that name in what will
- *             be there; both sides declare it alike, and know the same layouts behind it
- *   outwards  each symbol that a new cell imports is declared by its definer as by the new cell
+ * Verification while nothing has been touched. Of the two directions one is the linker's: what new cells
+ * import, it has bound, and compared with how its definer declares it, when they were built. Here it is
+ * the other: each reference of a cell that stays, into an old cell, finds a symbol of that name in what
+ * will be there; both sides declare it alike, and know the same layouts behind it.
  *
  * Symbols and layouts are compared as far as both cells carry .cell.abi. References come in runs of one
  * cell and often one symbol, so the last answer is kept; layouts are compared once for each pair of cells.
@@ -57,36 +56,6 @@ bool swap_find_successor(const struct swap_work *work, const struct dependency *
 
 /* ---- declarations ---- */
 
-static const struct swap_names *names_of_new(const struct swap_work *work, const struct cell *cell)
-{
-    for (uint32_t i = 0; i < work->new_count; i++) {
-        if (work->new_names[i].cell == cell) {
-            return &work->new_names[i];
-        }
-    }
-    return NULL;
-}
-
-/* The row of an export: by the names of a new cell, which are a table; else by going through all. */
-static const struct cell_abi_symbol *row_of_export(const struct swap_work *work,
-                                                   const struct cell *cell,
-                                                   const struct cell_abi *abi, const char *name)
-{
-    const struct swap_names *names = names_of_new(work, cell);
-    if (!names) {
-        return cell_abi_find_symbol(abi, &cell->object, name);
-    }
-    for (uint32_t i = names->count; i-- > 0;) { /* exported ones stand last */
-        if (names->names[i].symbol < cell->object.first_global) {
-            break;
-        }
-        if (__builtin_strcmp(names->names[i].text, name) == 0) {
-            return cell_abi_symbol_at(abi, names->names[i].symbol);
-        }
-    }
-    return NULL;
-}
-
 static enum status refuse_declarations(const struct cell *user, const struct cell *definer,
                                        const char *symbol, const char *mine, const char *theirs,
                                        struct diag *diag)
@@ -137,26 +106,29 @@ static bool enter_pair(struct pairs *pairs, const struct cell *user, const struc
     }
 }
 
-/* Symbol `index` of the user, as the user and as its definer declare it. */
+/* Symbol `index` of the user, as the user and as its new definer declare it. */
 static enum status compare(struct verification *of, const struct cell *user, uint32_t index,
-                           const struct cell *definer)
+                           const struct symbol *definition)
 {
+    const struct cell *definer = definition->section->cell;
     struct cell_abi mine;
     struct cell_abi theirs;
-    enum status status = cell_abi_read(&user->object, &mine, of->diag);
+    enum status status = cell_abi_open(user->abi, &mine, of->diag);
     if (status == OK) {
-        status = cell_abi_read(&definer->object, &theirs, of->diag);
+        status = cell_abi_open(definer->abi, &theirs, of->diag);
     }
     if (status != OK) {
         return status;
     }
     of->work->report.checked++;
-    const char *name = elf_object_symbol_name(&user->object, index);
     const struct cell_abi_symbol *is = cell_abi_symbol_at(&mine, index);
-    const struct cell_abi_symbol *was = is ? row_of_export(of->work, definer, &theirs, name) : NULL;
+    const struct cell_abi_symbol *was = definition->abi;
     if (is && was && is->signature != was->signature) {
-        return refuse_declarations(user, definer, name, cell_abi_text(&mine, is->text),
-                                   cell_abi_text(&theirs, was->text), of->diag);
+        const char *left = cell_abi_text(&mine, is->text);
+        const char *right = cell_abi_text(&theirs, was->text);
+        if (cell_abi_compare(left, right).part != CELL_ABI_SAME) { /* arrays with and without bound */
+            return refuse_declarations(user, definer, definition->key.name, left, right, of->diag);
+        }
     }
     return enter_pair(&of->pairs, user, definer)
                ? compare_layouts(user, &mine, definer, &theirs, of->diag)
@@ -191,7 +163,7 @@ static enum status check_reference(struct verification *of, const struct depende
         return reference->source->cell->is_retired ? OK
                                                    : refuse_missing(reference, old, new, of->diag);
     }
-    return compare(of, reference->source->cell, reference->symbol, new->section->cell);
+    return compare(of, reference->source->cell, reference->symbol, new);
 }
 
 static enum status check_inwards(struct verification *of, const struct cell *old)
@@ -212,30 +184,6 @@ static enum status check_inwards(struct verification *of, const struct cell *old
             if (status != OK && user->is_retired) {
                 status = OK; /* it stays with what it has: the plan asks again */
             }
-        }
-    }
-    return status;
-}
-
-/* ---- outwards ---- */
-
-static enum status check_outwards(struct verification *of, const struct swap_names *names)
-{
-    const struct cell *cell = names->cell;
-    enum status status = OK;
-    for (uint32_t i = cell->object.first_global; status == OK && i < cell->object.symbol_count;
-         i++) {
-        if (cell->object.symbols[i].st_shndx != SHN_UNDEF) {
-            continue;
-        }
-        if (step_fails(&of->work->steps)) {
-            return swap_refuse_step(of->diag);
-        }
-        const char *name = elf_object_symbol_name(&cell->object, i);
-        const struct symbol *found =
-            loader_aside_find(STORED(of->work->aside), name, symbol_map_hash(name));
-        if (found && found->section) {
-            status = compare(of, cell, i, found->section->cell);
         }
     }
     return status;
@@ -273,9 +221,6 @@ enum status swap_verify(struct swap_work *work, struct diag *diag)
     enum status status = OK;
     for (uint32_t i = 0; status == OK && i < work->old_count; i++) {
         status = check_inwards(&of, work->old[i]);
-    }
-    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
-        status = check_outwards(&of, &work->new_names[i]);
     }
     if (status == OK) {
         status = check_constants(&of);
