@@ -126,7 +126,8 @@ static enum status compare(struct verification *of, const struct cell *user, uin
     if (is && was && is->signature != was->signature) {
         const char *left = cell_abi_text(&mine, is->text);
         const char *right = cell_abi_text(&theirs, was->text);
-        if (cell_abi_compare(left, right).part != CELL_ABI_SAME) { /* arrays with and without bound */
+        if (cell_abi_compare(left, right).part !=
+            CELL_ABI_SAME) { /* arrays with and without bound */
             return refuse_declarations(user, definer, definition->key.name, left, right, of->diag);
         }
     }
