@@ -32,7 +32,7 @@ APPLICATION(swap_test);
 #define CALLERS      4u
 #define THOUSAND     1000u
 #define RETIRE_TRIES 5u /* what a stale word on a stack holds may be gone later */
-#define WARM_UP      (SWAP_REMEMBERED + 8) /* swaps, until caches and lists have their size */
+#define WARM_UP      (4 * SWAP_RETIRE_AT) /* swaps, until tables have their size */
 #define PAUSE_NS     2000000ull
 #define TIMEOUT_NS   2000000000ull
 #define LINE_SIZE    400u
@@ -368,7 +368,7 @@ static bool test_thousand(uint32_t rounds)
     struct swap_report report;
     for (uint32_t i = 0; i < rounds + WARM_UP; i++) {
         const struct swap_pair pair = {i % 2 ? TWO : ONE, i % 2 ? ONE : TWO};
-        if (i == WARM_UP) {
+        if (i % SWAP_RETIRE_AT == 0 && i <= WARM_UP) {
             before = measure();
         }
         if (!swap(&pair, 1, 0, &report)) {
