@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What must change a fingerprint, and what must not: a source, changed in one place at a time, compiled by GCC, and
- * compared with the unchanged one by us and by abidiff of libabigail, which reads the same debug information.
- * Where the two judge differently, the row says why.
+ * What must change a fingerprint, and what must not: a source, changed in one place at a time,
+ * compiled by GCC, and compared with the unchanged one by us and by abidiff of libabigail, which
+ * reads the same debug information. Where the two judge differently, the row says why.
  */
 #include "test_support.h"
 
@@ -317,8 +317,9 @@ static void test_abi_mutations_are_judged_as_they_must(void **state)
 }
 
 /*
- * What changes a fingerprint is a change for abidiff, too, if it tells all that it sees; what does not is none if it
- * tells what it takes for changes of the ABI. Its exit status: bit 0 error, bit 1 usage, bit 2 a change, bit 3 an incompatible one.
+ * What changes a fingerprint is a change for abidiff, too, if it tells all that it sees; what does
+ * not is none if it tells what it takes for changes of the ABI. Its exit status: bit 0 error, bit 1
+ * usage, bit 2 a change, bit 3 an incompatible one.
  */
 static void test_abi_mutations_are_judged_as_by_abidiff(void **state)
 {
@@ -334,7 +335,8 @@ static void test_abi_mutations_are_judged_as_by_abidiff(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(mutations); i++) {
         char name[32];
         snprintf(name, sizeof(name), "mutation_%zu.o", i);
-        /* By default abidiff is silent on what it calls harmless: pointees without const, names of fields... */
+        /* By default abidiff is silent on what it calls harmless: pointees without const, names of
+         * fields... */
         bool is_strict = mutations[i].ours == CHANGED;
         const char *const words[] = {"abidiff", scratch_path("base.o"), scratch_path(name),
                                      is_strict ? "--harmless" : NULL, NULL};

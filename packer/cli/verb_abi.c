@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verb_abi.c - what a cell declares to others, and `abi diff`: what changed between two builds, part by part.
+ * verb_abi.c - what a cell declares to others, and `abi diff`: what changed between two builds,
+ * part by part.
  *
- * Objects without .cell.abi are read through their debug information, so that compilers' objects and kernel modules
- * can be shown and compared as well.
+ * Objects without .cell.abi are read through their debug information, so that compilers' objects
+ * and kernel modules can be shown and compared as well.
  */
 #include "subject.h"
 

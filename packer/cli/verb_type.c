@@ -2,7 +2,8 @@
 /*
  * verb_type.c - the layout of a named type: fields, holes, and which cells hard-code it.
  *
- * Sizes are not in the text of a field: they follow from its type, whose named parts the same cell knows.
+ * Sizes are not in the text of a field: they follow from its type, whose named parts the same cell
+ * knows.
  */
 #include "subject.h"
 

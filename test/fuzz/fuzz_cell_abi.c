@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a section .cell.abi, its own object and its own partner: every row, every text, and each
- * text against the next. What the check accepts keeps its promises.
+ * Any bytes as a section .cell.abi, its own object and its own partner: every row, every text, and
+ * each text against the next. What the check accepts keeps its promises.
  */
 #include "cell_abi.h"
 #include "diag.h"
@@ -91,7 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (size < 1u << 16) {
         walk(&abi);
     }
-    /* No object can be made of these bytes: an empty one lets the tables of types be checked, at least. */
+    /* No object can be made of these bytes: an empty one lets the tables of types be checked, at
+     * least. */
     struct elf_object object = {0};
     abi.symbol_count = 0;
     abi.variable_count = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loader compares two cells while it links them, so what it calls is short: rows are found by the
- * index of the symbol, and tables of types, both sorted, are walked side by side.
+ * The loader compares two cells while it links them, so what it calls is short: rows are found by
+ * the index of the symbol, and tables of types, both sorted, are walked side by side.
  */
 #include "cell_abi.h"
 #include "diag.h"

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cell_abi.h - `.cell.abi`: the signatures that a cell exports and imports, the layouts behind them.
+ * cell_abi.h - `.cell.abi`: the signatures that a cell exports and imports, the layouts behind
+ * them.
  *
- * Why: a symbol binds by its name, and a name says nothing of types. So cellpack writes down, from the
- * debug information, how each cell *itself* declares what it exports, imports and keeps. Whoever
- * links two cells compares both sides by 64-bit hashes; the texts that were hashed are kept, to say
- * what differs. docs/cell-format.md is the specification.
+ * Why: a symbol binds by its name, and a name says nothing of types. So cellpack writes down, from
+ * the debug information, how each cell *itself* declares what it exports, imports and keeps.
+ * Whoever links two cells compares both sides by 64-bit hashes; the texts that were hashed are
+ * kept, to say what differs. docs/cell-format.md is the specification.
  *
- * Flat: a signature names structures, unions and enumerations; a table says which layout the cell knows
- * under each name. A type of which a cell knows the name only agrees with any layout.
+ * Flat: a signature names structures, unions and enumerations; a table says which layout the cell
+ * knows under each name. A type of which a cell knows the name only agrees with any layout.
  *
- * Rules: pure; borrows the bytes, which may lie at any address and hold anything. Opening is O(1) and checks
- * bounds of tables only: what a row says is a hint until it is used, an offset that is no text's is the
- * empty text, and only cell_abi_check() looks at everything. Any context.
+ * Rules: pure; borrows the bytes, which may lie at any address and hold anything. Opening is O(1)
+ * and checks bounds of tables only: what a row says is a hint until it is used, an offset that is
+ * no text's is the empty text, and only cell_abi_check() looks at everything. Any context.
  */
 #pragma once
 
@@ -35,8 +36,8 @@ struct PACKED cell_abi_header {
 };
 
 /*
- * A function or variable, sorted by `symbol`. The symbol table tells the kinds apart: undefined is an
- * import, global an export, local a function whose address the cell takes.
+ * A function or variable, sorted by `symbol`. The symbol table tells the kinds apart: undefined is
+ * an import, global an export, local a function whose address the cell takes.
  */
 struct PACKED cell_abi_symbol {
     uint64_t signature; /* hash of its text */
@@ -80,8 +81,8 @@ struct cell_abi {
 };
 
 /*
- * C0143 unless the header is of this version and the tables lie in `note`. An empty note has no rows: nothing is
- * known, and nothing is checked.
+ * C0143 unless the header is of this version and the tables lie in `note`. An empty note has no
+ * rows: nothing is known, and nothing is checked.
  */
 CELL_API MUST_CHECK enum status cell_abi_open(struct span note, struct cell_abi *out_abi,
                                               struct diag *diag);
@@ -94,8 +95,9 @@ CELL_API MUST_CHECK enum status cell_abi_read(const struct elf_object *object,
                                               struct cell_abi *out_abi, struct diag *diag);
 
 /*
- * Every row: order, symbols of the kind that they ought to be, texts, and hashes that are those of the
- * texts. C0143 names the offset in the section at which it is wrong. O(bytes + rows * log rows).
+ * Every row: order, symbols of the kind that they ought to be, texts, and hashes that are those of
+ * the texts. C0143 names the offset in the section at which it is wrong. O(bytes + rows * log
+ * rows).
  */
 CELL_API MUST_CHECK enum status cell_abi_check(const struct cell_abi *abi,
                                                const struct elf_object *object, struct diag *diag);
@@ -128,10 +130,10 @@ CELL_API uint64_t cell_abi_hash(const char *text, size_t length);
 /* ---- two cells ---- */
 
 /*
- * The next type of which both know a layout, and not the same, from *cursor on (start with 0) in the
- * order of `mine`; *out_theirs is the other's row. NULL at the end. Types with all of `flags` in both
- * count: CELL_ABI_TYPE_SHARED when two cells are linked, 0 when one replaces the other. The whole walk
- * is O(rows of both).
+ * The next type of which both know a layout, and not the same, from *cursor on (start with 0) in
+ * the order of `mine`; *out_theirs is the other's row. NULL at the end. Types with all of `flags`
+ * in both count: CELL_ABI_TYPE_SHARED when two cells are linked, 0 when one replaces the other. The
+ * whole walk is O(rows of both).
  */
 struct cell_abi_cursor {
     uint32_t mine;
@@ -161,20 +163,21 @@ struct cell_abi_difference {
     struct span theirs;
 };
 
-/* An array without a bound is the same as one with any: hashes differ where types agree, here only. */
+/* An array without a bound is the same as one with any: hashes differ where types agree, here only.
+ */
 CELL_API struct cell_abi_difference cell_abi_compare(const char *mine, const char *theirs);
 
 /*
- * As one line: `parameter 2: u64 in shell, u32 in heap`, `field 3: u64 id@16 in shell, none in heap`.
- * Returns the length of the whole, as snprintf does.
+ * As one line: `parameter 2: u64 in shell, u32 in heap`, `field 3: u64 id@16 in shell, none in
+ * heap`. Returns the length of the whole, as snprintf does.
  */
 CELL_API size_t cell_abi_format_difference(const struct cell_abi_difference *difference,
                                            const char *mine, const char *theirs, char *buffer,
                                            size_t size);
 
 /*
- * The parts of a layout in their order: fields or enumerators. Start with *cursor = 0. False at the end;
- * then *out is what stands behind them.
+ * The parts of a layout in their order: fields or enumerators. Start with *cursor = 0. False at the
+ * end; then *out is what stands behind them.
  */
 CELL_API bool cell_abi_next_part(const char *layout, uint64_t *cursor, struct span *out);
 
@@ -182,8 +185,9 @@ CELL_API bool cell_abi_next_part(const char *layout, uint64_t *cursor, struct sp
 CELL_API struct span cell_abi_type_name(const char *layout);
 
 /*
- * The next named type that a text mentions, a layout's own name apart. Start with *cursor = 0; false at
- * the end. *out_inside tells whether it lies in the thing itself, not behind a pointer or in a prototype.
+ * The next named type that a text mentions, a layout's own name apart. Start with *cursor = 0;
+ * false at the end. *out_inside tells whether it lies in the thing itself, not behind a pointer or
+ * in a prototype.
  */
 CELL_API bool cell_abi_next_mention(const char *text, uint64_t *cursor, struct span *out_name,
                                     bool *out_inside);

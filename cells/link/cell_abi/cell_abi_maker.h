@@ -4,8 +4,9 @@
  *
  * Why: a test says which signatures and layouts a cell states, without a compiler.
  *
- * Rules: starts as `{0}`; add symbols and variables in the order of their indices, types in any; the section that
- * cell_abi_finish() gives lies in a heap block of exactly its size until the next call or cell_abi_maker_fini().
+ * Rules: starts as `{0}`; add symbols and variables in the order of their indices, types in any;
+ * the section that cell_abi_finish() gives lies in a heap block of exactly its size until the next
+ * call or cell_abi_maker_fini().
  */
 #pragma once
 

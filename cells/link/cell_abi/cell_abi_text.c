@@ -34,7 +34,8 @@ static bool is_word(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* The first `a` or `b` from `at` on that is in no bracket, a bracket that closes more than it opened, or the end. */
+/* The first `a` or `b` from `at` on that is in no bracket, a bracket that closes more than it
+ * opened, or the end. */
 static const char *find_end(const char *at, char a, char b)
 {
     size_t depth = 0;
@@ -173,7 +174,8 @@ static struct cell_abi_difference compare_layouts(const char *mine, const char *
     }
 }
 
-/* Where the parameters of a function's text begin: behind the parenthesis that its last byte closes. NULL: none. */
+/* Where the parameters of a function's text begin: behind the parenthesis that its last byte
+ * closes. NULL: none. */
 static const char *parameters_of(const char *text)
 {
     const char *open = NULL;
@@ -229,7 +231,8 @@ static const char *skip_digits(const char *at)
     return at;
 }
 
-/* `extern u8 table[]` declares any array of u8: do only the first bounds of two arrays differ, and one has none? */
+/* `extern u8 table[]` declares any array of u8: do only the first bounds of two arrays differ, and
+ * one has none? */
 static bool is_same_array(const char *mine, const char *theirs)
 {
     size_t same = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DIEs are matched with symbols: those with an address by place, declarations of what others define by name.
- * First it is settled which symbols get a row; texts are written for these only, so that the table of
- * types holds what they lead to, not all that the headers know.
+ * DIEs are matched with symbols: those with an address by place, declarations of what others define
+ * by name. First it is settled which symbols get a row; texts are written for these only, so that
+ * the table of types holds what they lead to, not all that the headers know.
  */
 #include "abi_build.h"
 
@@ -106,7 +106,8 @@ static void take_address(struct build *build, uint32_t section, uint64_t offset)
     }
 }
 
-/* Marks the functions whose address some loaded section takes (docs/cell-format.md, Relocations). */
+/* Marks the functions whose address some loaded section takes (docs/cell-format.md, Relocations).
+ */
 static void find_taken(struct build *build)
 {
     const struct elf_object *object = build->object;
@@ -180,7 +181,8 @@ static bool prepare_symbols(struct build *build)
 
 /* ---- DIEs ---- */
 
-/* The address that a variable's location is, by itself; false for registers, stacks and the like. */
+/* The address that a variable's location is, by itself; false for registers, stacks and the like.
+ */
 static bool location_of(Dwarf_Die *die, uint64_t *out)
 {
     Dwarf_Attribute attr;
@@ -221,7 +223,8 @@ static enum status refuse_conflict(struct build *build, const char *name, const 
     return build->problem->status;
 }
 
-/* Takes over `text`. What the definition says counts more than what another source's declaration does. */
+/* Takes over `text`. What the definition says counts more than what another source's declaration
+ * does. */
 static enum status set_text(struct build *build, uint32_t symbol, char *text, bool is_defined)
 {
     struct row *row = &build->rows[symbol];
@@ -410,7 +413,8 @@ static int compare_names(const void *left, const void *right)
     return strcmp((*a)->name, (*b)->name);
 }
 
-/* Of equal names each gets its file in front. Two in one file (in two blocks of one function) are numbered. */
+/* Of equal names each gets its file in front. Two in one file (in two blocks of one function) are
+ * numbered. */
 static enum status make_names_unique(struct build *build)
 {
     struct row **named = calloc((size_t)build->object->symbol_count + 1, sizeof(struct row *));

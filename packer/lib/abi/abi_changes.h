@@ -2,8 +2,9 @@
 /*
  * abi_changes.h - what changed between two versions of a cell: exports, static variables, layouts.
  *
- * Rules: pure. Every part that differs is a change of its own: each parameter, each field. Fields and enumerators are
- * matched by name. A type of which one version knows the name only has not changed.
+ * Rules: pure. Every part that differs is a change of its own: each parameter, each field. Fields
+ * and enumerators are matched by name. A type of which one version knows the name only has not
+ * changed.
  */
 #pragma once
 

@@ -2,11 +2,12 @@
 /*
  * abi_check.h - do all cells of a bundle declare what they share alike?
  *
- * Why: the kernel compares the cells that it links; here all are compared, also those that need each other only
- * through a third, or in another choice of implementations.
+ * Why: the kernel compares the cells that it links; here all are compared, also those that need
+ * each other only through a third, or in another choice of implementations.
  *
- * Rules: pure. Implementations of one interface are alternatives, which never meet: they are not compared with each
- * other, but each with every user. O(n log n) in rows, and quadratic only in what differs.
+ * Rules: pure. Implementations of one interface are alternatives, which never meet: they are not
+ * compared with each other, but each with every user. O(n log n) in rows, and quadratic only in
+ * what differs.
  */
 #pragma once
 

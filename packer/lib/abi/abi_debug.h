@@ -2,8 +2,9 @@
 /*
  * abi_debug.h - an object's DWARF, relocated.
  *
- * Why: libdw leaves the relocations of a relocatable object to libdwfl, which wants a file, and makes addresses
- * up. Here an address tells what it is of: section index in the upper half, offset in the lower.
+ * Why: libdw leaves the relocations of a relocatable object to libdwfl, which wants a file, and
+ * makes addresses up. Here an address tells what it is of: section index in the upper half, offset
+ * in the lower.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where compilers differ: GCC writes the place of a bit-field as DW_AT_data_bit_offset, older ones as
- * DW_AT_bit_offset, counted from the other end of its storage unit; const of an array is the array's in one
- * and its elements' in another. Both are brought into one form.
+ * Where compilers differ: GCC writes the place of a bit-field as DW_AT_data_bit_offset, older ones
+ * as DW_AT_bit_offset, counted from the other end of its storage unit; const of an array is the
+ * array's in one and its elements' in another. Both are brought into one form.
  */
 #include "abi_types.h"
 
@@ -575,7 +575,8 @@ static enum status refuse_conflict(const struct abi_named_type *type, const char
     return problem->status;
 }
 
-/* Writing one text may ask for more types: they are at the end of the list, or before it and come next time. */
+/* Writing one text may ask for more types: they are at the end of the list, or before it and come
+ * next time. */
 enum status abi_types_complete(struct abi_types *types, struct problem *problem)
 {
     for (bool any = true; any && !types->failed;) {

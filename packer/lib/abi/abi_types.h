@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * abi_types.h - canonical texts of the types in an object's DWARF, and the named types that they mention.
+ * abi_types.h - canonical texts of the types in an object's DWARF, and the named types that they
+ * mention.
  *
- * Why: docs/cell-format.md, Texts. A text names structures, unions and enumerations; what each of them looks
- * like is found by its name in all of the object, for one source may see a type whole that another knows by name.
+ * Why: docs/cell-format.md, Texts. A text names structures, unions and enumerations; what each of
+ * them looks like is found by its name in all of the object, for one source may see a type whole
+ * that another knows by name.
  *
- * Rules: first abi_types_scan() for each compilation unit, then texts, then abi_types_complete(). A lack of memory is
- * remembered in `failed`.
+ * Rules: first abi_types_scan() for each compilation unit, then texts, then abi_types_complete(). A
+ * lack of memory is remembered in `failed`.
  */
 #pragma once
 
