@@ -151,6 +151,7 @@ static void test_cell_transfer_wrong_field_is_refused(void **state)
         {"", offsetof(struct cell_transfer_note, new), 0},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        end(state);
         begin(state);
         struct fixture *fixture = *state;
         ((uint8_t *)&fixture->notes[0])[rows[i].offset] = rows[i].value;
@@ -158,9 +159,7 @@ static void test_cell_transfer_wrong_field_is_refused(void **state)
         expect_refusal(fixture, 0, rows[i].name);
         struct cell_transfer transfer;
         assert_int_equal(cell_transfer_read(&fixture->object, 1, &transfer, NULL), OK);
-        end(state);
     }
-    begin(state);
 }
 
 static void test_cell_transfer_name_without_end_is_refused(void **state)
