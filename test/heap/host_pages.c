@@ -155,7 +155,8 @@ void pages_drop(struct pages **handle)
 {
     struct pages *pages = *handle;
     if (pages) {
-        must(!pages->count || munmap((void *)pages->start, pages->count * PAGE_SIZE) == 0, "munmap");
+        must(!pages->count || munmap((void *)pages->start, pages->count * PAGE_SIZE) == 0,
+             "munmap");
         EMPTY(handle);
         end_handle(pages);
     }

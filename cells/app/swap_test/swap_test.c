@@ -31,7 +31,7 @@ APPLICATION(swap_test);
 #define THREE        "swap_sample_three"
 #define CALLERS      4u
 #define THOUSAND     1000u
-#define RETIRE_TRIES 5u /* what a stale word on a stack holds may be gone later */
+#define RETIRE_TRIES 5u                   /* what a stale word on a stack holds may be gone later */
 #define WARM_UP      (4 * SWAP_RETIRE_AT) /* swaps, until tables have their size */
 #define PAUSE_NS     2000000ull
 #define TIMEOUT_NS   2000000000ull
