@@ -70,25 +70,25 @@ static enum status read_file(const char *name, uint64_t limit, uint64_t *out_siz
 static void report_set(void *context, const struct evolver_set *set)
 {
     bool is_plan = *(const bool *)context;
-    console_print("evolve: set %u: ", (unsigned)set->number);
+    unsigned number = (unsigned)set->number;
     if (set->is_left_out) {
-        console_print("left out: one before it was not swapped\n");
+        console_print("evolve: set %u: left out: one before it was not swapped\n", number);
     } else if (set->status != OK) {
         char line[LINE_SIZE];
         diag_format(set->diag, line, sizeof(line));
-        console_print("refused: %s: %s\n", status_name(set->status), line);
+        console_print("evolve: set %u: refused: %s: %s\n", number, status_name(set->status), line);
     } else if (set->pair_count == 0) {
-        console_print("nothing to do, %u cells run already, %u are not loaded\n",
-                      (unsigned)set->same_count, (unsigned)set->absent_count);
+        console_print("evolve: set %u: nothing to do, %u cells run already, %u are not loaded\n",
+                      number, (unsigned)set->same_count, (unsigned)set->absent_count);
     } else {
-        console_print("%s: %u cells by %u, %u patches, %u entries; variables: %u adopted, %u new, "
-                      "%u removed, %u transferred, %u fresh; window %lu ticks\n",
-                      is_plan ? "planned" : "swapped", (unsigned)set->swap.old_cells,
-                      (unsigned)set->swap.new_cells, (unsigned)set->swap.patches,
-                      (unsigned)set->swap.entries, (unsigned)set->swap.adopted_variables,
-                      (unsigned)set->swap.new_variables, (unsigned)set->swap.removed_variables,
-                      (unsigned)set->swap.transferred, (unsigned)set->swap.fresh,
-                      (unsigned long)set->swap.window_ticks);
+        console_print(
+            "evolve: set %u: %s: %u cells by %u, %u patches, %u entries; variables: "
+            "%u adopted, %u new, %u removed, %u transferred, %u fresh; window %lu ticks\n",
+            number, is_plan ? "planned" : "swapped", (unsigned)set->swap.old_cells,
+            (unsigned)set->swap.new_cells, (unsigned)set->swap.patches, (unsigned)set->swap.entries,
+            (unsigned)set->swap.adopted_variables, (unsigned)set->swap.new_variables,
+            (unsigned)set->swap.removed_variables, (unsigned)set->swap.transferred,
+            (unsigned)set->swap.fresh, (unsigned long)set->swap.window_ticks);
     }
 }
 

@@ -146,8 +146,7 @@ static enum status match_functions(struct swap_work *work, uint32_t index, struc
         const struct swap_name *found = find_old(work, index, name, &in, &is_ambiguous);
         struct function *old = found ? function_of(in->cell, found) : NULL;
         if (old && !has_same_signature(names, name, in, found)) {
-            work->must_be_quiet = true; /* who holds the old address means the old function */
-            old = NULL;
+            old = NULL; /* who holds the old address means the old function, and goes on with it */
         }
         if (old && !old->entry) {
             old = NULL;
@@ -427,7 +426,8 @@ static enum status compare_types(struct swap_work *work, const struct swap_link 
         return OK;
     }
     work->must_be_quiet = true;
-    if (cell_transfer_count(&new->cell->object) > 0) {
+    const struct swap_hooks *hooks = work->request->hooks;
+    if (cell_transfer_count(&new->cell->object) > 0 || (hooks && hooks->transfer)) {
         return OK;
     }
     char how[DIAG_SYMBOL_SIZE];
