@@ -37,7 +37,7 @@
 #ifndef STRIKE_EVERY
     #define STRIKE_EVERY 1u
 #endif
-#define REPEATS_MAX   50u /* of an instruction, in the short form */
+#define REPEATS_MAX   20u /* of an instruction, in the short form */
 #define SECOND_EVERY  7u  /* of the first ones, in the short form */
 #define PLACES_MAX    256u
 #define PRINTED_MAX   16u

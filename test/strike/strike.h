@@ -7,9 +7,9 @@
  *
  * A case runs once under the CPU's single-step flag. After each instruction, of the caller and of all that
  * it calls, the state of the program is kept aside; a fault strikes: commit_settle() finishes what is under
- * way, own_unwind() pops the chain, as catch does, on another stack; check() looks at what is left, with a truth of its own, and goes on using
- * it; then the state is put back and the case executes its next instruction. So each strike has a fresh
- * state, and none costs more than a copy of it.
+ * way, own_unwind() pops the chain, as catch does, on another stack; check() looks at what is left, with
+ * a truth of its own, and goes on using it; then the state is put back and the case executes its next
+ * instruction. So each strike has a fresh state, and none costs more than a copy of it.
  *
  * With a second fault, the release itself is struck 0 to 60 instructions after it began, is begun
  * once more as catch does it, and check() looks then.
@@ -31,10 +31,10 @@
  *      }
  *
  * add_strike_test() in test/strike/CMakeLists.txt compiles such a program and the cells it names at -O0
- * and at -O2. THEORIS_STRIKE=full: a second fault at each of the 61 places after each first one, else at one
- * of them, in turn, after every seventh, and
- * an instruction that is executed again and again is struck 50 times; THEORIS_STRIKE=first: no second faults. THEORIS_STRIKE_CASE names
- * one case to run alone.
+ * and at -O2. In the short form, which the tests of a build run, an instruction that is executed again and
+ * again is struck 20 times, and after every seventh strike a second one follows at one of 61 places, in turn.
+ * THEORIS_STRIKE=full: each instruction each time, and a second fault at each of the places;
+ * THEORIS_STRIKE=first: no second faults. THEORIS_STRIKE_CASE names one case to run alone.
  */
 #pragma once
 
