@@ -54,9 +54,16 @@ static enum status place_adopted(struct staged_cell *staged, const struct nano_c
     return OK;
 }
 
+/* Addresses in the static text are not left lying about in free memory: the nano_core will leave it. */
 static void drop_scratch(struct staged_cell *staged)
 {
+    if (staged->scratch) {
+        __builtin_memset(staged->scratch, 0, staged->scratch_size);
+    }
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        if (staged->unit.bytes[r]) {
+            __builtin_memset(staged->unit.bytes[r], 0, staged->unit.layout.sizes[r]);
+        }
         heap_free(staged->unit.bytes[r]);
         staged->unit.bytes[r] = NULL;
     }

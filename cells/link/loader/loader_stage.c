@@ -126,6 +126,7 @@ static enum status plan_cell(const struct transaction *transaction, struct stage
         commit_move(&staged->loaded, SLOT(block));
     }
     has_memory &= transaction_take(transaction, scratch_size, &staged->scratch);
+    staged->scratch_size = scratch_size;
     if (!has_memory) {
         return diag_set(diag, DIAG_LINK_MEMORY,
                         &(struct diag_site){.expected = metadata_size + scratch_size});
