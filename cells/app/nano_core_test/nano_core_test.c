@@ -190,7 +190,8 @@ static bool test_pointers(void)
                           (unsigned long)~targets[i].inverted_word);
         }
     }
-    bool is_right = is_certain && expect("pages without a word that points there", words->pages, bad);
+    bool is_right =
+        is_certain && expect("pages without a word that points there", words->pages, bad);
     heap_free(targets);
     heap_free(words);
     return is_right;

@@ -12,6 +12,7 @@
  *      scheduler=round_robin|priority      which task runs next (scheduler.h); default round_robin
  *      tasks=off                           applications are called, one CPU, no interrupts
  *      end=off|reboot                      what happens at the end; default off
+ *      nano_core=keep                      the static cells stay (nano_core_swap.h)
  *
  * Rules: the nano_core demands `captain_start` and calls it once. An application, or a cell, that
  * cannot be loaded is reported and left out. Each application is a task of its own, joined before the

@@ -97,7 +97,7 @@ struct loaded_cell {
 struct staged_cell {
     struct loaded_cell *loaded;
     struct link_unit unit;
-    void *scratch;                /* places and link symbols */
+    void *scratch; /* places and link symbols */
     size_t scratch_size;
     const uint8_t *origin;        /* the member's header, or the object: what it was staged from */
     char name[ARCHIVE_NAME_SIZE]; /* of the member, without ".cell" */
