@@ -133,6 +133,9 @@ static bool make_records(void)
     COMPILER_BARRIER();
     commit_three(&records, &chunk[1], &statistics.bytes_metadata,
                  statistics.bytes_metadata + CHUNK_SIZE, &moving, NULL);
+    chunk->next = chunks;
+    COMPILER_BARRIER();
+    chunks = chunk; /* heap_is_free() follows the list at any time; one that is missing is no matter */
     return true;
 }
 
