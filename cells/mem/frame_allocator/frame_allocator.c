@@ -202,7 +202,8 @@ OWN_UNCHECKED static enum status take_range_locked(const struct wish *wish, stru
 /* ---- the memory map ---- */
 
 /* Moves those frames of `wanted` that are in set `from` to set `to`, or, for HELD_SET, to the system. */
-static enum status move_between(enum frame_kind from, unsigned to, struct range wanted)
+OWN_UNCHECKED static enum status move_between(enum frame_kind from, unsigned to,
+                                              struct range wanted)
 {
     uint64_t at = wanted.start;
     uint64_t end = wanted.start + wanted.count; /* below PHYSICAL_LIMIT: cannot wrap */
@@ -372,7 +373,7 @@ enum status frame_allocator_give_image(paddr_t start, uint64_t count)
 /* ---- taking ---- */
 
 /* Takes a run, to be cut into single frames. */
-static bool refill_singles_locked(void)
+OWN_UNCHECKED static bool refill_singles_locked(void)
 {
     if (range_cache_run_left(&singles)) {
         return false;
@@ -474,7 +475,7 @@ enum status frame_allocator_take_top(uint64_t count, struct frames **out)
 }
 
 /* The handle ends here: what is kept of it is its descriptor. */
-enum status frame_allocator_take_table(paddr_t *out_frame)
+OWN_UNCHECKED enum status frame_allocator_take_table(paddr_t *out_frame)
 {
     GUARD(spinlock, guard, &lock);
     settle_moved_locked();

@@ -197,7 +197,8 @@ uint64_t heap_check(void)
 
 /* ---- blocks ---- */
 
-static bool allocate(size_t bytes, uintptr_t caller, void **out)
+/* Unchecked: `moving` owns what is on its way. */
+OWN_UNCHECKED static bool allocate(size_t bytes, uintptr_t caller, void **out)
 {
     bytes = bytes ? bytes : 1;
     size_t with_red = bytes + RED_BYTES + HEAP_ALIGNMENT;
@@ -280,7 +281,7 @@ static void free_block(void **slot, const void *caller)
     struct block *block = block_table_find(&blocks, (uintptr_t)*slot);
     if (!block || block->note & NOTE_FREED) {
         complain(*slot, caller, block);
-        EMPTY(slot);
+        *slot = NULL;
         return;
     }
     if (check_block(block)) {

@@ -119,7 +119,8 @@ static uint64_t moving_bytes(void)
     return mapped_pages_count(STORED(moving)) * PAGE_SIZE;
 }
 
-static bool make_records(void)
+/* Unchecked, as what follows: fields that the lock protects own what is on its way. */
+OWN_UNCHECKED static bool make_records(void)
 {
     if (mapped_pages_create(PAGE_ZONE_DATA, CHUNK_SIZE, PAGE_WRITE, &moving) != OK) {
         return false;
@@ -140,7 +141,7 @@ static bool make_records(void)
 }
 
 /* Maps memory for a slab, and prepares the record that it will have; NULL: there is none. */
-static struct slab *map_slab(size_t bytes)
+OWN_UNCHECKED static struct slab *map_slab(size_t bytes)
 {
     if ((!records && !make_records()) || map_aligned(bytes, &moving) != OK) {
         return NULL;
@@ -354,7 +355,7 @@ static inline bool claim(struct slab *slab, void *block, uint8_t kind)
                                        __ATOMIC_RELAXED);
 }
 
-static uint64_t size_of_large(const struct slab *slab)
+static uint64_t size_of_large(struct slab *slab)
 {
     return mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
 }
@@ -618,7 +619,7 @@ NOINLINE static void drop_slowly(void **slot, const void *caller)
     } else {
         statistics.bad_frees++;
         log_error("%p freed %p, which is not an allocated block", caller, block);
-        EMPTY(slot);
+        *slot = NULL;
     }
 }
 

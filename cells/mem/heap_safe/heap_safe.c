@@ -235,7 +235,7 @@ OWN_UNCHECKED static enum status map_more(struct pages **unused, struct mapped_p
     return mapped_pages_merge(*mapped, &range.growth); /* neighbours of one kind */
 }
 
-static uint64_t mapped_of(const struct mapped_pages *mapping)
+OWN_UNCHECKED static uint64_t mapped_of(const struct mapped_pages *mapping)
 {
     return mapping ? mapped_pages_count(mapping) : 0;
 }
@@ -478,7 +478,8 @@ NOINLINE static void leave(struct slab *slab)
 
 /* ---- large blocks ---- */
 
-static bool allocate_large(size_t bytes, void **out)
+/* Unchecked: `moving` owns what is on its way. */
+OWN_UNCHECKED static bool allocate_large(size_t bytes, void **out)
 {
     if (block_table_reserve(&large_blocks) != OK ||
         mapped_pages_create(PAGE_ZONE_DATA, bytes, PAGE_WRITE, &moving) != OK) {
@@ -705,7 +706,7 @@ NOINLINE static void free_other(void **slot, const void *caller)
     if (!free_large(slot)) {
         statistics.bad_frees++;
         log_error("%p freed %p, which is not an allocated block", caller, *slot);
-        EMPTY(slot);
+        *slot = NULL;
     }
 }
 

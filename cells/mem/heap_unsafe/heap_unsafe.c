@@ -280,7 +280,7 @@ NOINLINE static void leave(struct slab *slab)
 
 /* ---- blocks ---- */
 
-static uint64_t size_of_large(const struct slab *slab)
+static uint64_t size_of_large(struct slab *slab)
 {
     return mapped_pages_count(STORED(slab->memory)) * PAGE_SIZE - SLAB_FIRST;
 }

@@ -83,7 +83,7 @@ static inline bool begin_mapping(uint64_t count, unsigned flags, struct mapped_p
 }
 
 /* Maps one page by hand, with as little as possible. */
-static enum status map_donation(void)
+OWN_UNCHECKED static enum status map_donation(void)
 {
     if (!begin_mapping(1, PAGE_WRITE, &donation)) {
         return ERR_NO_MEMORY;
@@ -215,8 +215,8 @@ OWN_UNCHECKED static inline enum status map_own(struct mapped_pages *mapped)
     return map_at(mapped->start, mapped->frames, (unsigned)mapped->flags);
 }
 
-enum status mapped_pages_map(struct pages **pages, struct frames **frames, unsigned flags,
-                             struct mapped_pages **out)
+OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames **frames,
+                                           unsigned flags, struct mapped_pages **out)
 {
     enum status status = check_flags(flags);
     uint64_t count = pages_count(*pages);
@@ -348,8 +348,8 @@ void mapped_pages_drop(struct mapped_pages **handle)
     descriptor_pool_give(handle);
 }
 
-void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
-                             struct frames **out_frames)
+OWN_UNCHECKED void mapped_pages_take_apart(struct mapped_pages **handle, struct pages **out_pages,
+                                           struct frames **out_frames)
 {
     struct mapped_pages *mapped = *handle;
     OWN_DEMAND_(!*out_pages && !*out_frames);

@@ -196,7 +196,7 @@ enum status page_allocator_init(void)
 }
 
 /* Takes a run, to be cut into single pages. */
-static bool refill_singles_locked(enum page_zone zone)
+OWN_UNCHECKED static bool refill_singles_locked(enum page_zone zone)
 {
     struct range_cache *cache = &singles[zone];
     if (range_cache_run_left(cache)) {
