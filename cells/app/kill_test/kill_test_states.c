@@ -5,9 +5,11 @@
  * free again.
  */
 #include "catch.h"
+#include "cell_namespace.h"
 #include "condition.h"
 #include "kill_deferral.h"
 #include "kill_test.h"
+#include "loader.h"
 #include "mapped_pages.h"
 #include "mutex.h"
 #include "reader_writer_lock.h"
@@ -522,6 +524,68 @@ static enum status test_deferral(void)
     return is_right ? OK : ERR_FAILED;
 }
 
+/* ---- within the loader ---- */
+
+#define SUBJECT  "hello" /* a cell to load */
+#define ATTEMPTS 20u
+
+static int load_for_ever(struct scene **address)
+{
+    while (!may_go_on(*address)) {
+        uint64_t entry;
+        OWNED(cell_reference, held);
+        if (loader_demand_held(cell_namespace_initial(), SUBJECT "_main", &entry, SLOT(held),
+                               NULL) == OK) {
+            arrive(*address);
+            cell_reference_drop(SLOT(held));
+        }
+        (void)!loader_unload_named(cell_namespace_initial(), SUBJECT, NULL);
+    }
+    return 0;
+}
+TASK_DEFINE(loading, struct scene *, int, load_for_ever);
+
+/* One attempt; counts in `kept` if the report said that the loader keeps it, which it does not for long. */
+static enum status kill_loading(unsigned attempt, unsigned *kept)
+{
+    struct scene scene = {0};
+    struct scene *address = &scene;
+    struct task_kill_report report = {0};
+    OWNED(loading_task, task);
+    enum status status = loading_spawn(&address, NULL, SLOT(task));
+    if (status != OK) {
+        return status;
+    }
+    while (!__atomic_load_n(&scene.arrived, __ATOMIC_ACQUIRE)) {
+        task_yield();
+    }
+    task_sleep(attempt * 10007 % MILLISECOND);
+    enum status early = loading_kill_wait(REF(task), 1000, &report);
+    *kept += early == ERR_TIMEOUT && report.kept_by && contains(report.kept_by, "loader");
+    status = loading_kill_wait(REF(task), LIMIT, NULL);
+    if (status != OK) {
+        return status;
+    }
+    int result;
+    return loading_join(SLOT(task), &result);
+}
+
+/* Whoever loads is killed when it is done with that, and nothing is half loaded. */
+static enum status test_loading(void)
+{
+    enum status status = ERR_KILLED;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < ATTEMPTS && status == ERR_KILLED; i++) {
+        status = kill_loading(i, &kept);
+    }
+    enum status unloaded = loader_unload_named(cell_namespace_initial(), SUBJECT, NULL);
+    bool is_right = status == ERR_KILLED && (unloaded == OK || unloaded == ERR_NOT_FOUND);
+    console_print("kill_test: loading: %s, %u of %u kept by the loader, then unloaded: %s%s\n",
+                  status_name(status), kept, ATTEMPTS, status_name(unloaded),
+                  is_right ? "" : ": WRONG");
+    return is_right ? OK : ERR_FAILED;
+}
+
 static enum status test_refusals(void)
 {
     OWNED(task_handle, task);
@@ -542,7 +606,9 @@ static enum status run_all(void)
         status = status == OK ? one : status;
     }
     enum status deferred = test_deferral();
-    return status == OK ? deferred : status;
+    status = status == OK ? deferred : status;
+    enum status loading = test_loading();
+    return status == OK ? loading : status;
 }
 
 /* Twice: what is kept for later is kept then. */

@@ -11,11 +11,13 @@
  *   memory     as many blocks and tasks are there in the end as at the beginning.
  */
 #include "catch.h"
+#include "cell_namespace.h"
 #include "condition.h"
 #include "freestanding.h"
 #include "heap.h"
 #include "kill_deferral.h"
 #include "kill_test.h"
+#include "loader.h"
 #include "mapped_pages.h"
 #include "mutex.h"
 #include "reader_writer_lock.h"
@@ -23,7 +25,8 @@
 
 #define WORKERS  16u
 #define CAPACITY 8u
-#define AT_ONCE  4u /* killed before the first of them is joined, at most */
+#define SUBJECT  "hello" /* a cell to load */
+#define AT_ONCE  4u      /* killed before the first of them is joined, at most */
 
 /* ---- what flows ---- */
 
@@ -48,7 +51,8 @@ struct storm {
     uint64_t ended;
     uint64_t errors;
     uint64_t actions;  /* of all workers, about */
-    uint64_t progress; /* kills and joins; atomically */
+    uint64_t progress; /* kills and joins; atomically, these two */
+    uint64_t loads;
 
     struct mutex mutex;
     uint64_t inside; /* the task that has it */
@@ -292,6 +296,23 @@ static void be_prepared(struct worker *worker)
     }
 }
 
+/* Seldom, for it takes long; what somebody else has loaded or holds is as well. */
+static void load(struct worker *worker)
+{
+    if (next_random(&worker->seed) % 4) {
+        return;
+    }
+    uint64_t address;
+    OWNED(cell_reference, held);
+    if (loader_demand_held(cell_namespace_initial(), SUBJECT "_main", &address, SLOT(held), NULL) ==
+        OK) {
+        __atomic_add_fetch(&worker->storm->loads, 1, __ATOMIC_RELAXED);
+        spin_a_while(worker);
+        cell_reference_drop(SLOT(held));
+    }
+    (void)!loader_unload_named(cell_namespace_initial(), SUBJECT, NULL);
+}
+
 static const struct kill_deferral deferral = {.what = "work of the storm"};
 
 static void defer(struct worker *worker)
@@ -313,9 +334,9 @@ static void yield(struct worker *worker)
 }
 
 static void (*const actions[])(struct worker *worker) = {
-    spin_a_while,  allocate,       use_mutex,          use_condition,  read_or_write, send_messages,
-    send_parcels,  receive_parcel, be_handed_a_parcel, spawn_and_join, be_prepared,   defer,
-    sleep_a_while, yield,
+    spin_a_while,  allocate,     use_mutex,      use_condition,      read_or_write,
+    send_messages, send_parcels, receive_parcel, be_handed_a_parcel, spawn_and_join,
+    be_prepared,   load,         defer,          sleep_a_while,      yield,
 };
 
 static int work(struct worker *worker)
@@ -600,10 +621,11 @@ static enum status run_storm(struct killer *killer, unsigned kills, unsigned sec
         killed, (unsigned long)killer->killed[TASK_READY],
         (unsigned long)killer->killed[TASK_RUNNING], (unsigned long)killer->killed[TASK_BLOCKED],
         (unsigned long)(killer->longest_ns / 1000));
-    console_print(
-        "kill_test: %lu actions, %lu messages, %lu of %lu parcels have ended, %lu errors\n",
-        (unsigned long)storm->actions, (unsigned long)collected, (unsigned long)storm->ended,
-        (unsigned long)storm->begun, (unsigned long)storm->errors);
+    console_print("kill_test: %lu actions, %lu loads, %lu messages, %lu of %lu parcels have ended, "
+                  "%lu errors\n",
+                  (unsigned long)storm->actions, (unsigned long)storm->loads,
+                  (unsigned long)collected, (unsigned long)storm->ended,
+                  (unsigned long)storm->begun, (unsigned long)storm->errors);
     bool is_right = !storm->errors && storm->ended == storm->begun;
     return status == OK && !is_right ? ERR_FAILED : status;
 }
@@ -619,6 +641,7 @@ static enum status run_with(unsigned kills, unsigned seconds, uint64_t seed)
     killer->storm.condition = CONDITION_INIT("condition of the storm");
     killer->storm.lock = READER_WRITER_LOCK_INIT("read in the storm");
     enum status status = run_storm(killer, kills, seconds);
+    (void)!loader_unload_named(cell_namespace_initial(), SUBJECT, NULL);
     heap_free(killer);
     return status;
 }
