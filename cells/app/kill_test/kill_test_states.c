@@ -511,7 +511,7 @@ static enum status test_deferral(void)
     enum status early = deferrer_kill_wait(REF(task), 50 * MILLISECOND, &report);
     task_kill_report_log(&report);
     bool is_reported = report.kept_by && contains(report.kept_by, "test of deferral") &&
-                       report.wanted_ns >= 50 * MILLISECOND;
+                       report.wanted_ns >= 40 * MILLISECOND;
     __atomic_store_n(&scene.goes_on, 1, __ATOMIC_RELEASE);
     enum status late = deferrer_kill_wait(REF(task), LIMIT, NULL);
     int result;
