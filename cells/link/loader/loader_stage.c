@@ -441,6 +441,11 @@ void release_cell(struct loaded_cell **slot)
         mapped_pages_drop(&loaded->pages[r]);
     }
     release_homes(loaded);
+    if (loaded->cell.has_lineage) {
+        /* Addresses that are left in free memory would keep the next cell that gets them (pointer_scan.h). */
+        __builtin_memset(&loaded->cell, 0,
+                         loaded->cell.metadata_size - offsetof(struct loaded_cell, cell));
+    }
     heap_give_thing(slot);
 }
 
