@@ -240,6 +240,29 @@ static void test_random_use_agrees_with_the_reference(void **state)
     assert_int_equal(heap_check(), 0);
 }
 
+#if HEAP_KIND == PARTIAL
+/* Who looks for pointers in memory must know what is nobody's (pointer_scan.h). */
+static void test_free_blocks_are_known_as_such(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 16, 40, 256, 1000, 3000};
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        char *block = heap_allocate(sizes[i]);
+        assert_non_null(block);
+        assert_false(heap_is_free((uintptr_t)block));
+        assert_false(heap_is_free((uintptr_t)block + sizes[i] - 1));
+        heap_free(block);
+        assert_true(heap_is_free((uintptr_t)block));
+        assert_true(heap_is_free((uintptr_t)block + sizes[i] - 1));
+    }
+    char *large = heap_allocate(100000);
+    assert_non_null(large);
+    assert_false(heap_is_free((uintptr_t)large + 90000));
+    heap_free(large);
+    assert_false(heap_is_free((uintptr_t)&state));
+}
+#endif
+
 /* ---- exhaustion ---- */
 
 /* As many blocks as it takes to need fresh slabs; returns how many requests below were made. */
@@ -507,6 +530,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_allocate_when_any_request_fails_loses_nothing),
         cmocka_unit_test(test_allocate_every_size_is_aligned_and_usable),
+#if HEAP_KIND == PARTIAL
+        cmocka_unit_test(test_free_blocks_are_known_as_such),
+#endif
         cmocka_unit_test(test_allocate_zeroed_clears_what_was_used_before),
         cmocka_unit_test(test_free_of_all_gives_memory_back),
         cmocka_unit_test(test_allocate_and_free_in_turn_asks_for_memory_once),

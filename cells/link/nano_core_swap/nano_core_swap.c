@@ -76,7 +76,7 @@ static struct swap_pair *make_pairs(uint32_t *out_count)
 
 static void log_report(const struct swap_report *report)
 {
-    log_info("%u static cells swapped: %u references, %u entries, %u variables adopted, %u new; "
+    log_info("%u static cells replaced: %u references, %u entries, %u variables adopted, %u new; "
              "%lu ticks, "
              "of them %lu stopped",
              report->old_cells, report->patches, report->entries, report->adopted_variables,

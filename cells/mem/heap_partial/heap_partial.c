@@ -136,7 +136,8 @@ OWN_UNCHECKED static bool make_records(void)
                  statistics.bytes_metadata + CHUNK_SIZE, &moving, NULL);
     chunk->next = chunks;
     COMPILER_BARRIER();
-    chunks = chunk; /* heap_is_free() follows the list at any time; one that is missing is no matter */
+    chunks =
+        chunk; /* heap_is_free() follows the list at any time; one that is missing is no matter */
     return true;
 }
 
