@@ -10,7 +10,7 @@ static struct {
 static uint64_t is_used[STRIKE_BLOCKS];
 static bool refuses;
 
-bool heap_take(size_t bytes, void *out)
+bool heap_block_take(size_t bytes, void *out)
 {
     strike_demand(bytes <= STRIKE_BLOCK_SIZE);
     for (unsigned i = 0; i < STRIKE_BLOCKS && !refuses; i++) {
@@ -24,7 +24,7 @@ bool heap_take(size_t bytes, void *out)
     return false;
 }
 
-bool heap_take_zeroed(size_t bytes, void *out)
+bool heap_block_take_zeroed(size_t bytes, void *out)
 {
     for (unsigned i = 0; i < STRIKE_BLOCKS && !refuses; i++) {
         if (!is_used[i]) {
@@ -38,7 +38,7 @@ bool heap_take_zeroed(size_t bytes, void *out)
     return false;
 }
 
-void heap_give(void *slot)
+void heap_block_give(void *slot)
 {
     void *block = *(void **)slot;
     if (!block) {
@@ -57,10 +57,10 @@ void heap_give(void *slot)
 
 void heap_block_drop(struct heap_block **handle)
 {
-    heap_give(handle);
+    heap_block_give(handle);
 }
 
-void heap_give_thing(void *handle)
+void heap_block_give_thing(void *handle)
 {
     OWNED(heap_block, block);
     commit_two((void **)handle, NULL, SLOT(block), *(void **)handle);

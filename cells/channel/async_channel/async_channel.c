@@ -304,10 +304,10 @@ enum status async_channel_create(size_t capacity, size_t size, channel_drop_t dr
     uint64_t entry_size = size <= sizeof(uint64_t) ? sizeof(uint64_t) : (size + 7) & ~(size_t)7;
     uint64_t entries = power_of_two_above(capacity);
     OWNED(heap_block, block);
-    if (!heap_take(sizeof(struct async_channel) + entries * entry_size, SLOT(block))) {
+    if (!heap_block_take(sizeof(struct async_channel) + entries * entry_size, SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct async_channel *ring = heap_block_of(REF(block));
+    struct async_channel *ring = heap_block_of(*SLOT(block));
     ring->sent = 0;
     ring->received = 0;
     ring->capacity = capacity;

@@ -247,12 +247,12 @@ static enum status find_unused(struct channel_operation *operation)
     if (!channel->unused) {
         OWNED(heap_block, block);
         channel_unlock(operation);
-        bool has_memory = heap_take_zeroed(sizeof(struct channel_end), SLOT(block));
+        bool has_memory = heap_block_take_zeroed(sizeof(struct channel_end), SLOT(block));
         channel_lock(operation);
         if (!has_memory) {
             return ERR_NO_MEMORY;
         }
-        struct channel_end *end = heap_block_of(REF(block));
+        struct channel_end *end = heap_block_of(*SLOT(block));
         end->channel = channel;
         end->next = channel->unused;
         commit_two(&channel->unused, end, SLOT(block), NULL);

@@ -93,7 +93,7 @@ static void put_queue(struct df_queue *queue, void **handle)
 enum status df_item_create(size_t bytes, struct df_item **out) OWN_UNCHECKED
 {
     OWN_DEMAND_(!*out);
-    return heap_take_zeroed(sizeof(struct df_item) + bytes, out) ? OK : ERR_NO_MEMORY;
+    return heap_block_take_zeroed(sizeof(struct df_item) + bytes, out) ? OK : ERR_NO_MEMORY;
 }
 
 void *df_item_data(struct df_item *item)
@@ -123,7 +123,7 @@ void df_item_drop(struct df_item **handle)
             return; /* the queue's, which frees it */
         }
     }
-    heap_give_thing(handle);
+    heap_block_give_thing(handle);
 }
 
 /* ---- producers ---- */
@@ -146,7 +146,7 @@ static NOINLINE void take_back(struct df_push **push)
             return;
         }
     }
-    heap_give_thing(push);
+    heap_block_give_thing(push);
 }
 
 static inline void wake_consumer(struct df_queue *queue)
@@ -415,10 +415,10 @@ enum status df_queue_create(struct df_consumer **consumer,
 {
     OWN_DEMAND_(!*consumer && !*producer);
     OWNED(heap_block, block);
-    if (!heap_take_zeroed(sizeof(struct df_queue), SLOT(block))) {
+    if (!heap_block_take_zeroed(sizeof(struct df_queue), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct df_queue *queue = heap_block_of(REF(block));
+    struct df_queue *queue = heap_block_of(*SLOT(block));
     queue->ends = 2 * ONE_END + ONE_PRODUCER;
     queue->reason = (struct parking_reason){.what = "queue", .object = queue};
     commit_three(consumer, queue, producer, queue, SLOT(block), NULL);

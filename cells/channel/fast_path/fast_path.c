@@ -256,7 +256,7 @@ static void drop(void **handle, unsigned end)
     }
     parking_put(&path->tasks[CALLER]);
     parking_put(&path->tasks[SERVER]);
-    heap_give_thing(handle);
+    heap_block_give_thing(handle);
 }
 
 void fast_path_caller_drop(struct fast_path_caller **handle)
@@ -274,10 +274,10 @@ enum status fast_path_create(struct fast_path_caller **caller,
 {
     OWN_DEMAND_(!*caller && !*server);
     OWNED(heap_block, block);
-    if (!heap_take(sizeof(struct fast_path), SLOT(block))) {
+    if (!heap_block_take(sizeof(struct fast_path), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct fast_path *path = heap_block_of(REF(block));
+    struct fast_path *path = heap_block_of(*SLOT(block));
     *path = (struct fast_path){
         .reasons = {{.what = "fast path, call", .object = path},
                     {.what = "fast path, request", .object = path}},

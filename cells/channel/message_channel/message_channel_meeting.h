@@ -340,10 +340,10 @@ static inline enum status meeting_create(size_t capacity, size_t size, channel_d
     }
     uint64_t entry_size = size <= sizeof(uint64_t) ? sizeof(uint64_t) : (size + 7) & ~(size_t)7;
     OWNED(heap_block, block);
-    if (!heap_take(sizeof(struct message_channel) + capacity * entry_size, SLOT(block))) {
+    if (!heap_block_take(sizeof(struct message_channel) + capacity * entry_size, SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct message_channel *meeting = heap_block_of(REF(block));
+    struct message_channel *meeting = heap_block_of(*SLOT(block));
     meeting->sent = 0;
     meeting->received = 0;
     meeting->capacity = capacity;

@@ -206,10 +206,10 @@ enum status rendezvous_create(size_t size, channel_drop_t drop, struct channel_e
         return ERR_INVALID_ARGUMENT;
     }
     OWNED(heap_block, block);
-    if (!heap_take(sizeof(struct rendezvous), SLOT(block))) {
+    if (!heap_block_take(sizeof(struct rendezvous), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct rendezvous *rendezvous = heap_block_of(REF(block));
+    struct rendezvous *rendezvous = heap_block_of(*SLOT(block));
     rendezvous->size = size;
     channel_init(&rendezvous->channel, &kind, drop, SLOT(block), sender, receiver);
     return OK;

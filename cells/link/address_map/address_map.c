@@ -162,10 +162,11 @@ enum status address_map_prepare(struct cell *const *cells, uint32_t count,
         capacity += cells[i]->adopted_count;
     }
     OWNED(heap_block, block);
-    if (!heap_take(sizeof(struct address_table) + capacity * sizeof(struct row), SLOT(block))) {
+    if (!heap_block_take(sizeof(struct address_table) + capacity * sizeof(struct row),
+                         SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct address_table *table = heap_block_of(REF(block));
+    struct address_table *table = heap_block_of(*SLOT(block));
     table->count = 0;
     table->adopted_count = 0;
     for (size_t i = 0; i < old_count; i++) {
@@ -215,5 +216,5 @@ void address_map_publish(struct address_table *table)
 
 void address_map_discard(struct address_table *table)
 {
-    heap_give(&table);
+    heap_block_give(&table);
 }

@@ -133,10 +133,10 @@ OWN_UNCHECKED static enum status hold_locked(struct cell *cell, const char *hold
 {
     OWN_DEMAND_(!*out);
     OWNED(heap_block, block);
-    if (!heap_take(sizeof(struct cell_reference), SLOT(block))) {
+    if (!heap_block_take(sizeof(struct cell_reference), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct cell_reference *reference = heap_block_of(REF(block));
+    struct cell_reference *reference = heap_block_of(*SLOT(block));
     *reference = (struct cell_reference){cell, holder, cell->references};
     commit_three(&cell->references, reference, out, reference, SLOT(block), NULL);
     return OK;

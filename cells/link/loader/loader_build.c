@@ -119,7 +119,7 @@ static enum status write_entries(const struct transaction *transaction, struct s
         if (!transaction_take(transaction, (size_t)used * ENTRY_SIZE, SLOT(block))) {
             return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, (size_t)used * ENTRY_SIZE, diag);
         }
-        uint8_t *bytes = heap_block_of(REF(block));
+        uint8_t *bytes = heap_block_of(*SLOT(block));
         link_unit_write_entries(&staged->unit, bytes);
         if (entry_pool_write(loaded->cell.entries, bytes, used) != OK) {
             return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, used, diag);
@@ -152,9 +152,10 @@ enum status prepare_commit(struct transaction *transaction, struct diag *diag)
 {
     uint32_t symbols = 1; /* nano_core_image */
     OWNED(heap_block, block);
-    enum status status =
-        heap_take(transaction->count * sizeof(struct cell *), SLOT(block)) ? OK : ERR_NO_MEMORY;
-    struct cell **cells = status == OK ? heap_block_of(REF(block)) : NULL;
+    enum status status = heap_block_take(transaction->count * sizeof(struct cell *), SLOT(block))
+                             ? OK
+                             : ERR_NO_MEMORY;
+    struct cell **cells = status == OK ? heap_block_of(*SLOT(block)) : NULL;
     for (uint32_t i = 0; cells && i < transaction->count; i++) {
         cells[i] = &transaction->staged[i].loaded->cell;
         symbols += cells[i]->symbol_count;

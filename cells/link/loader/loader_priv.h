@@ -122,7 +122,7 @@ enum status transaction_begin(struct transaction *transaction, struct cell_names
                               const struct catalog *bundle, struct step_counter *steps,
                               struct diag *diag) MUST_CHECK;
 
-/* heap_take(), as a step that may fail. */
+/* heap_block_take(), as a step that may fail. */
 bool transaction_take(const struct transaction *transaction, size_t size, void *out) MUST_CHECK;
 void *transaction_allocate(const struct transaction *transaction, size_t size) MUST_CHECK;
 

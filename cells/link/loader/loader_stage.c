@@ -19,7 +19,7 @@
 
 bool transaction_take(const struct transaction *transaction, size_t size, void *out)
 {
-    return !step_fails(transaction->steps) && heap_take(size, out);
+    return !step_fails(transaction->steps) && heap_block_take(size, out);
 }
 
 void *transaction_allocate(const struct transaction *transaction, size_t size)
@@ -39,7 +39,7 @@ static enum status reserve_staged(struct transaction *transaction, struct diag *
     if (!transaction_take(transaction, capacity * sizeof(struct staged_cell), SLOT(block))) {
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
     }
-    struct staged_cell *staged = heap_block_of(REF(block));
+    struct staged_cell *staged = heap_block_of(*SLOT(block));
     if (transaction->count > 0) {
         __builtin_memcpy(staged, transaction->staged, transaction->count * sizeof(*staged));
     }
@@ -122,7 +122,7 @@ static enum status plan_cell(const struct transaction *transaction, struct stage
     OWNED(heap_block, block);
     bool has_memory = transaction_take(transaction, metadata_size, SLOT(block));
     if (has_memory) { /* from here on transaction_end() releases what it holds: nothing yet */
-        __builtin_memset(heap_block_of(REF(block)), 0, sizeof(*staged->loaded));
+        __builtin_memset(heap_block_of(*SLOT(block)), 0, sizeof(*staged->loaded));
         commit_move(&staged->loaded, SLOT(block));
     }
     has_memory &= transaction_take(transaction, scratch_size, &staged->scratch);
@@ -220,7 +220,7 @@ static enum status reserve_exports(struct transaction *transaction, uint32_t cou
     if (!transaction_take(transaction, capacity * sizeof(*map->slots), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    const struct symbol_key **slots = heap_block_of(REF(block));
+    const struct symbol_key **slots = heap_block_of(*SLOT(block));
     __builtin_memset(slots, 0, capacity * sizeof(*slots));
     struct symbol_map grown;
     symbol_map_init(&grown, slots, capacity, map);
@@ -446,24 +446,24 @@ void release_cell(struct loaded_cell **slot)
         __builtin_memset(&loaded->cell, 0,
                          loaded->cell.metadata_size - offsetof(struct loaded_cell, cell));
     }
-    heap_give_thing(slot);
+    heap_block_give_thing(slot);
 }
 
 void transaction_end(struct transaction *transaction, bool keep_cells)
 {
     for (uint32_t i = 0; i < transaction->count; i++) {
         struct staged_cell *staged = &transaction->staged[i];
-        heap_give(&staged->scratch);
-        heap_give(&staged->unit.adopted_bytes);
+        heap_block_give(&staged->scratch);
+        heap_block_give(&staged->unit.adopted_bytes);
         if (!keep_cells) {
             release_cell(&staged->loaded);
         }
     }
-    heap_give(&transaction->exports.slots);
-    heap_give(&transaction->table);
+    heap_block_give(&transaction->exports.slots);
+    heap_block_give(&transaction->table);
     transaction->count = 0;
     COMPILER_BARRIER();
-    heap_give(&transaction->staged);
+    heap_block_give(&transaction->staged);
 }
 
 void transaction_drop(struct transaction **handle)

@@ -23,16 +23,16 @@ __attribute__((weak)) void heap_free_from(void *slot)
 }
 #endif
 
-bool heap_take(size_t bytes, void *out)
+bool heap_block_take(size_t bytes, void *out)
 {
     return heap_allocate_to(bytes, out);
 }
 
 /* It is cleared before it gets there. */
-OWN_UNCHECKED bool heap_take_zeroed(size_t bytes, void *out)
+OWN_UNCHECKED bool heap_block_take_zeroed(size_t bytes, void *out)
 {
     OWNED(heap_block, block);
-    if (!heap_take(bytes, SLOT(block))) {
+    if (!heap_block_take(bytes, SLOT(block))) {
         return false;
     }
     __builtin_memset(REF(block), 0, bytes);
@@ -40,17 +40,17 @@ OWN_UNCHECKED bool heap_take_zeroed(size_t bytes, void *out)
     return true;
 }
 
-void heap_give(void *slot)
+void heap_block_give(void *slot)
 {
     heap_free_from(slot);
 }
 
 void heap_block_drop(struct heap_block **handle) OWN_UNCHECKED
 {
-    heap_give(handle);
+    heap_block_give(handle);
 }
 
-void heap_give_thing(void *handle) OWN_UNCHECKED
+void heap_block_give_thing(void *handle) OWN_UNCHECKED
 {
     OWNED(heap_block, block);
     commit_two((void **)handle, NULL, SLOT(block), *(void **)handle);

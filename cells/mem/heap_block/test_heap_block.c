@@ -35,10 +35,10 @@ static void test_heap_block_is_released_with_its_slot(void **state)
     (void)state;
     {
         OWNED(heap_block, block);
-        assert_true(heap_take_zeroed(8, SLOT(block)));
-        assert_int_equal(*(uint64_t *)heap_block_of(REF(block)), 0);
+        assert_true(heap_block_take_zeroed(8, SLOT(block)));
+        assert_int_equal(*(uint64_t *)heap_block_of(*SLOT(block)), 0);
         OWNED(heap_block, other);
-        assert_true(heap_take(8, SLOT(other)));
+        assert_true(heap_block_take(8, SLOT(other)));
         assert_int_equal(blocks, 2);
     }
     assert_int_equal(blocks, 0);
@@ -49,8 +49,8 @@ static void test_heap_block_without_memory_leaves_the_slot_empty(void **state)
     (void)state;
     OWNED(heap_block, block);
     is_memory_out = true;
-    assert_false(heap_take(8, SLOT(block)));
-    assert_false(heap_take_zeroed(8, SLOT(block)));
+    assert_false(heap_block_take(8, SLOT(block)));
+    assert_false(heap_block_take_zeroed(8, SLOT(block)));
     is_memory_out = false;
     assert_false(HELD(block));
 }
@@ -59,9 +59,9 @@ static void test_heap_give_empties_what_is_full(void **state)
 {
     (void)state;
     void *field = NULL;
-    heap_give(&field);
-    assert_true(heap_take(8, &field));
-    heap_give(&field);
+    heap_block_give(&field);
+    assert_true(heap_block_take(8, &field));
+    heap_block_give(&field);
     assert_null(field);
     assert_int_equal(blocks, 0);
 }

@@ -76,7 +76,7 @@ static void put_queue(struct deferred_queue **slot) OWN_UNCHECKED
     }
     df_item_drop(&queue->stop);
     df_producer_drop(&queue->producer);
-    heap_give_thing(slot);
+    heap_block_give_thing(slot);
 }
 
 /* ---- the task ---- */
@@ -222,10 +222,10 @@ enum status deferred_queue_create(const char *name, const struct task_options *o
 {
     OWNED(deferred_queue, queue);
     OWNED(heap_block, block);
-    if (!heap_take_zeroed(sizeof(struct deferred_queue), SLOT(block))) {
+    if (!heap_block_take_zeroed(sizeof(struct deferred_queue), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct deferred_queue *record = heap_block_of(REF(block));
+    struct deferred_queue *record = heap_block_of(*SLOT(block));
     record->references = 1;
     record->name = name;
     record->lock = SPINLOCK_INIT("deferred work");

@@ -161,10 +161,10 @@ enum status timer_create(uint64_t deadline, uint64_t period_ns, timer_function_t
     }
     OWN_DEMAND_(!*out);
     OWNED(heap_block, block);
-    if (!heap_take_zeroed(sizeof(struct timer), SLOT(block))) {
+    if (!heap_block_take_zeroed(sizeof(struct timer), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
-    struct timer *timer = heap_block_of(REF(block));
+    struct timer *timer = heap_block_of(*SLOT(block));
     timer->entry.deadline = deadline;
     timer->entry.context = timer;
     timer->period = period_ns;
