@@ -346,6 +346,21 @@ static void inner_free(void *block)
     heap_free(block);
 }
 
+static bool inner_allocate_to(size_t size, void *out)
+{
+    void *block = inner_allocate(size);
+    memcpy(out, &block, sizeof(block));
+    return block != NULL;
+}
+
+static void inner_free_from(void *slot)
+{
+    void *block;
+    memcpy(&block, slot, sizeof(block));
+    memset(slot, 0, sizeof(block));
+    inner_free(block);
+}
+
 static enum status inner_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
                                       struct mapped_pages **out)
 {
@@ -384,6 +399,8 @@ static size_t release_inner(void)
 static const struct host_symbol inner_symbols[] = {
     {"heap_allocate", inner_allocate},
     {"heap_free", inner_free},
+    {"heap_allocate_to", inner_allocate_to},
+    {"heap_free_from", inner_free_from},
     {"mapped_pages_create", inner_pages_create},
     {"mapped_pages_drop", inner_pages_drop},
     {"mapped_pages_remap", mapped_pages_remap},

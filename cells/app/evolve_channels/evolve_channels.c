@@ -265,7 +265,6 @@ static enum status evolve(struct world *world, uint64_t swaps)
         struct swap_report report;
         status = i % 2 == 0 ? swap_once(rendezvous, buffered, &report)
                             : swap_once(buffered, rendezvous, &report);
-        watch_anew(world);
         if (status != OK) {
             break;
         }
@@ -277,6 +276,8 @@ static enum status evolve(struct world *world, uint64_t swaps)
                           (unsigned long)report.window_ticks);
         }
         status = let_run(world);
+        watch_anew(world); /* what the other way had left in the rings is received */
+        status = status == OK ? let_run(world) : status;
     }
     if (status == OK) {
         show(world);

@@ -270,6 +270,8 @@ CELL_API size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t h
             OWN_OVERLOAD_(void) own_borrow(struct type **slot) OWN_BORROWS(**slot);                \
             OWN_OVERLOAD_(void)                                                                    \
             own_stored(struct type **field) OWN_ATTRIBUTE_(assert_capability(**field));            \
+            OWN_OVERLOAD_(void)                                                                    \
+            own_stored(struct type *const *field) OWN_ATTRIBUTE_(assert_capability(**field));      \
             OWN_OVERLOAD_(_Bool)                                                                   \
             own_held(struct type **slot) OWN_ATTRIBUTE_(try_acquire_capability(1, **slot))
         #define OWN_OVERLOAD_(type) __attribute__((overloadable)) type

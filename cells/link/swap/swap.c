@@ -61,6 +61,8 @@ struct cell *swap_new_cell(const struct swap_work *work, uint32_t index)
 /* ---- the work ---- */
 
 /* Unchecked: handles begin here. */
+static enum status begin_work(const struct swap_request *request, const struct swap_item *items,
+                              struct swap_work **out, struct diag *diag) OWN_ACQUIRES(**out);
 OWN_UNCHECKED static enum status begin_work(const struct swap_request *request,
                                             const struct swap_item *items, struct swap_work **out,
                                             struct diag *diag)

@@ -259,6 +259,8 @@ static uint64_t hash_all(const struct swap_work *work)
 
 /* ERR_AGAIN: a frame is in the way. */
 static enum status look_and_apply(struct swap_work *work, const struct remote_stop *stop,
+                                  struct diag *diag) OWN_BORROWS(*stop);
+static enum status look_and_apply(struct swap_work *work, const struct remote_stop *stop,
                                   struct diag *diag)
 {
     bool proves = work->request->flags & SWAP_PROVE;
