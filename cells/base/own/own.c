@@ -3,25 +3,46 @@
 
 CELL(library, "1.0.0");
 
+/* OWN_TRY in the highest byte of a tag: counted there without a constant of 64 bits. */
+#define TRY_IN_HIGHEST 0x10u
+static_assert(OWN_TRY >> 56 == TRY_IN_HIGHEST, "the count of tries is in the highest byte");
+
 #if __STDC_HOSTED__
 __thread struct own_slot *own_thread_top;
 #endif
 
-/* Is this a slot that was linked and not left, inside the stack? */
-static bool is_live(const struct own_slot *slot, uintptr_t low, uintptr_t high)
+/* A stack, as one comparison needs it. */
+struct own_bounds {
+    uintptr_t low;  /* where a slot could be; never 0, so NULL is outside */
+    uintptr_t last; /* how many places for one there are above it; of no use if `is_empty` */
+    bool is_empty;
+};
+
+static struct own_bounds bounds_of(uintptr_t low, uintptr_t high)
 {
-    uintptr_t address = (uintptr_t)slot;
-    return address >= low && address < high && high - address >= sizeof(*slot) &&
-           address % alignof(struct own_slot) == 0 && slot->tag != 0;
+    const uintptr_t unit = alignof(struct own_slot);
+    uintptr_t first = low <= unit ? unit : low + (unit - low % unit) % unit;
+    return (struct own_bounds){
+        .low = first,
+        .last = (high - sizeof(struct own_slot) - first) / unit,
+        .is_empty = first < low || high < first || high - first < sizeof(struct own_slot),
+    };
+}
+
+/* Is this a slot that was linked and not left, inside the stack? */
+static inline bool is_live(const struct own_slot *slot, const struct own_bounds *bounds)
+{
+    return own_place_of(slot, bounds->low) <= bounds->last && slot->tag != 0;
 }
 
 /* Notes that something begins that may fault; false: it has begun often enough. */
-static bool begin(struct own_slot *slot)
+static inline bool begin(struct own_slot *slot)
 {
-    if (slot->tag / OWN_TRY >= OWN_TRIES) {
+    uint8_t *highest = (uint8_t *)&slot->tag + sizeof(slot->tag) - 1;
+    if (*highest >= OWN_TRIES * TRY_IN_HIGHEST) {
         return false;
     }
-    slot->tag += OWN_TRY;
+    *highest += TRY_IN_HIGHEST;
     COMPILER_BARRIER();
     return true;
 }
@@ -72,28 +93,30 @@ __attribute__((no_sanitize("address"))) struct own_slot *own_find_slot(
 
 size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t high)
 {
+    const struct own_bounds bounds = bounds_of(low, high);
+    struct own_slot *slot = OWN_TOP;
     size_t count = 0;
-    for (struct own_slot *slot = OWN_TOP; slot && slot != until; slot = OWN_TOP) {
-        if (!is_live(slot, low, high)) {
-            break;
-        }
+    while (!bounds.is_empty && slot != until && is_live(slot, &bounds)) {
         if (slot->handle && begin(slot)) {
             own_slot_type(slot)(&slot->handle);
             count++;
         }
         COMPILER_BARRIER();
-        OWN_TOP = slot->below;
+        struct own_slot *below = slot->below;
+        OWN_TOP = below;
         COMPILER_BARRIER();
         slot->tag = 0;
         COMPILER_BARRIER();
+        slot = below;
     }
     return count;
 }
 
 size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high)
 {
-    for (struct own_slot *slot = OWN_TOP; slot && slot != until && is_live(slot, low, high);
-         slot = slot->below) {
+    const struct own_bounds bounds = bounds_of(low, high);
+    for (struct own_slot *slot = OWN_TOP;
+         !bounds.is_empty && slot != until && is_live(slot, &bounds); slot = slot->below) {
         if (UNLIKELY(slot->peer)) {
             settle(slot);
         }

@@ -202,13 +202,25 @@ static inline void own_leave(struct own_slot *slot, own_drop_t drop)
 /* The type of the slot that has this tag: its drop function. */
 static inline own_drop_t own_type_of(const struct own_slot *slot, uintptr_t tag)
 {
-    return (own_drop_t)((tag & (((uintptr_t)1 << OWN_TYPE_BITS) - 1)) ^ (uintptr_t)slot);
+    const unsigned others = 64 - OWN_TYPE_BITS;
+    return (own_drop_t)((tag << others >> others) ^ (uintptr_t)slot);
 }
 
 static inline own_drop_t own_slot_type(const struct own_slot *slot)
 {
     return own_type_of(slot, slot->tag);
 }
+
+/*
+ * Which place for a slot this is, counted from `low`, which is aligned; more than any stack has where
+ * it is below that or not aligned: so one comparison tells whether a slot can be there.
+ */
+static inline uintptr_t own_place_of(const struct own_slot *slot, uintptr_t low)
+{
+    uintptr_t distance = (uintptr_t)slot - low;
+    return distance >> 3 | distance << 61;
+}
+static_assert(alignof(struct own_slot) == 8, "own_place_of() shifts by that");
 
 /*
  * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of

@@ -51,6 +51,7 @@ struct catch_point {
     enum status status; /* what catch_call() returns by catch_resume() */
     bool is_closed;     /* a kill has passed it: nothing ends here any more */
     bool is_mended;     /* the chain was broken, and made anew from tags */
+    bool is_plain;      /* nothing for own_settle(): no move under way, no type that may hold */
     uint8_t no_mark;    /* of no stack of the pool: written only */
     vaddr_t bottom;     /* the stack that the newest slot was on when the fault struck */
     vaddr_t top;
@@ -143,7 +144,7 @@ static void pop_until(struct catch_point *point, struct own_slot *until)
  */
 static void pop_slots(struct catch_point *point)
 {
-    struct own_slot *oldest = own_settle(&point->slot);
+    struct own_slot *oldest = point->is_plain ? NULL : own_settle(&point->slot);
     if (oldest) {
         pop_until(point, oldest->below);
     }
@@ -238,11 +239,24 @@ static bool is_open_point(struct own_slot *slot)
     return is_of_type(slot, point_drop) && is_open(point_of(slot));
 }
 
+/* What one look at the chain, down to the point, tells. */
+struct fault_view {
+    struct stack_place first; /* the stack that the newest slot is on */
+    uintptr_t peers;          /* of all slots, or-ed */
+    uintptr_t tags;           /* the same */
+};
+
+/* Of the last slot that fits on a stack: own_place_of(). */
+static inline uint64_t last_place(const struct stack_place *place)
+{
+    return (place->top - place->bottom - sizeof(struct own_slot)) / alignof(struct own_slot);
+}
+
 /*
- * The newest catch point on the chain that is not closed, and the stack that the newest slot is on. NULL
- * too where the chain is broken before.
+ * The newest catch point on the chain that is not closed. NULL too where the chain is broken before.
+ * A slot on the same stack as the last one is known by one comparison.
  */
-static struct catch_point *find_point(struct stack_place *first)
+static struct catch_point *find_point(struct fault_view *view)
 {
     struct stack_place place = {.bottom = 0, .top = 0};
     struct own_slot *slot = OWN_TOP;
@@ -250,27 +264,44 @@ static struct catch_point *find_point(struct stack_place *first)
     if (!slot || !catch_can_read(slot, &place)) {
         return NULL;
     }
-    *first = place;
-    for (uint32_t i = 0; slot && i < OWNED_SLOTS_MAX && catch_can_read(slot, &place); i++) {
+    uintptr_t peers = 0;
+    uintptr_t tags = 0;
+    vaddr_t bottom = place.bottom;
+    uint64_t last = last_place(&place);
+    view->first = place;
+    for (uint32_t left = OWNED_SLOTS_MAX; left > 0; left--) {
+        if (UNLIKELY(own_place_of(slot, bottom) > last)) { /* NULL too */
+            if (!slot || !catch_can_read(slot, &place)) {
+                return NULL;
+            }
+            bottom = place.bottom;
+            last = last_place(&place);
+        }
         own_drop_t type = own_slot_type(slot);
-        if (type == point_drop && is_open(point_of(slot))) {
-            return point_of(slot);
+        if (type != known) {
+            if (type == point_drop && is_open(point_of(slot))) {
+                view->peers = peers;
+                view->tags = tags;
+                return point_of(slot);
+            }
+            if (!owned_is_drop((uintptr_t)type)) {
+                return NULL;
+            }
+            known = type == point_drop ? NULL : type; /* the next point is looked at again */
         }
-        if (type != known && !owned_is_drop((uintptr_t)type)) {
-            return NULL;
-        }
-        known = type;
+        peers |= (uintptr_t)slot->peer;
+        tags |= slot->tag;
         slot = slot->below;
     }
     return NULL;
 }
 
 /* The same by the slots' tags, where the chain does not lead there. */
-static struct catch_point *mend_and_find(struct stack_place *first, uint64_t rsp)
+static struct catch_point *mend_and_find(struct fault_view *view, uint64_t rsp)
 {
-    struct catch_point *point = find_point(first);
+    struct catch_point *point = find_point(view);
     if (!point && OWN_TOP && catch_mend(rsp, is_open_point)) {
-        point = find_point(first);
+        point = find_point(view);
         if (point) {
             point->is_mended = true;
         }
@@ -379,8 +410,8 @@ static bool get_stack(struct catch_point *point, const uint64_t registers[CFI_RE
 
 bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault)
 {
-    struct stack_place first;
-    struct catch_point *point = mend_and_find(&first, registers[CFI_RSP]);
+    struct fault_view view;
+    struct catch_point *point = mend_and_find(&view, registers[CFI_RSP]);
     if (!point || point->depth != CPU_LOCAL(interrupt_depth)) {
         return false;
     }
@@ -396,8 +427,9 @@ bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault
     }
     point->reason.is_mended = point->is_mended;
     point->reason.is_complete &= !point->is_mended;
-    point->bottom = first.bottom;
-    point->top = first.top;
+    point->is_plain = faults == 1 && view.peers == 0 && !(view.tags & OWN_HOLDS);
+    point->bottom = view.first.bottom;
+    point->top = view.first.top;
     uint64_t *top = find_entry(point, registers[CFI_RSP]);
     *top = 0; /* as if release_slots() had been called, by nobody */
     if (faults <= CATCH_FAULTS_MAX) {
@@ -526,6 +558,7 @@ __attribute__((no_sanitize("address"))) void catch_kill(const struct kill_deferr
     static const uint64_t registers[CFI_REGISTER_COUNT];
     begin_reason(point, registers, &(struct catch_fault){0});
     point->status = ERR_KILLED;
+    point->is_plain = false;
     point->bottom = view.place.bottom;
     point->top = view.place.top;
     if (view.points > 1) {
