@@ -5,7 +5,8 @@
  *
  * Each message has its number and a checksum; the receiver counts those that are lost, doubled, out of
  * order or damaged. What a person sees is the order in which a pair sends (S) and receives (R): in lock
- * step while every message is handed over, in runs while a ring lies between them.
+ * step while every message is handed over, in runs while a ring lies between them. Two lines `figure NAME
+ * VALUE` say for how long all CPUs stood still, in ticks.
  */
 #include "application.h"
 #include "cell_namespace.h"
@@ -251,6 +252,9 @@ static void print_windows(struct world *world, uint64_t swaps)
     console_print("evolve_channels: %lu swaps; all CPUs stood still for %lu ticks (median), %lu "
                   "(worst)\n",
                   (unsigned long)swaps, (unsigned long)world->windows[swaps / 2],
+                  (unsigned long)world->windows[swaps - 1]);
+    console_print("figure swap_window_channels_median %lu\nfigure swap_window_channels_worst %lu\n",
+                  (unsigned long)world->windows[swaps / 2],
                   (unsigned long)world->windows[swaps - 1]);
 }
 

@@ -28,9 +28,10 @@
  *  - References that hold an old cell (loader_hold) hold its successor afterwards.
  *
  * Rules: tasks only, interrupts enabled, nothing held: a swap takes the loader's mutex. One at a time. A
- * swap that changes no layout never waits: frames of old code finish in old code, on the same variables.
- * One that transfers, or changes an interface between old cells, waits until no stack has a frame in an
- * old cell, to its deadline, and then is refused. While the CPUs stand still interrupts are off; what
+ * swap that changes no layout never waits: frames of old code finish in old code, on the same variables. A
+ * function with another signature keeps its own entry and its old cell, as one without a successor. A swap
+ * that transfers, makes variables fresh, or changes a layout waits until no stack has a frame in an old cell,
+ * to its deadline, and then is refused. While the CPUs stand still interrupts are off; what
  * functions of CELL_TRANSFER may do then says cell_transfer.h. After a failure nothing has changed and `diag`
  * says why. Bytes of a bundle stay mapped for as long as there are cells of it, or swaps that rollback
  * may undo: in practice, for ever.
