@@ -21,7 +21,8 @@
  *    initialised in the other makes no difference: its value of now wins. A new variable begins with its
  *    initial value. One that is gone is forgotten with the old cell. One whose type has changed needs
  *    CELL_TRANSFER or CELL_FRESH (cell_transfer.h), else the swap is refused.
- *  - Constants that are equal to the byte, what they refer to included, are adopted likewise.
+ *  - Constants that are equal to the byte, what they refer to included, are adopted likewise, but for those of
+ *    the static image, whose pages are given back.
  *  - Functions. Callers are patched; the entry of a function (0003) jumps to the new one of that name from
  *    then on, so pointers to functions stay right wherever they are. A function that has no successor
  *    keeps its entry, and its cell, where somebody may hold its address (`kept` in the report).

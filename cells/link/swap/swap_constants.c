@@ -217,7 +217,9 @@ static void collect(struct candidates *candidates, uint32_t index)
             continue;
         }
         const struct section *old = find_old(candidates->work, index, k);
-        if (old && has_same_bytes(cell, k, old) && !is_taken(candidates, old)) {
+        /* The static image's constants are given back with their cell, whoever uses them. */
+        if (old && !old->cell->is_static && has_same_bytes(cell, k, old) &&
+            !is_taken(candidates, old)) {
             candidates->list[candidates->count++] =
                 (struct candidate){.old = old, .cell = index, .section = k};
         }
