@@ -275,10 +275,11 @@ static bool test_many(uint64_t swaps)
     bool is_right = true;
     struct counts before = {0};
     for (uint64_t i = 0; i < SWAP_REMEMBERED + swaps && is_right; i++) {
-        if (i == SWAP_REMEMBERED) { /* what is remembered is remembered now */
+        if (i == SWAP_REMEMBERED) { /* what is remembered is remembered now, and what is old gone */
+            is_right = wait_until_left(0) == 0;
             before = count();
         }
-        is_right = swap_over();
+        is_right = is_right && swap_over();
     }
     is_right = is_right && wait_until_left(0) == 0;
     struct counts after = count();
