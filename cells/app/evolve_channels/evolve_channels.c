@@ -26,7 +26,7 @@ APPLICATION(evolve_channels);
 #define CAPACITY      8u
 #define SWAPS_DEFAULT 2u
 #define SWAPS_MAX     1000u
-#define EACH          50u            /* messages of every pair between two swaps, at least */
+#define EACH          200u           /* messages of every pair between two swaps, at least */
 #define PATIENCE_NS   20000000000ull /* for that many; on a slow emulator, with much beside it */
 #define MOMENT_NS     1000000u
 #define TRACE_EVENTS  40u
@@ -172,31 +172,26 @@ static enum status join_pair(struct world *world, uint64_t i) OWN_UNCHECKED
 
 /* ---- watching ---- */
 
-static uint64_t fewest(const struct world *world)
+static uint64_t received_by(const struct world *world, unsigned pair)
 {
-    uint64_t least = UINT64_MAX;
-    for (unsigned i = 0; i < PAIRS; i++) {
-        uint64_t received = __atomic_load_n(&world->pairs[i].received, __ATOMIC_RELAXED);
-        least = received < least ? received : least;
-    }
-    return least;
+    return __atomic_load_n(&world->pairs[pair].received, __ATOMIC_RELAXED);
 }
 
 /* Until every pair has gone on by EACH messages. */
 static enum status let_run(const struct world *world)
 {
     uint64_t deadline = parking_deadline(PATIENCE_NS);
-    uint64_t wanted = 0;
+    uint64_t wanted[PAIRS];
     for (unsigned i = 0; i < PAIRS; i++) {
-        uint64_t received = __atomic_load_n(&world->pairs[i].received, __ATOMIC_RELAXED);
-        wanted = received > wanted ? received : wanted;
+        wanted[i] = received_by(world, i) + EACH;
     }
-    wanted += EACH;
-    while (fewest(world) < wanted) {
-        if (parking_now() > deadline) {
-            return ERR_TIMEOUT;
+    for (unsigned i = 0; i < PAIRS; i++) {
+        while (received_by(world, i) < wanted[i]) {
+            if (parking_now() > deadline) {
+                return ERR_TIMEOUT;
+            }
+            task_sleep(MOMENT_NS);
         }
-        task_sleep(MOMENT_NS);
     }
     return OK;
 }
