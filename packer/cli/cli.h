@@ -118,8 +118,8 @@ const struct option *common_options(void);
 
 /*
  * The archive that a verb reads when none was named: --cells (declare it with OPTION_CELLS), then
- * $CELLPACK_CELLS, then cells.a in this folder, in image/ and in build/<any>/image/ (the newest). NULL,
- * and `problem` set to C0453, if there is none.
+ * $CELLPACK_CELLS, then cells.a in this folder, in image/ and in build/<any>/image/ (the newest).
+ * NULL, and `problem` set to C0453, if there is none.
  */
 const char *find_cells(const struct arguments *arguments, struct problem *problem);
 

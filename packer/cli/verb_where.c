@@ -2,9 +2,10 @@
 /*
  * verb_where.c - which source line a place in a cell comes from; and the same for whole reports.
  *
- * The kernel names places as CELL:SECTION+OFFSET and has no debug information: that stays on the host, so it is
- * read here. In a report each line that names a place gets its source line at the end. What follows
- * "by" is where a call returns to: the call itself ends there, so the byte before is asked for.
+ * The kernel names places as CELL:SECTION+OFFSET and has no debug information: that stays on the
+ * host, so it is read here. In a report each line that names a place gets its source line at the
+ * end. What follows "by" is where a call returns to: the call itself ends there, so the byte before
+ * is asked for.
  */
 #include "subject.h"
 

@@ -13,8 +13,8 @@
  *  - keeps the symbols that lie in kept sections or that kept relocations use. Hidden globals
  *    become local, and local symbols come first (ELF gABI, Symbol Table);
  *  - has `.cell.info`, `.cell.unwind` and `.cell.abi`, not allocated.
- * The side file keeps everything, except that allocated sections other than .eh_frame lose their bytes
- * and relocations.
+ * The side file keeps everything, except that allocated sections other than .eh_frame lose their
+ * bytes and relocations.
  *
  * Rules: equal input gives equal bytes.
  */

@@ -8,9 +8,9 @@
  * Format (ar(5), System V as GNU ar writes it): member "/" lists each exported symbol with its
  * member,
  * "//" holds names that are too long for a header, then one member `<cell>.cell` for each cell,
- * sorted by name, those named as first before the others. Dates and owners are 0. Each cell's bytes start at a multiple of 8 in the file:
- * members are padded with zero bytes behind their last one, which belong to the member by size and
- * to no section.
+ * sorted by name, those named as first before the others. Dates and owners are 0. Each cell's bytes
+ * start at a multiple of 8 in the file: members are padded with zero bytes behind their last one,
+ * which belong to the member by size and to no section.
  *
  * Of several cells with one INTERFACE the first in the archive is the default: it is what the index
  * leads to.

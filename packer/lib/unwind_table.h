@@ -2,8 +2,9 @@
 /*
  * unwind_table.h - the unwind table of an object, as if it had been loaded.
  *
- * Why: in an object an entry says where its code is by a relocation. Here every section gets an address of
- * its own, the table is copied and relocated, and then the kernel's reader (cfi.h) reads it.
+ * Why: in an object an entry says where its code is by a relocation. Here every section gets an
+ * address of its own, the table is copied and relocated, and then the kernel's reader (cfi.h) reads
+ * it.
  *
  * Rules: the object is borrowed, and must have been opened (elf_object.h). Addresses mean nothing
  * outside; unwind_table_place() turns them back.
@@ -36,8 +37,8 @@ const char *unwind_table_function(const struct unwind_table *table, uint32_t sec
 
 /*
  * Does the table follow the stack pointer? Asked of each instruction of a function that moves it by
- * a known number of bytes, or does not move it, where the CFA hangs on rsp before and behind. `fde` has
- * been read from the table. Returns the first place where it does not.
+ * a known number of bytes, or does not move it, where the CFA hangs on rsp before and behind. `fde`
+ * has been read from the table. Returns the first place where it does not.
  */
 struct unwind_stray {
     uint64_t address; /* of the instruction */

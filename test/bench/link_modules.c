@@ -15,8 +15,8 @@
  *
  * The clock runs from the first byte of a file that is looked at to the last entry written. Reading
  * the files is not measured; fresh memory is (`memory`: the system's zeroing of it, in large
- * pieces). Seconds are those of one processor. Prints `key value` lines of the fastest run, and exits with 1 if any module was refused
- * or, with --check, any byte is wrong (oracle.h).
+ * pieces). Seconds are those of one processor. Prints `key value` lines of the fastest run, and
+ * exits with 1 if any module was refused or, with --check, any byte is wrong (oracle.h).
  */
 #include <err.h>
 #include <inttypes.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What it costs to release ten things that ten frames own, and to be back at who is prepared for that: by
- * the chain of slots (catch.h), and in C++ by an exception that is thrown through ten frames, each with
- * an object whose destructor does the same (throw.cc, libstdc++). Neither is struck by the CPU: ours
- * begins where the handler of an exception would, with the registers that it would have.
+ * What it costs to release ten things that ten frames own, and to be back at who is prepared for
+ * that: by the chain of slots (catch.h), and in C++ by an exception that is thrown through ten
+ * frames, each with an object whose destructor does the same (throw.cc, libstdc++). Neither is
+ * struck by the CPU: ours begins where the handler of an exception would, with the registers that
+ * it would have.
  *
  * throw.cc is a library that is loaded at run time; where no C++ compiler was, its line is left out.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines of an IO APIC, wanted by two tasks of which one is killed, at each of its accesses to memory
- * in turn: whoever survives gets the line, and a line without an owner is masked.
+ * Lines of an IO APIC, wanted by two tasks of which one is killed, at each of its accesses to
+ * memory in turn: whoever survives gets the line, and a line without an owner is masked.
  */
 #include "acpi.h"
 #include "heap.h"

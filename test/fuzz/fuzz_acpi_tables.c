@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a root pointer and as each of the tables. A checksum would keep the search from getting
- * anywhere, so length and checksum are set right first, unless the last byte of the header is odd. What
- * is accepted keeps what the header promises.
+ * Any bytes as a root pointer and as each of the tables. A checksum would keep the search from
+ * getting anywhere, so length and checksum are set right first, unless the last byte of the header
+ * is odd. What is accepted keeps what the header promises.
  */
 #include "acpi_tables.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs the real cellpack on damaged objects and archives: each verb must end by itself, with 0 or 1.
- * Usage:
+ * Runs the real cellpack on damaged objects and archives: each verb must end by itself, with 0
+ * or 1. Usage:
  *
  *   fuzz_cellpack [-s SEED] [-t SECONDS] [-n EXECUTIONS] -o FOLDER CELLPACK FILE_OR_FOLDER..
  *

@@ -32,8 +32,8 @@ static void demand(bool condition)
 }
 
 /*
- * Wherever the walk is, the FDE in question describes it, so it goes round and round. Nothing else is
- * code: the unwinder would read it, to see whether a call is there.
+ * Wherever the walk is, the FDE in question describes it, so it goes round and round. Nothing else
+ * is code: the unwinder would read it, to see whether a call is there.
  */
 static enum unwind_found find_code(void *context, uint64_t pc, struct unwind_code *out)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a manifest: what is accepted keeps the promises of evolution.h. And as a cell of a bundle, whose
- * content is hashed and whose lines about transfer are read.
+ * Any bytes as a manifest: what is accepted keeps the promises of evolution.h. And as a cell of a
+ * bundle, whose content is hashed and whose lines about transfer are read.
  */
 #include "cell_hash.h"
 #include "cell_transfer.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as operations on frames of a machine of 32 MiB, beside the model that the random test uses.
- * Now and then descriptors are few for a while: what needs one may fail then, and changes nothing.
+ * Any bytes as operations on frames of a machine of 32 MiB, beside the model that the random test
+ * uses. Now and then descriptors are few for a while: what needs one may fail then, and changes
+ * nothing.
  */
 #include "support/fuzz_assert.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as an object: reading, planning, placing, resolving and relocating it, as the loader and
- * cellpack do. All arrays have the length that link_unit_sizes() says and not a byte more, so that
- * ASan sees every step beyond. Two runs in memory that was filled differently must yield the same:
- * else something was read that nobody wrote.
+ * Any bytes as an object: reading, planning, placing, resolving and relocating it, as the loader
+ * and cellpack do. All arrays have the length that link_unit_sizes() says and not a byte more, so
+ * that ASan sees every step beyond. Two runs in memory that was filled differently must yield the
+ * same: else something was read that nobody wrote.
  */
 #include "cell_info.h"
 #include "diag.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as operations on pages of both zones, beside the model that the random test uses. Now and
- * then descriptors are few for a while: what needs one may fail then, and changes nothing.
+ * Any bytes as operations on pages of both zones, beside the model that the random test uses. Now
+ * and then descriptors are few for a while: what needs one may fail then, and changes nothing.
  */
 #include "support/fuzz_assert.h"
 

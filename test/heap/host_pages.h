@@ -3,8 +3,8 @@
  * host_pages.h - frames, pages and mappings, natively.
  *
  * Why: the heaps are the same sources in the kernel and in tests, fuzzing and benchmarks; what is
- * below them is replaced by this. Pages are reserved from the host's kernel, mappings give access to
- * them, and what is not mapped faults.
+ * below them is replaced by this. Pages are reserved from the host's kernel, mappings give access
+ * to them, and what is not mapped faults.
  *
  * Rules: misuse of these interfaces (pages given back twice, a mapping of unequal parts) aborts.
  */

@@ -2,9 +2,9 @@
 /*
  * A fault at every instruction: is everything released exactly once?
  *
- * Each right program that owns its things in slots runs once under the CPU's single-step flag. After
- * each of its instructions a child process is struck there: its signal handler, on a stack of its
- * own, does what a kernel would do, pops the chain, and gives the program up. The functions of
+ * Each right program that owns its things in slots runs once under the CPU's single-step flag.
+ * After each of its instructions a child process is struck there: its signal handler, on a stack of
+ * its own, does what a kernel would do, pops the chain, and gives the program up. The functions of
  * thing.c count as one instruction. This program is built at every level of optimisation.
  */
 #include "single_step.h"

@@ -51,7 +51,8 @@ bool thing_must_fail(void);
 /* What is wrong after a run, "leak" for one; NULL: nothing. */
 const char *thing_judge(void);
 
-/* For step.c: the functions above count as one instruction. thing_inside is not 0 while one runs. */
+/* For step.c: the functions above count as one instruction. thing_inside is not 0 while one runs.
+ */
 extern volatile int thing_inside;
 void thing_step_over(bool begins); /* defined by step.c */
 

@@ -5,8 +5,8 @@
 #include "page_table_entries.h"
 
 /*
- * How many of the steps of a run hold this page: the loop of page_table.c, counting. Exactly one where
- * the page is one of the run, none where it is not: steps cover the run, and do not overlap.
+ * How many of the steps of a run hold this page: the loop of page_table.c, counting. Exactly one
+ * where the page is one of the run, none where it is not: steps cover the run, and do not overlap.
  */
 /*@ requires upper_page(page) && 0 < count && page + count * PAGE_SIZE <= 0xffffffffffffffff;
   @ assigns \nothing;

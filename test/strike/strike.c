@@ -297,7 +297,8 @@ static NOINLINE void release(void)
     own_pop(NULL, 0, UINTPTR_MAX);
 }
 
-/* In the short form few strikes are followed by a second one: to step through releases takes long. */
+/* In the short form few strikes are followed by a second one: to step through releases takes long.
+ */
 static bool has_second(void)
 {
     return run->full || (!run->no_second && run->tally[0].strikes % SECOND_EVERY == 0);

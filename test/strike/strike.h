@@ -3,7 +3,8 @@
  * strike.h - a fault after every instruction of what real cells do.
  *
  * Why: a fault or a kill may end a function between any two of its instructions. Then the chain of
- * slots is popped, and nothing may be lost, owned twice or left half done. That is shown here, not argued.
+ * slots is popped, and nothing may be lost, owned twice or left half done. That is shown here, not
+ * argued.
  *
  * A case runs once under the CPU's single-step flag. After each instruction, of the caller and of all that
  * it calls, the state of the program is kept aside; a fault strikes: commit_settle() finishes what is under
@@ -47,7 +48,8 @@ struct strike_case {
     void (*check)(void);
 };
 
-/* Runs all, prints one line for each, and what failed by function and offset. main()'s exit status. */
+/* Runs all, prints one line for each, and what failed by function and offset. main()'s exit status.
+ */
 int strike_run(const struct strike_case *cases, size_t count);
 
 /* For check(), and for prepare(): what must hold. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels: after a strike no block of the heap is lost, no message is lost or doubled, no end counts
- * that nobody has, and nobody's lock is held.
+ * Channels: after a strike no block of the heap is lost, no message is lost or doubled, no end
+ * counts that nobody has, and nobody's lock is held.
  */
 #include "async_channel.h"
 #include "commit.h"

@@ -2,9 +2,9 @@
 /*
  * strike_heap.h - a small heap that knows its blocks, in place of the heap.
  *
- * Why: whether memory is lost is for the test to say, not for what is tested. Each operation is one step
- * (commit.h): a strike finds it not begun or done. What the heap itself does at each of its instructions
- * is tested elsewhere.
+ * Why: whether memory is lost is for the test to say, not for what is tested. Each operation is one
+ * step (commit.h): a strike finds it not begun or done. What the heap itself does at each of its
+ * instructions is tested elsewhere.
  */
 #pragma once
 

@@ -26,8 +26,8 @@ static bool is_taken[ARENA_PAGES];
 static bool is_mapped[ARENA_PAGES];
 
 /*
- * heap_safe reserves three ranges that are much larger than the arena. Each begins in a part of it, and the
- * frames end before one is used up.
+ * heap_safe reserves three ranges that are much larger than the arena. Each begins in a part of it,
+ * and the frames end before one is used up.
  */
 static const uint64_t range_starts[] = {0, 32, 38};
 #define RANGES_END 42u

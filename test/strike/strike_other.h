@@ -3,8 +3,8 @@
  * strike_other.h - another task, for cases in which somebody waits.
  *
  * Why: a case is one piece of code. Where it parks, or wherever it says so, the other task has its
- * turn: a function of the test, which is struck like the rest. The turn is a slot, so after a strike
- * the chain is popped as far as it is the other's, and then as this task.
+ * turn: a function of the test, which is struck like the rest. The turn is a slot, so after a
+ * strike the chain is popped as far as it is the other's, and then as this task.
  *
  * Rules: strike_other_begin() in prepare(). What the other owns over several turns is in variables.
  */

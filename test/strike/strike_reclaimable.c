@@ -72,7 +72,8 @@ static void fill_again(void)
     }
 }
 
-/* Nobody uses it any more: either it is there and can be used and revoked, or the place can be filled. */
+/* Nobody uses it any more: either it is there and can be used and revoked, or the place can be
+ * filled. */
 static void check(void)
 {
     bool is_there = reclaimable_is_there(&place);

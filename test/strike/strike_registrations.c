@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handlers of exceptions and interrupts, timers, and work that is left to a task: after a strike each is
- * registered and owned, or neither, and no place and no block is lost.
+ * Handlers of exceptions and interrupts, timers, and work that is left to a task: after a strike
+ * each is registered and owned, or neither, and no place and no block is lost.
  */
 #include "catch.h"
 #include "commit.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks, with all that is below them, on a machine whose MMU is simulated: whatever strikes, a stack is
- * owned, mapped and found by its addresses, or it is gone and so are its guards.
+ * Stacks, with all that is below them, on a machine whose MMU is simulated: whatever strikes, a
+ * stack is owned, mapped and found by its addresses, or it is gone and so are its guards.
  */
 #include <stdint.h>
 #include <stdlib.h>

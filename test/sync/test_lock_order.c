@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the checks of lock_order find, by real locks of all types, and that they find nothing else. */
+/* What the checks of lock_order find, by real locks of all types, and that they find nothing else.
+ */
 #include "lock_order.h"
 #include "logger.h"
 #include "mutex.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs of context_switch() between a test and a stack of its own. Which registers survive is looked at
- * around the call itself, in assembly: a compiler would keep its values elsewhere.
+ * Runs of context_switch() between a test and a stack of its own. Which registers survive is looked
+ * at around the call itself, in assembly: a compiler would keep its values elsewhere.
  */
 #include <setjmp.h>
 #include <stdarg.h>

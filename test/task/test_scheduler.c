@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every run queue has to do, against a model that is a sorted array: a task goes behind all that
- * run before it, or at the same time.
+ * What every run queue has to do, against a model that is a sorted array: a task goes behind all
+ * that run before it, or at the same time.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The graph that cellpack reads from the archive and the records that the loader leaves are equal,
- * edge by edge: place, kind, target, and whether a function's address was taken. The boot test of the
- * same name compares what both print, in the running system.
+ * edge by edge: place, kind, target, and whether a function's address was taken. The boot test of
+ * the same name compares what both print, in the running system.
  */
 #include "cell_namespace.h"
 #include "diag.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Works that several push at once, a task that does them and is killed at random points, and drops in
- * between: is each push answered by a call that began after it, and none after its work is dropped?
+ * Works that several push at once, a task that does them and is killed at random points, and drops
+ * in between: is each push answered by a call that began after it, and none after its work is
+ * dropped?
  *
- * In place of tasks and faults stand simulated ones: task_spawn() below spawns a simulated task, and
- * what a function says to have been a fault is one.
+ * In place of tasks and faults stand simulated ones: task_spawn() below spawns a simulated task,
+ * and what a function says to have been a fault is one.
  */
 #include "catch.h"
 #include "deferred.h"

@@ -3,8 +3,8 @@
  * Producers, and consumers that follow each other, killed at random points: is each item handled,
  * or known to its producer as lost, and never after it was completed?
  *
- * A consumer's end is either its task's, so that the queue goes with the task, or everybody's, so that
- * the next task goes on where the last one was killed.
+ * A consumer's end is either its task's, so that the queue goes with the task, or everybody's, so
+ * that the next task goes on where the last one was killed.
  */
 #include "df_queue.h"
 #include "heap.h"
@@ -101,7 +101,8 @@ static void note_end(unsigned token, enum df_item_state state)
     simulated_assert(state == DF_ITEM_LOST || run.handled[token] >= 1);
 }
 
-/* It has been handled, and is about to leave the queue: unless the consumer was killed just there. */
+/* It has been handled, and is about to leave the queue: unless the consumer was killed just there.
+ */
 static bool wait_until_free(struct events_item *item)
 {
     for (unsigned i = 0; i < PATIENCE; i++) {

@@ -47,8 +47,8 @@ static void read_section(struct elf_tables *tables, const Elf64_Shdr *section, c
 }
 
 /*
- * In an object every section is at 0 and addresses are relocations, which are applied to a copy. False
- * if there is one that is not known.
+ * In an object every section is at 0 and addresses are relocations, which are applied to a copy.
+ * False if there is one that is not known.
  */
 static bool relocate(struct elf_tables *tables, const Elf64_Shdr *relocations,
                      const Elf64_Shdr *symbol_table)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * catch_test - calls functions that own frames of memory and fault, each in another way, and sees that
- * each comes back with its reason and that nothing is lost. At the end it says what a fault costs, in
- * ticks of the time stamp counter.
+ * catch_test - calls functions that own frames of memory and fault, each in another way, and sees
+ * that each comes back with its reason and that nothing is lost. At the end it says what a fault
+ * costs, in ticks of the time stamp counter.
  */
 #include "application.h"
 #include "catch.h"

@@ -7,7 +7,8 @@
  * waiting in turn: two sends, two receives, two switches. Throughput is ticks for each message of
  * 8 bytes through one channel: between two tasks on one CPU, and, where there are more CPUs,
  * from half of them to the other half. An interrupt to a deferred task: from the instruction that
- * interrupts, through the handler and a switch from a task that then waits, to the work's first one.
+ * interrupts, through the handler and a switch from a task that then waits, to the work's first
+ * one.
  */
 #include "application.h"
 #include "async_channel.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * evolve_scheduler - changes the scheduling policy while tasks of three priorities compute on every
- * CPU: from round robin to priority, and back. What a person sees is who gets the time: first all three
- * alike, then the highest alone, then all three again.
+ * CPU: from round robin to priority, and back. What a person sees is who gets the time: first all
+ * three alike, then the highest alone, then all three again.
  */
 #include "application.h"
 #include "console.h"

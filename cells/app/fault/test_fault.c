@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What raises an exception in the kernel ends a process by the signal that belongs to it. Mapped pages
- * and stacks are the host's own here.
+ * What raises an exception in the kernel ends a process by the signal that belongs to it. Mapped
+ * pages and stacks are the host's own here.
  */
 #include "application.h"
 #include "console_recorder.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * heap_bench - what threadtest and shbench cost on the heap of this system: ticks of the time stamp
- * counter for an object that is allocated and freed, loops included, one line `figure NAME VALUE` each.
- * Which heap it is: heap.h. In an emulator that counts instructions a tick is one.
+ * counter for an object that is allocated and freed, loops included, one line `figure NAME VALUE`
+ * each. Which heap it is: heap.h. In an emulator that counts instructions a tick is one.
  */
 #include "application.h"
 #include "cell_metadata.h"

@@ -2,10 +2,11 @@
 /*
  * heap_load.h - two well-known loads for heaps, scaled, for one thread.
  *
- * Why: these are what Theseus was measured with (Table 2). The same source runs in the system and on
- * the host, there beside the C library's malloc.
+ * Why: these are what Theseus was measured with (Table 2). The same source runs in the system and
+ * on the host, there beside the C library's malloc.
  *
- * Rules: the heap is empty before and after, but for what the caller has. ERR_NO_MEMORY: all is freed.
+ * Rules: the heap is empty before and after, but for what the caller has. ERR_NO_MEMORY: all is
+ * freed.
  */
 #pragma once
 
@@ -15,8 +16,8 @@
 #define SHBENCH_LIVE       1000u
 
 /*
- * threadtest (Hoard): `rounds` times THREADTEST_OBJECTS objects of 8 bytes are allocated, written, and
- * then freed in the same order. Only the pointers are kept elsewhere, in `objects`.
+ * threadtest (Hoard): `rounds` times THREADTEST_OBJECTS objects of 8 bytes are allocated, written,
+ * and then freed in the same order. Only the pointers are kept elsewhere, in `objects`.
  */
 MUST_CHECK enum status heap_load_threadtest(void **objects, uint32_t rounds);
 

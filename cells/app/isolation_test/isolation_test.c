@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * isolation_test [WORD] - tasks that fault in every way and place, with their chains and stacks damaged:
- * each ends alone, what can be released is, and the rest is told. Then flips each bit of each register
- * of code that faults.
+ * isolation_test [WORD] - tasks that fault in every way and place, with their chains and stacks
+ * damaged: each ends alone, what can be released is, and the rest is told. Then flips each bit of
+ * each register of code that faults.
  */
 #include "isolation_priv.h"
 #include "application.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * WORKERS tasks do everything that tasks do, one after another, for ever. This task kills them at random
- * moments and puts others in their place. What is watched meanwhile:
+ * WORKERS tasks do everything that tasks do, one after another, for ever. This task kills them at
+ * random moments and puts others in their place. What is watched meanwhile:
  *
  *   messages   a worker numbers what it sends, and notes after each send how many were accepted; when it
  *              is dead this task sends that number through the same channel. The collector, who is not

@@ -2,10 +2,11 @@
 /*
  * live_test [ROUNDS] - looks for frames of known functions on stacks of tasks in all states.
  *
- * Each subject is a task with a known number of frames of deeper() on its stack, at whose end it waits,
- * yields, spins, stands in a handler of an exception, releases what a fault left, has a frame above which
- * the unwinder finds no caller, has ended, or has not begun. All stacks are looked at again and again, at
- * one moment and one by one, and each time each of these frames must be found, where it is, and no other.
+ * Each subject is a task with a known number of frames of deeper() on its stack, at whose end it
+ * waits, yields, spins, stands in a handler of an exception, releases what a fault left, has a
+ * frame above which the unwinder finds no caller, has ended, or has not begun. All stacks are
+ * looked at again and again, at one moment and one by one, and each time each of these frames must
+ * be found, where it is, and no other.
  */
 #include "application.h"
 #include "catch.h"

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * map_bench [COUNT..] - measures map, remap and unmap of single pages at COUNT live mappings (100, 1,000,
- * 10,000 and 100,000), in ticks of the time stamp counter, for owned mapped pages and for a
+ * map_bench [COUNT..] - measures map, remap and unmap of single pages at COUNT live mappings (100,
+ * 1,000, 10,000 and 100,000), in ticks of the time stamp counter, for owned mapped pages and for a
  * conventional tree of areas; one line `figure NAME VALUE` each.
  *
- * Each figure is the mean over all COUNT: map while their number grows, remap all, unmap all. Neighbours
- * may be used differently, so that the tree does not join them. `_shuffled` is the same with
- * remap and unmap in another order than map. The frames are stale, so `map` includes what clearing
- * costs (the figure `clear`), except where the name says `clean`: there the parts exist and are clean,
- * and map takes them. `settle` is work that unmapping leaves for later. As bench, in an emulator that counts instructions a tick is one instruction.
+ * Each figure is the mean over all COUNT: map while their number grows, remap all, unmap all.
+ * Neighbours may be used differently, so that the tree does not join them. `_shuffled` is the same
+ * with remap and unmap in another order than map. The frames are stale, so `map` includes what
+ * clearing costs (the figure `clear`), except where the name says `clean`: there the parts exist
+ * and are clean, and map takes them. `settle` is work that unmapping leaves for later. As bench, in
+ * an emulator that counts instructions a tick is one instruction.
  */
 #include "application.h"
 #include "console.h"

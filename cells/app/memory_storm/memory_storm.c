@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memory_storm [ROUNDS] - allocates, maps, loads and unloads on all CPUs at once, and counts what is
- * left.
+ * memory_storm [ROUNDS] - allocates, maps, loads and unloads on all CPUs at once, and counts what
+ * is left.
  *
  * There is a task on each CPU; each does the same things in an order of its own, from a seed that is printed.
  * Blocks are passed on: what one has allocated another one frees. Everything holds a pattern that only

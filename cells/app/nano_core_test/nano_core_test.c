@@ -219,7 +219,8 @@ static bool use(paddr_t frame, uint64_t *bad)
     return true;
 }
 
-/* What belongs to the image still would be nobody's to give: ERR_BUSY too. So the free ones must be many. */
+/* What belongs to the image still would be nobody's to give: ERR_BUSY too. So the free ones must be
+ * many. */
 static bool test_frames(void)
 {
     uint64_t number = 0;

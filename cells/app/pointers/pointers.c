@@ -3,8 +3,9 @@
  * pointers CELL     the words that point into its text, constants and data, and where they lie
  * pointers --static the same for all cells of the nano_core; with `nano_core=keep`, or there are none
  *
- * Words of the cell's own data are left out, and so is the metadata that says where it lies. What one looks
- * for is what programs have stored (pointer_scan.h): references that the linker wrote are shown by `deps`.
+ * Words of the cell's own data are left out, and so is the metadata that says where it lies. What
+ * one looks for is what programs have stored (pointer_scan.h): references that the linker wrote are
+ * shown by `deps`.
  */
 #include "address_map.h"
 #include "application.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registers - reads where a PC begins, at the end of its firmware, which is addressed like a register, and
- * shows what the types of device memory refuse: a second owner, RAM as registers, accesses beyond the
- * end.
+ * registers - reads where a PC begins, at the end of its firmware, which is addressed like a
+ * register, and shows what the types of device memory refuse: a second owner, RAM as registers,
+ * accesses beyond the end.
  */
 #include "application.h"
 #include "console.h"

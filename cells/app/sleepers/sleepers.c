@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sleepers - leaves tasks behind that sleep for a while and belong to nobody: the subject of unload_test.
+ * sleepers - leaves tasks behind that sleep for a while and belong to nobody: the subject of
+ * unload_test.
  */
 #include "application.h"
 #include "console.h"

@@ -130,7 +130,8 @@ static void mark(struct mapped_pages *pages, uint64_t number) OWN_BORROWS(*pages
     }
 }
 
-/* Maps, protects and unmaps: each is a phase. Pages and frames come back to where they came from. */
+/* Maps, protects and unmaps: each is a phase. Pages and frames come back to where they came from.
+ */
 static enum status take_turn(struct world *world, struct pages **pages, struct frames **frames,
                              uint64_t number, uint64_t *random) OWN_UNCHECKED
 {

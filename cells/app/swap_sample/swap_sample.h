@@ -3,8 +3,8 @@
  * swap_sample.h - what cells offer that are swapped for each other.
  *
  * Why: tests and demonstrations of swapping need two cells that can be told apart, with one of
- * everything: exported and local functions, a pointer to a local one, variables in all kinds of sections,
- * and constants that are the same in both, or not.
+ * everything: exported and local functions, a pointer to a local one, variables in all kinds of
+ * sections, and constants that are the same in both, or not.
  *
  * Rules: any task. What is kept across a swap says each function.
  */
@@ -21,7 +21,8 @@
 /* 1, 2 or 3. */
 CELL_API uint64_t swap_sample_version(void);
 
-/* Counts its calls, whichever cell they go to. In one cell the count is zeroed memory, in the other not. */
+/* Counts its calls, whichever cell they go to. In one cell the count is zeroed memory, in the other
+ * not. */
 CELL_API uint64_t swap_sample_count(void);
 
 /* The same address and text in both. */
@@ -36,7 +37,7 @@ typedef uint64_t (*swap_sample_function_t)(void);
 CELL_API swap_sample_function_t swap_sample_pointer(void);
 
 /*
- * Says so in *has_begun, waits inside of the cell until *is_over, and returns the version that it began in times 10, plus the one
- * that it then finds behind the pointer above.
+ * Says so in *has_begun, waits inside of the cell until *is_over, and returns the version that it
+ * began in times 10, plus the one that it then finds behind the pointer above.
  */
 CELL_API uint64_t swap_sample_wait(bool *has_begun, const bool *is_over);

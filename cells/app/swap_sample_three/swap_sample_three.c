@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts calls in another layout than the others, and so takes over their count by a function. For tests, this
- * function goes wrong where the count leaves a certain rest: it faults, refuses, or takes too long.
+ * Counts calls in another layout than the others, and so takes over their count by a function. For
+ * tests, this function goes wrong where the count leaves a certain rest: it faults, refuses, or
+ * takes too long.
  */
 #include "swap_sample.h"
 #include "status.h"

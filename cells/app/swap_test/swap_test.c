@@ -445,7 +445,8 @@ static bool swap_each(const struct names *names, uint32_t step)
     return swapped == tried;
 }
 
-/* In the window, of whose stores most have been made, this step fails: data and all are what they were. */
+/* In the window, of whose stores most have been made, this step fails: data and all are what they
+ * were. */
 static bool take_back(const struct names *names, uint64_t step)
 {
     struct diag diag = {0};
@@ -509,9 +510,10 @@ static bool is_mapping_right(uint64_t value)
 }
 
 /*
- * Blocks of the heap with numbers in them, mapped pages, sleeps: each kind of thing while it is replaced.
- * Mappings are few. Who unmaps holds the page table's lock until every CPU has answered, and the others spin
- * for it: of 4 emulated CPUs on 2 real ones, those that spin keep those that are to answer from running.
+ * Blocks of the heap with numbers in them, mapped pages, sleeps: each kind of thing while it is
+ * replaced. Mappings are few. Who unmaps holds the page table's lock until every CPU has answered,
+ * and the others spin for it: of 4 emulated CPUs on 2 real ones, those that spin keep those that
+ * are to answer from running.
  */
 static int use_memory(struct shared **argument)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync_test - lets tasks work with and against each other by locks, on all CPUs: what is counted under
- * a lock is counted once, deadlines come, a cycle is refused, and an urgent task gets a lock although a
- * busy one keeps its owner from running. The orders of locks are told where they are checked
- * (lock_order.h). The line `figure mutex_uncontended VALUE` is what taking and letting go costs in ticks.
+ * sync_test - lets tasks work with and against each other by locks, on all CPUs: what is counted
+ * under a lock is counted once, deadlines come, a cycle is refused, and an urgent task gets a lock
+ * although a busy one keeps its owner from running. The orders of locks are told where they are
+ * checked (lock_order.h). The line `figure mutex_uncontended VALUE` is what taking and letting go
+ * costs in ticks.
  */
 #include "application.h"
 #include "condition.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* timer_test - has timers call functions: in order, again, not after a drop, and beside one that faults. */
+/* timer_test - has timers call functions: in order, again, not after a drop, and beside one that
+ * faults. */
 #include "application.h"
 #include "console.h"
 #include "task.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timers - prints which clock, timer and interrupt controllers this machine has, and tries them: the
- * clock goes on, the timer's interrupt comes when it should, and so does one that this CPU sends to
- * itself, and one of the serial line. Where somebody else has brought up the timer, all that is his:
- * then it is only printed. The lines `figure NAME VALUE` are what an operation costs in ticks, as bench has
- * them: instructions, in an emulator that counts these.
+ * timers - prints which clock, timer and interrupt controllers this machine has, and tries them:
+ * the clock goes on, the timer's interrupt comes when it should, and so does one that this CPU
+ * sends to itself, and one of the serial line. Where somebody else has brought up the timer, all
+ * that is his: then it is only printed. The lines `figure NAME VALUE` are what an operation costs
+ * in ticks, as bench has them: instructions, in an emulator that counts these.
  */
 #include "apic_timer.h"
 #include "application.h"

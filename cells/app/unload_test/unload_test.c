@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unload_test - unloads cells that tasks are in, in vain: an application whose own task has returned, but
- * which has left tasks behind that sleep, and this one. When nobody sleeps any more it works.
+ * unload_test - unloads cells that tasks are in, in vain: an application whose own task has
+ * returned, but which has left tasks behind that sleep, and this one. When nobody sleeps any more
+ * it works.
  */
 #include "application.h"
 #include "cell_namespace.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names are those of RFC 7693: h is the chain, m the message block, v the working vector, t the offset
- * counter. The counter is 64 bits wide here: 2^64 bytes are more than there are.
+ * Names are those of RFC 7693: h is the chain, m the message block, v the working vector, t the
+ * offset counter. The counter is 64 bits wide here: 2^64 bytes are more than there are.
  */
 #include "blake2b.h"
 

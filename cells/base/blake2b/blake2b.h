@@ -3,8 +3,8 @@
  * blake2b.h - BLAKE2b with 32 bytes of output (RFC 7693), by pieces.
  *
  * Why: cells are named by their content where one build speaks about another (cell_hash.h, the
- * manifests of docs/evolution-format.md). A hash that nobody can forge lets a signature of the short
- * text stand for the long one. `b2sum -l 256` computes the same.
+ * manifests of docs/evolution-format.md). A hash that nobody can forge lets a signature of the
+ * short text stand for the long one. `b2sum -l 256` computes the same.
  *
  * Rules: pure; the state is the caller's, and needs no end. No key, no parameters. About 10 instructions a byte. Any context.
  */

@@ -6,8 +6,8 @@
  * read once, before anything is allocated, and nothing points into it afterwards.
  *
  * Rules: boot_info_init() is called once, by the nano_core, while low memory is mapped identically;
- * boot_info_get() is valid ever after, in any context, on any CPU: nothing changes it. What the loader did not say is zero. Tags
- * that are not listed here are skipped.
+ * boot_info_get() is valid ever after, in any context, on any CPU: nothing changes it. What the
+ * loader did not say is zero. Tags that are not listed here are skipped.
  */
 #pragma once
 

@@ -64,7 +64,8 @@
 
 /*
  * What becomes of a static variable when this version of a cell takes the place of an older one. A
- * variable of equal name and type is adopted as it is and needs no line. One whose type has changed does:
+ * variable of equal name and type is adopted as it is and needs no line. One whose type has changed
+ * does:
  *
  *      static enum status widen(const void *old, size_t old_bytes, void *new, size_t new_bytes);
  *      CELL_TRANSFER(old_queue, queue, widen);   fills `queue` from the old cell's `old_queue`

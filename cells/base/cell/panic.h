@@ -2,10 +2,10 @@
 /*
  * panic.h - ends what runs here, and says why in words.
  *
- * Why: an error of a programmer goes the way of every fault: one report with registers, callers and what
- * is owned, then what the task owns is released and the task ends alone. So it is an exception, raised by
- * an instruction that holds where the words are: no register is changed, and no call is made on a
- * stack that may be bad.
+ * Why: an error of a programmer goes the way of every fault: one report with registers, callers and
+ * what is owned, then what the task owns is released and the task ends alone. So it is an
+ * exception, raised by an instruction that holds where the words are: no register is changed, and
+ * no call is made on a stack that may be bad.
  *
  *      ASSERT(count <= limit);
  *      PANIC("the queue has no room, and must have");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is still to store is read off the registers. Whether an exchange has succeeded is told by them
- * too, not by the flags: where it fails the CPU loads what it found, which differs from what was expected.
+ * What is still to store is read off the registers. Whether an exchange has succeeded is told by
+ * them too, not by the flags: where it fails the CPU loads what it found, which differs from what
+ * was expected.
  */
 #include "commit_priv.h"
 

@@ -2,11 +2,11 @@
 /*
  * commit.h - several stores that happen all or not at all, whatever strikes.
  *
- * Why: what changes its owner leaves one place and enters another. Those are two stores, and a fault or
- * a kill between them makes two owners or none. Here each such change is a *sequence* of a few known
- * instructions that has all it needs in registers. Who is struck inside of one is found by his rip, and
- * whoever ends him finishes the sequence first (commit_settle). So the first store is the commit, and the
- * others cost what they cost: nothing is written down before or after.
+ * Why: what changes its owner leaves one place and enters another. Those are two stores, and a
+ * fault or a kill between them makes two owners or none. Here each such change is a *sequence* of a
+ * few known instructions that has all it needs in registers. Who is struck inside of one is found
+ * by his rip, and whoever ends him finishes the sequence first (commit_settle). So the first store
+ * is the commit, and the others cost what they cost: nothing is written down before or after.
  *
  * Rules: any context; no lock. Against faults, kills and preemption, not against other CPUs: to these the
  * stores come one after the other, in the order given. Only commit_exchange(), commit_pop() and
@@ -44,7 +44,8 @@ struct commit_store {
 };
 CELL_API void commit_all(const struct commit_store *stores, uint64_t count);
 
-/* Stores that several functions want to happen in one moment: each adds its own, who asked them commits. */
+/* Stores that several functions want to happen in one moment: each adds its own, who asked them
+ * commits. */
 #define COMMIT_LIST_MAX 16u
 
 struct commit_list {
@@ -83,13 +84,14 @@ CELL_API MUST_CHECK bool commit_exchange_(uint64_t *word, uint64_t expected, uin
 CELL_API void *commit_pop(void *stack, void *out, uint64_t offset);
 CELL_API void commit_push(void *stack, void *link, void *slot, void *value);
 
-/* Is this an instruction of a sequence? Who is there is not preempted, for these few instructions. */
+/* Is this an instruction of a sequence? Who is there is not preempted, for these few instructions.
+ */
 CELL_API bool commit_is_within(uint64_t rip);
 
 /*
- * For who ends what was interrupted with these registers (by DWARF number, rip is the 17th): finishes the
- * sequence that is under way there, if there is one that has begun to store, and then rip is where that
- * ends. Not for faults of the sequence's own stores.
+ * For who ends what was interrupted with these registers (by DWARF number, rip is the 17th):
+ * finishes the sequence that is under way there, if there is one that has begun to store, and then
+ * rip is where that ends. Not for faults of the sequence's own stores.
  */
 #define COMMIT_REGISTERS 17
 CELL_API void commit_settle(uint64_t registers[COMMIT_REGISTERS]);

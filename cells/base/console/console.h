@@ -32,10 +32,12 @@ struct console_sink {
 /* ERR_EXISTS when this very sink is registered already. Not in sinks, exceptions and NMIs. */
 CELL_API MUST_CHECK enum status console_register(struct console_sink *sink);
 
-/* Afterwards nobody is in the sink. Does nothing for a sink that is not registered. Contexts as above. */
+/* Afterwards nobody is in the sink. Does nothing for a sink that is not registered. Contexts as
+ * above. */
 CELL_API void console_unregister(struct console_sink *sink);
 
-/* Text longer than CONSOLE_PRINT_SIZE may be interrupted by others, at ends of lines if there are any. */
+/* Text longer than CONSOLE_PRINT_SIZE may be interrupted by others, at ends of lines if there are
+ * any. */
 CELL_API void console_write(const char *bytes, size_t length);
 CELL_API void console_print(const char *format, ...) PRINTF_LIKE(1, 2);
 CELL_API void console_print_list(const char *format, va_list list) PRINTF_LIKE(1, 0);

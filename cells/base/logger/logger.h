@@ -56,8 +56,8 @@ struct logger_cursor {
 
 /*
  * Copies the next message and moves on; false at the end (a later call may succeed). A reader that
- * was overtaken goes on with the oldest message that is left. False also where a message could not be
- * kept. A cursor belongs to one reader.
+ * was overtaken goes on with the oldest message that is left. False also where a message could not
+ * be kept. A cursor belongs to one reader.
  */
 CELL_API bool logger_next(struct logger_cursor *cursor, struct logger_record *out);
 

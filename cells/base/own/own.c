@@ -49,7 +49,8 @@ static inline bool begin(struct own_slot *slot)
 
 /*
  * In the middle of a move two hold the handle. The slot yields to the other side, before anything
- * is dropped: which of both is newer does not matter then. A peer that cannot be read is not read for ever.
+ * is dropped: which of both is newer does not matter then. A peer that cannot be read is not read
+ * for ever.
  */
 static void settle(struct own_slot *slot)
 {

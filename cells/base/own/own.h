@@ -177,7 +177,8 @@ static inline void own_enter(struct own_slot *slot, own_drop_t drop)
     own_enter_as(slot, drop, 0);
 }
 
-/* Scopes that are left out of order trap, but for release builds of cells, where each instruction counts. */
+/* Scopes that are left out of order trap, but for release builds of cells, where each instruction
+ * counts. */
 #if defined(PROFILE_DEBUG) || __STDC_HOSTED__
     #define OWN_DEMAND_ORDER_(slot) OWN_DEMAND_(OWN_TOP == (slot))
 #else
@@ -224,11 +225,12 @@ static_assert(alignof(struct own_slot) == 8, "own_place_of() shifts by that");
 
 /*
  * Releases every slot that is newer than `until` (NULL: all), newest first. This is the way out of
- * a fault: it settles moves that were under way, and unlinks each slot after it has dropped it. Where a
- * drop faults, or the task is killed in it, this is called again: what the drop itself owned is
- * newer, is released first, and then the drop begins once more, where it left off. A drop that does not
- * end in OWN_TRIES times is skipped: so the whole ends. It stops at the first link that is not a
- * live slot between `low` and `high`, the bounds of the stack. Returns how many were released.
+ * a fault: it settles moves that were under way, and unlinks each slot after it has dropped it.
+ * Where a drop faults, or the task is killed in it, this is called again: what the drop itself
+ * owned is newer, is released first, and then the drop begins once more, where it left off. A drop
+ * that does not end in OWN_TRIES times is skipped: so the whole ends. It stops at the first link
+ * that is not a live slot between `low` and `high`, the bounds of the stack. Returns how many were
+ * released.
  */
 CELL_API size_t own_unwind(struct own_slot *until, uintptr_t low, uintptr_t high);
 
@@ -240,11 +242,11 @@ CELL_API struct own_slot *own_find_slot(uintptr_t low, uintptr_t high,
                                         bool (*is_drop)(uintptr_t drop));
 
 /*
- * The two halves of own_unwind(), for who must know what is held. own_settle() settles the moves, on a
- * chain that is sound as far as `until`, and returns the oldest full slot that OWN_HOLDS, or NULL: that and
- * all that is newer is popped first. What preemption or interrupts are held by afterwards nobody holds: the
- * fault struck where a guard is taken or let go. They are set right before the rest is popped, whose drops
- * may wait.
+ * The two halves of own_unwind(), for who must know what is held. own_settle() settles the moves,
+ * on a chain that is sound as far as `until`, and returns the oldest full slot that OWN_HOLDS, or
+ * NULL: that and all that is newer is popped first. What preemption or interrupts are held by
+ * afterwards nobody holds: the fault struck where a guard is taken or let go. They are set right
+ * before the rest is popped, whose drops may wait.
  */
 CELL_API struct own_slot *own_settle(const struct own_slot *until);
 CELL_API size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t high);

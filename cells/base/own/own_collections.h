@@ -22,10 +22,10 @@
  * most. Who uses a collection that others may use too holds its lock. Arrays are released from the last
  * to the first, lists from the first to the last, members in the order in which they are named.
  *
- * A fault between any two instructions loses nothing and doubles nothing: a place is filled and emptied
- * by one store, a list changes by the store of one link, and until then, and from then on, exactly one of
- * slot and list owns (`peer`, as in a move). A drop may begin again: what has been released is not there
- * any more.
+ * A fault between any two instructions loses nothing and doubles nothing: a place is filled and
+ * emptied by one store, a list changes by the store of one link, and until then, and from then on,
+ * exactly one of slot and list owns (`peer`, as in a move). A drop may begin again: what has been
+ * released is not there any more.
  */
 #pragma once
 
@@ -37,7 +37,8 @@
     OWNED(type, name);                \
     FILL(SLOT(name), &name##_storage)
 
-/* GCC's analyzer does not follow a loop over an array: it is told that others know what is in it. */
+/* GCC's analyzer does not follow a loop over an array: it is told that others know what is in it.
+ */
 #if OWN_PLAIN && !OWN_CONTRACTS
 void own_forget_(const void *array);
     #define OWN_FORGET_(array) own_forget_(array)
@@ -62,7 +63,8 @@ void own_forget_(const void *array);
     }                                                                 \
     struct name
 
-/* `struct name` is declared before, with the fields that are named here, each by its own OWN_MEMBER. */
+/* `struct name` is declared before, with the fields that are named here, each by its own
+ * OWN_MEMBER. */
 #define OWN_STRUCTURE_DEFINE(name, members)              \
     OWN_DECLARE_LOCAL(name);                             \
     UNUSED static void name##_drop(struct name **handle) \

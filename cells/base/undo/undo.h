@@ -4,8 +4,9 @@
  *
  * Why: a structure that takes many stores to change is half changed in between, and unwinding lets
  * the lock go that protects it. So each word is noted before it is written. The notes are held by a
- * guard, which is newer than that of the lock: where it is dropped before the commit, by a fault, a kill or
- * an early return, it puts back what was there, newest first, and only then the lock is let go.
+ * guard, which is newer than that of the lock: where it is dropped before the commit, by a fault, a
+ * kill or an early return, it puts back what was there, newest first, and only then the lock is let
+ * go.
  *
  *      GUARD(spinlock, guard, &lock);
  *      GUARD(undo, noted, &changes);

@@ -10,8 +10,8 @@
  *      sending     entry is ignored                 the sender's slot is emptied
  *      receiving   the receiver's slot is emptied   nothing is left to do
  *
- * Sending and receiving exist three times, for words, bytes and handles, from one source, so that no
- * form pays for the others.
+ * Sending and receiving exist three times, for words, bytes and handles, from one source, so that
+ * no form pays for the others.
  */
 #include "async_channel.h"
 

@@ -35,7 +35,8 @@ void channel_lock_contended(struct channel_operation *operation)
 
 /* ---- waiting ---- */
 
-/* Not inlined: GCC would warn that the address of a local variable outlives it, which is the idea. */
+/* Not inlined: GCC would warn that the address of a local variable outlives it, which is the idea.
+ */
 static NOINLINE void link_last(struct channel_queue *queue, struct channel_operation *operation)
 {
     operation->previous = queue->last;
@@ -139,8 +140,8 @@ static void put_unused(struct channel *channel, struct channel_end *end)
     }
 }
 
-/* operation->end, whose handle is `*end_slot`, is no end any more. May be begun again. Unchecked: the
- * handle is a field here. */
+/* operation->end, whose handle is `*end_slot`, is no end any more. May be begun again. Unchecked:
+ * the handle is a field here. */
 static void finish_release(struct channel_operation *operation) OWN_UNCHECKED
 {
     struct channel *channel = operation->channel;

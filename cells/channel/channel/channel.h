@@ -110,8 +110,8 @@ struct OWN_CAPABILITY("operation on a channel") channel_operation {
 };
 OWN_DECLARE_HOLDING(channel_operation);
 
-/* An empty channel in `channel`, the beginning of the memory in *block, with one end on each side. From
- * now on *block is empty, and the channel frees itself when the ends are dropped. */
+/* An empty channel in `channel`, the beginning of the memory in *block, with one end on each side.
+ * From now on *block is empty, and the channel frees itself when the ends are dropped. */
 CELL_API void channel_init(struct channel *channel, const struct channel_kind *kind,
                            channel_drop_t drop, struct heap_block **block,
                            struct channel_end **sender, struct channel_end **receiver)

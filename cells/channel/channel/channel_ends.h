@@ -5,9 +5,9 @@
  * Why: the compiler should refuse what is sent into the wrong channel, or by the wrong end. All of
  * this is inline; behind it there is one implementation for all types.
  *
- * Rules: for the macros of async_channel.h and rendezvous.h, which say what the functions do. Where a
- * message fits in a register it travels in one. A macro may be used in several sources: everything is
- * static.
+ * Rules: for the macros of async_channel.h and rendezvous.h, which say what the functions do. Where
+ * a message fits in a register it travels in one. A macro may be used in several sources:
+ * everything is static.
  */
 #pragma once
 

@@ -12,9 +12,9 @@
  *
  * An item's word is its state with two flags. LINKED: the queue refers to it, its producer must
  * neither change nor free it. GONE: its producer has dropped it. Who finds the other's flag clears
- * up: the producer frees an item that is not LINKED, the consumer one that is GONE. What changes its
- * owner does so by an exchange of the word, together with the store of who has it then (commit.h): a
- * push is two of these, and a slot has the item in between.
+ * up: the producer frees an item that is not LINKED, the consumer one that is GONE. What changes
+ * its owner does so by an exchange of the word, together with the store of who has it then
+ * (commit.h): a push is two of these, and a slot has the item in between.
  *
  * A waiting consumer says so before it looks, a producer looks at that after it has pushed; both are
  * atomic operations with a full barrier.
@@ -44,7 +44,8 @@ struct df_item {
 #define ONE_END      1ull
 #define ONE_PRODUCER (1ull << 32)
 
-/* A handle whose end does not count as a producer any more: its drop was interrupted behind that. */
+/* A handle whose end does not count as a producer any more: its drop was interrupted behind that.
+ */
 #define IS_LEAVING ((uintptr_t)1)
 
 /* Both ends are this. */

@@ -24,8 +24,8 @@
  *      COMPLETED, FAILED, LOST          QUEUED by push
  *
  * Whoever is killed at any instruction: no item is lost unseen, handled after it was completed, or
- * freed while another uses it, and nothing is lost. A producer killed in the middle of a push has pushed,
- * or not, and then the item is IDLE.
+ * freed while another uses it, and nothing is lost. A producer killed in the middle of a push has
+ * pushed, or not, and then the item is IDLE.
  *
  *      DF_QUEUE_DEFINE(events, struct event)
  *

@@ -12,8 +12,8 @@
  * frees it. An end's drop may begin again as long as its handle is full, so leaving and emptying the handle
  * are one step (commit.h); who finds that the other has left has the memory for itself.
  *
- * Each side is woken by its task, which is noted, and referenced, before the first turn is given away,
- * and never changes: that is why waking needs no lock.
+ * Each side is woken by its task, which is noted, and referenced, before the first turn is given
+ * away, and never changes: that is why waking needs no lock.
  */
 #include "fast_path.h"
 

@@ -3,8 +3,9 @@
  * fast_path.h - a word called and a word replied, between two tasks.
  *
  * Why: asking somebody and waiting for the answer is what most messages are for. If each side has
- * one task, then no queue, no lock and no run queue is needed: a word carries the message, one store
- * says whose turn it is, and the CPU goes over to the other task directly (parking_hand_over).
+ * one task, then no queue, no lock and no run queue is needed: a word carries the message, one
+ * store says whose turn it is, and the CPU goes over to the other task directly
+ * (parking_hand_over).
  *
  * Rules: two ends, owned, not cloned; each is used by one task for good, the one that uses it first.
  * Requests and replies fit in 8 bytes. Tasks only, without holds. A request belongs to the

@@ -4,13 +4,13 @@
  *
  * Why: who sends messages need not know whether the receiver takes them from the sender's hands or
  * from a ring in between: the choice is one of latency against memory, and it may prove wrong
- * while the system runs. Both ways are cells that implement this interface, with one layout of channels
- * and one protocol of those who wait, so that one can be swapped for the other in the middle of
- * calls, in both directions, as often as one likes.
+ * while the system runs. Both ways are cells that implement this interface, with one layout of
+ * channels and one protocol of those who wait, so that one can be swapped for the other in the
+ * middle of calls, in both directions, as often as one likes.
  *
- * Rules: as in async_channel.h: any number of senders and receivers with owned ends of two types, tasks
- * only. Messages are received in the order in which they were sent, each once, also across swaps and
- * kills. Implementations:
+ * Rules: as in async_channel.h: any number of senders and receivers with owned ends of two types,
+ * tasks only. Messages are received in the order in which they were sent, each once, also across
+ * swaps and kills. Implementations:
  *
  *      message_channel_rendezvous   when a call to send returns OK, a receiver has the message; the
  *                                   ring is not used (what a swap left in it is received first)
@@ -24,7 +24,8 @@
  *      status = numbers_send(REF(to), &number);           also _try_send, _send_until
  *      status = numbers_receive(REF(from), &number);      also _try_receive, _receive_until
  *
- * Messages that are owned handles: MESSAGE_CHANNEL_DEFINE_OWNED(parcels, parcel), as in async_channel.h.
+ * Messages that are owned handles: MESSAGE_CHANNEL_DEFINE_OWNED(parcels, parcel), as in
+ * async_channel.h.
  *
  * Errors: ERR_CLOSED when the other side has no end left (receivers get first what is in the ring);
  * ERR_AGAIN of `try`; ERR_TIMEOUT; ERR_STATE when it would wait before there are tasks. Of create:

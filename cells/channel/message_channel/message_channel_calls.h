@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * message_channel_calls.h - the functions of the interface, for one who says how much of a ring it uses.
+ * message_channel_calls.h - the functions of the interface, for one who says how much of a ring it
+ * uses.
  *
  * Rules: included by the source of an implementation, once, behind its `usable()`; that and
  * message_channel_way() are all that it writes itself.

@@ -7,10 +7,10 @@
  * waits for, is fixed here, for all of them; an implementation says only how much of the ring it uses.
  *
  * Rules: a task that waits is linked, and says in its record where its message is or is to go. Who
- * comes second serves it under the lock, whichever way the message goes, marks the record (is_taken)
- * and unparks it. Receivers without a mark wait only while the ring is empty and no sender waits
- * without a mark: so messages stay in order. Who takes a message out of the ring moves the oldest
- * waiting sender's into the room, if the ring is used.
+ * comes second serves it under the lock, whichever way the message goes, marks the record
+ * (is_taken) and unparks it. Receivers without a mark wait only while the ring is empty and no
+ * sender waits without a mark: so messages stay in order. Who takes a message out of the ring moves
+ * the oldest waiting sender's into the room, if the ring is used.
  *
  * While a message is on its way, what moves is noted in `count` of the record, a handle is in two
  * places, and one store is the commit. Before it the destination counts as empty, after it the source;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ring is used to its capacity: who sends waits only while it is full. A receiver that waits is
- * served directly. Senders that began to wait under another implementation are served by receivers, and
- * their messages go into the ring as room becomes free.
+ * served directly. Senders that began to wait under another implementation are served by receivers,
+ * and their messages go into the ring as room becomes free.
  */
 #include "message_channel_calls.h"
 

@@ -10,8 +10,8 @@
  *      not marked (undone)                marked (finished)
  *      the receiver's slot is emptied     the sender's slot is emptied, the partner is woken
  *
- * Who waits leaves the list by itself, under the lock, so both records exist as long as somebody may
- * look at them.
+ * Who waits leaves the list by itself, under the lock, so both records exist as long as somebody
+ * may look at them.
  */
 #include "rendezvous.h"
 

@@ -2,14 +2,14 @@
 /*
  * apic_timer.h - each CPU's timer.
  *
- * Why: to take a CPU from a task, and to end a wait, something must interrupt that very CPU at a time
- * that is chosen each time anew. Its local APIC does: once, after a delay. Where CPUID has it the
- * timer is a comparator of the time stamp counter (TSC-deadline), else a counter of its own, whose
- * frequency is that of the crystal if CPUID states it, else measured once.
+ * Why: to take a CPU from a task, and to end a wait, something must interrupt that very CPU at a
+ * time that is chosen each time anew. Its local APIC does: once, after a delay. Where CPUID has it
+ * the timer is a comparator of the time stamp counter (TSC-deadline), else a counter of its own,
+ * whose frequency is that of the crystal if CPUID states it, else measured once.
  *
- * Rules: clock_init() and local_apic_init_cpu() come before apic_timer_init_cpu(), which each CPU calls,
- * the CPU that boots first. Everything concerns the CPU that calls: hold preemption. "SDM" is Intel's manual,
- * volume 3, "APIC Timer".
+ * Rules: clock_init() and local_apic_init_cpu() come before apic_timer_init_cpu(), which each CPU
+ * calls, the CPU that boots first. Everything concerns the CPU that calls: hold preemption. "SDM"
+ * is Intel's manual, volume 3, "APIC Timer".
  */
 #pragma once
 
@@ -26,7 +26,8 @@ CELL_API extern struct apic_timer_scale apic_timer_scale;
 
 /*
  * Lets the timer of the CPU that boots count, without interrupting. With this between
- * local_apic_init_cpu() and clock_init(), measuring it takes the time that clock_init() takes anyway.
+ * local_apic_init_cpu() and clock_init(), measuring it takes the time that clock_init() takes
+ * anyway.
  */
 CELL_API void apic_timer_prepare(void);
 
@@ -44,10 +45,10 @@ CELL_API MUST_CHECK enum status apic_timer_init_cpu(uint8_t vector);
 #define APIC_TIMER_NS_MAX (1ull << 56)
 
 /*
- * One interrupt, `ns` from now, in place of the one that was awaited. It may come early, by what the
- * frequency is off, and because a timer that counts ends at 2^32 - 1 (after seconds, or about a minute):
- * who was called looks at the clock and sets it again. At most APIC_TIMER_NS_MAX. Ends in one WRMSR in x2APIC mode and for a
- * deadline, else in one store.
+ * One interrupt, `ns` from now, in place of the one that was awaited. It may come early, by what
+ * the frequency is off, and because a timer that counts ends at 2^32 - 1 (after seconds, or about a
+ * minute): who was called looks at the clock and sets it again. At most APIC_TIMER_NS_MAX. Ends in
+ * one WRMSR in x2APIC mode and for a deadline, else in one store.
  */
 static inline void apic_timer_set_ns(uint64_t ns)
 {

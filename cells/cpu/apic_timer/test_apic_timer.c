@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time and the timer are made up: nanoseconds that every access moves on, a counter that counts down
- * with them, and a deadline. The cell chooses its kind for good: each case is a process of its own.
+ * Time and the timer are made up: nanoseconds that every access moves on, a counter that counts
+ * down with them, and a deadline. The cell chooses its kind for good: each case is a process of its
+ * own.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -23,7 +23,8 @@
 CELL_API extern uint64_t clock_multiplier;
 CELL_API extern uint64_t clock_inverse;
 
-/* Counters outside of these frequencies are refused: no such CPU is known, and products would not fit. */
+/* Counters outside of these frequencies are refused: no such CPU is known, and products would not
+ * fit. */
 #define CLOCK_HZ_MIN 1000000ull
 #define CLOCK_HZ_MAX 64000000000ull
 

@@ -153,9 +153,10 @@ CELL_API size_t exceptions_describe(const struct exception_frame *frame, uint64_
 CELL_API size_t exceptions_locate(uint64_t address, char *buffer, size_t size);
 
 /*
- * Prints the report of the exception in `frame` and returns: for a handler that lets the rest of the
- * system go on. One screen: reason, registers, what the interrupted code owns by type, callers. Interrupts
- * are off. Reports of other CPUs come before or after, unless one hangs (bounded_lock.h).
+ * Prints the report of the exception in `frame` and returns: for a handler that lets the rest of
+ * the system go on. One screen: reason, registers, what the interrupted code owns by type, callers.
+ * Interrupts are off. Reports of other CPUs come before or after, unless one hangs
+ * (bounded_lock.h).
  */
 CELL_API void exceptions_print(const struct exception_frame *frame);
 

@@ -11,8 +11,8 @@
  * A caller of a handler counts itself in `callers` first and looks at the stamp then; who drops a
  * handler changes the stamp first and looks at `callers` then. Both are full barriers (locked
  * instructions), so at least one of the two sees the other. The count may touch a place that has
- * another owner by now: that is why the stamp is compared, and numbers never come again. The count is
- * owned by a slot, for a handler may fault and be left for a catch point.
+ * another owner by now: that is why the stamp is compared, and numbers never come again. The count
+ * is owned by a slot, for a handler may fault and be left for a catch point.
  */
 #include "commit.h"
 #include "exceptions_priv.h"

@@ -136,7 +136,8 @@ static void describe_selector(struct format_buffer *text, uint64_t error)
                   error & SELECTOR_EXTERNAL ? ", from outside of the program" : "");
 }
 
-/* Is `address` in a region of this kind of some cell, with `length` bytes behind it in its section? */
+/* Is `address` in a region of this kind of some cell, with `length` bytes behind it in its section?
+ */
 static bool is_in_section(uint64_t address, uint64_t length, enum region_kind region)
 {
     const struct section *section = address_map_find(address);
@@ -266,7 +267,8 @@ static void print_callers(const struct exception_frame *frame)
     backtrace_print(registers, true, CALLERS);
 }
 
-/* The newest slot of what was interrupted: those of handlers are on their stack, below the frame. */
+/* The newest slot of what was interrupted: those of handlers are on their stack, below the frame.
+ */
 static const struct own_slot *interrupted_top(const struct exception_frame *frame)
 {
     struct stack_place place;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CR0.TS is clear on a CPU exactly while the task that runs there has an area. State is saved at each
- * switch and not when the next user comes: so it is never in another CPU than that of its task.
+ * CR0.TS is clear on a CPU exactly while the task that runs there has an area. State is saved at
+ * each switch and not when the next user comes: so it is never in another CPU than that of its
+ * task.
  *
- * The handler of #NM runs with interrupts off, where nobody may ask for memory. So it lets the task go on
- * in fpu_first_use, as ordinary code, which asks for it and returns to the instruction.
+ * The handler of #NM runs with interrupts off, where nobody may ask for memory. So it lets the task
+ * go on in fpu_first_use, as ordinary code, which asks for it and returns to the instruction.
  */
 #include "fpu.h"
 
@@ -84,7 +85,8 @@ void fpu_switch(struct task *previous, struct task *next)
     }
 }
 
-/* Of the task that calls: where it goes on. Without memory that raises #NM again, which is not taken. */
+/* Of the task that calls: where it goes on. Without memory that raises #NM again, which is not
+ * taken. */
 uint64_t fpu_prepare(void)
 {
     struct task *task = CPU_LOCAL(task);

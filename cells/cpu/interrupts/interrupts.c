@@ -107,8 +107,9 @@ SECTION(INTERRUPTS_DISPATCH) void interrupts_dispatch(uint64_t number)
 }
 
 /*
- * What was interrupted with interrupts disabled looks itself when it enables them. Within a sequence of
- * commit.h nothing happens either: the wish stays, for the next interrupt or the end of the next hold.
+ * What was interrupted with interrupts disabled looks itself when it enables them. Within a
+ * sequence of commit.h nothing happens either: the wish stays, for the next interrupt or the end of
+ * the next hold.
  */
 void interrupts_reschedule(const struct interrupt_frame *frame)
 {

@@ -41,5 +41,6 @@ CELL_API MUST_CHECK enum status ipi_send_init(uint32_t id);
  */
 CELL_API MUST_CHECK enum status ipi_send_startup(uint32_t id, paddr_t page);
 
-/* A look takes 20 ns at least: together 1 ms and more, where sending takes less than a microsecond. */
+/* A look takes 20 ns at least: together 1 ms and more, where sending takes less than a microsecond.
+ */
 #define IPI_POLLS 50000u

@@ -7,8 +7,8 @@
  *         1        0       xAPIC: registers are memory; to x2APIC or disabled
  *         1        1       x2APIC: registers are MSRs; back by a reset or by disabling only
  *
- * So what firmware has extended stays so, and extending takes two steps. What CPUID has is used, not
- * only on demand: in x2APIC mode ending an interrupt does not leave the CPU.
+ * So what firmware has extended stays so, and extending takes two steps. What CPUID has is used,
+ * not only on demand: in x2APIC mode ending an interrupt does not leave the CPU.
  */
 #include "local_apic.h"
 #include "acpi.h"

@@ -3,14 +3,14 @@
  * local_apic.h - each CPU's interrupt controller.
  *
  * Why: every interrupt of a CPU comes through the controller that it has of its own: from devices
- * (io_apic.h), from other CPUs (ipi.h), from its timer (apic_timer.h), and each has to be ended here.
- * Its registers are memory (xAPIC), the same addresses on each CPU, or MSRs (x2APIC, where CPUID has it:
- * quicker, and with wider numbers of CPUs). One API hides which.
+ * (io_apic.h), from other CPUs (ipi.h), from its timer (apic_timer.h), and each has to be ended
+ * here. Its registers are memory (xAPIC), the same addresses on each CPU, or MSRs (x2APIC, where
+ * CPUID has it: quicker, and with wider numbers of CPUs). One API hides which.
  *
  * Rules: each CPU calls local_apic_init_cpu() first, the CPU that boots before all others, after
- * cpu_local_init() and with interrupts disabled. Everything concerns the CPU that calls, so whoever may be moved to another one
- * holds preemption. "SDM" is Intel's manual, volume 3, chapter "Advanced Programmable Interrupt
- * Controller (APIC)".
+ * cpu_local_init() and with interrupts disabled. Everything concerns the CPU that calls, so whoever
+ * may be moved to another one holds preemption. "SDM" is Intel's manual, volume 3, chapter
+ * "Advanced Programmable Interrupt Controller (APIC)".
  */
 #pragma once
 
@@ -72,8 +72,8 @@ CELL_API uint32_t local_apic_read(enum local_apic_register which);
 CELL_API void local_apic_write(enum local_apic_register which, uint32_t value);
 
 /*
- * The running handler is done: lower and equal interrupts may come again. interrupts.h does that, for
- * all but the spurious one. A store, or a WRMSR, and what chooses among them.
+ * The running handler is done: lower and equal interrupts may come again. interrupts.h does that,
+ * for all but the spurious one. A store, or a WRMSR, and what chooses among them.
  */
 static inline void local_apic_end_of_interrupt(void)
 {

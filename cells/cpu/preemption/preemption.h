@@ -7,8 +7,8 @@
  * another task should run. It is 0 exactly when a switch is wanted and nobody objects, so that the
  * end of a hold costs one instruction and a branch.
  *
- * Rules: any context. Holds nest. Who holds does not wait (parking.h) and is short. A switch that is
- * wanted meanwhile happens when the last hold ends. The guards are owned slots: a fault releases
+ * Rules: any context. Holds nest. Who holds does not wait (parking.h) and is short. A switch that
+ * is wanted meanwhile happens when the last hold ends. The guards are owned slots: a fault releases
  * them. Around the few instructions in which a guard is taken or given up, count and slot may
  * differ by one: who catches a fault restores the count of the catch point (preemption_count,
  * preemption_restore) after the slots above it are released.

@@ -120,8 +120,8 @@ static enum status allocate_table(uint32_t length, struct acpi_table **out)
 }
 
 /*
- * Copies and checks the table at `address`. *out_header is filled as soon as it was read, the rest may
- * fail after it.
+ * Copies and checks the table at `address`. *out_header is filled as soon as it was read, the rest
+ * may fail after it.
  */
 static enum status copy_table(paddr_t address, struct acpi_header *out_header, struct diag *diag,
                               struct acpi_table **out) OWN_ACQUIRES(**out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sections of the ACPI Specification 6.5: 4.8.3.2.1 PM1 Control Registers, 4.8.3.7 Sleeping, 4.8.3.6
- * Reset Register, 4.8.2.5 Legacy/ACPI Select.
+ * Sections of the ACPI Specification 6.5: 4.8.3.2.1 PM1 Control Registers, 4.8.3.7
+ * Sleeping, 4.8.3.6 Reset Register, 4.8.2.5 Legacy/ACPI Select.
  */
 #include "acpi_power.h"
 #include "acpi.h"

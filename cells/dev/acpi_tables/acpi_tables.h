@@ -3,8 +3,8 @@
  * acpi_tables.h - reads and checks the tables by which firmware describes the machine.
  *
  * Why: how many processors there are, where interrupts go and how the machine is switched off stand
- * in tables that firmware wrote, at times carelessly. Each is checked as a whole, signature, length,
- * checksum, revision and every field that is used, before anybody sees a number of it.
+ * in tables that firmware wrote, at times carelessly. Each is checked as a whole, signature,
+ * length, checksum, revision and every field that is used, before anybody sees a number of it.
  *
  * Rules: bytes in, structures out; pure, no state, any context. Nothing points into the bytes
  * afterwards, except a root and a checked table, which are spans of them. Sections are those of the
@@ -164,7 +164,8 @@ struct acpi_madt {
     struct acpi_local_nmi local_nmis[ACPI_LOCAL_NMI_LIMIT];
 };
 
-/* About 6 KiB: not for a stack. Entries of unknown types are skipped, as the specification wants. */
+/* About 6 KiB: not for a stack. Entries of unknown types are skipped, as the specification wants.
+ */
 CELL_API MUST_CHECK enum status acpi_tables_read_madt(struct span bytes, struct acpi_madt *out,
                                                       struct diag *diag);
 

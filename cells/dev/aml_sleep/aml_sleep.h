@@ -2,10 +2,11 @@
 /*
  * aml_sleep.h - finds the values that put the machine to sleep, in AML.
  *
- * Why: to switch a PC off one writes a number to a register, and the number stands in a package named
- * \_S5_ of the DSDT or an SSDT (ACPI Specification 6.5, 7.4.2), which are programs in AML. Running AML
- * takes an interpreter of some 50,000 lines. The package is a constant in nearly every machine, and a
- * constant can be recognised: this cell looks for its encoding and checks all of it.
+ * Why: to switch a PC off one writes a number to a register, and the number stands in a package
+ * named
+ * \_S5_ of the DSDT or an SSDT (ACPI Specification 6.5, 7.4.2), which are programs in AML. Running
+ * AML takes an interpreter of some 50,000 lines. The package is a constant in nearly every machine,
+ * and a constant can be recognised: this cell looks for its encoding and checks all of it.
  *
  * Rules: pure; any bytes; nothing outside of the span is read; O(size). It is a search, not a parse: it
  * cannot see whether the code around would be reached, nor be fooled into an invalid value. So if there

@@ -2,8 +2,8 @@
 /*
  * hpet.h - the high precision event timer: a counter whose period is known.
  *
- * Why: a time stamp counter is quick to read and says nothing of its frequency. This counter is slow
- * to read and states its own, so it is what the other is measured against (clock.h). Its
+ * Why: a time stamp counter is quick to read and says nothing of its frequency. This counter is
+ * slow to read and states its own, so it is what the other is measured against (clock.h). Its
  * comparators are not used: each CPU has a timer of its own.
  *
  * Rules: of hpet_init() and the rest, init comes first and on one CPU; then any context and any CPU.

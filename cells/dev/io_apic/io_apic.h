@@ -2,9 +2,9 @@
 /*
  * io_apic.h - where the interrupts of devices go.
  *
- * Why: devices that do not send messages have a line, which ends at a pin of an IO APIC. There it is
- * said which vector its interrupt has and which CPU gets it. A line belongs to one driver, so it is owned,
- * and silent as soon as its owner is gone.
+ * Why: devices that do not send messages have a line, which ends at a pin of an IO APIC. There it
+ * is said which vector its interrupt has and which CPU gets it. A line belongs to one driver, so it
+ * is owned, and silent as soon as its owner is gone.
  *
  * Rules: after local_apic_init_cpu() and acpi_init(); io_apic_init() once, on the CPU that boots, before the
  * rest. What is routed begins masked. Lines that share a pin are one line: who has it shares it. Safe at any
@@ -21,9 +21,9 @@ struct OWN_CAPABILITY("io_apic_line") io_apic_line;
 OWN_DECLARE(io_apic_line); /* masks the line; an interrupt that is under way may still come */
 
 /*
- * Takes over the controllers that ACPI names, or the one that every PC has where ACPI names none, and
- * masks all lines. Once that has succeeded, OK without doing anything. A controller that does not
- * answer is left out. ERR_NO_DEVICE when none is left, ERR_NO_MEMORY.
+ * Takes over the controllers that ACPI names, or the one that every PC has where ACPI names none,
+ * and masks all lines. Once that has succeeded, OK without doing anything. A controller that does
+ * not answer is left out. ERR_NO_DEVICE when none is left, ERR_NO_MEMORY.
  */
 CELL_API MUST_CHECK enum status io_apic_init(void);
 

@@ -12,9 +12,9 @@
 #include "cell.h"
 
 /*
- * Where the controllers' interrupts would come in: 8 vectors each, which interrupts.h hands to nobody
- * who does not ask for them. They are masked, but a line that falls while it is reported comes in as the
- * last of its controller (8259A, "Spurious Interrupts").
+ * Where the controllers' interrupts would come in: 8 vectors each, which interrupts.h hands to
+ * nobody who does not ask for them. They are masked, but a line that falls while it is reported
+ * comes in as the last of its controller (8259A, "Spurious Interrupts").
  */
 #define PIC_VECTOR_FIRST  0x20
 #define PIC_VECTOR_SECOND 0x28

@@ -6,8 +6,8 @@
  * everywhere. Channel 2 is used, whose gate and output programs can reach; channel 0, which
  * interrupts, and the loudspeaker stay as they are.
  *
- * Rules: one user at a time, on one CPU, without interrupts between start and the last read. "8254" is
- * Intel's data sheet of the 82C54.
+ * Rules: one user at a time, on one CPU, without interrupts between start and the last read. "8254"
+ * is Intel's data sheet of the 82C54.
  */
 #pragma once
 
@@ -21,6 +21,7 @@ CELL_API void pit_start(void);
 
 /*
  * Ticks since pit_start(). ERR_OVERFLOW when these have become too many; ERR_NO_DEVICE when the
- * counter cannot have been started (there is no timer). It costs four accesses to ports, about 1 us each.
+ * counter cannot have been started (there is no timer). It costs four accesses to ports, about 1 us
+ * each.
  */
 CELL_API MUST_CHECK enum status pit_read(uint16_t *out_ticks);

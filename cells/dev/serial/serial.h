@@ -8,7 +8,8 @@
  * Rules: one port, COM1, 115200 baud, 8 data bits, no parity, 1 stop bit, no interrupts. Output
  * waits for the line, but never for ever: a line that stopped accepting bytes loses them, at no
  * further delay, until it accepts again. Works in CPU exceptions. It has no lock: the console
- * calls one at a time, and what comes without the console's lock mixes bytes and does no other harm.
+ * calls one at a time, and what comes without the console's lock mixes bytes and does no other
+ * harm.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
 /*
  * The table has one row a region, not one a section: a load then copies three rows a cell, and the
  * second bisection runs over the cell's own `by_address`, which its layout has sorted already.
- * Sections that a cell has adopted lie within regions of others. They have rows of their own, which are
- * looked at first: the other cell may be gone, or know them as they were.
+ * Sections that a cell has adopted lie within regions of others. They have rows of their own, which
+ * are looked at first: the other cell may be gone, or know them as they were.
  */
 #include "address_map.h"
 #include "commit.h"
@@ -193,7 +193,8 @@ enum status address_map_prepare(struct cell *const *cells, uint32_t count,
     return OK;
 }
 
-/* The stores pair with address_map_find() and address_map_generation(): x86-64 keeps their order. */
+/* The stores pair with address_map_find() and address_map_generation(): x86-64 keeps their order.
+ */
 struct address_table *address_map_exchange(struct address_table *table)
 {
     struct address_table *old = published;

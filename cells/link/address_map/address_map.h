@@ -8,8 +8,8 @@
  * Rules: lookups take no lock and allocate nothing: they bisect an immutable table that is
  * published by one pointer store, then the sections of one region. A change builds a new table
  * aside (address_map_prepare, may fail) and publishes it (cannot fail). The table that was replaced
- * is freed at the next publication, when no lookup that began before is under way (read_sections.h).
- * Changes are serialised by the loader.
+ * is freed at the next publication, when no lookup that began before is under way
+ * (read_sections.h). Changes are serialised by the loader.
  */
 #pragma once
 
@@ -27,8 +27,8 @@ CELL_API struct read_section *address_map_enter(void);
 CELL_API void address_map_leave(struct read_section *section);
 
 /*
- * Waits until all have left who entered before. False when somebody does not come out: what they may
- * look at is not freed then. For the loader, after a publication.
+ * Waits until all have left who entered before. False when somebody does not come out: what they
+ * may look at is not freed then. For the loader, after a publication.
  */
 CELL_API MUST_CHECK bool address_map_wait(void);
 

@@ -4,12 +4,12 @@
  * each other by names, so no order of theirs comes in.
  *
  * A name says which section is meant unless two have it: static functions of two sources. Then each
- * section's hash is mixed with those of its targets, round by round, which tells apart what leads to
- * different places. Rejected: always hashing through references, which costs every cell what few need, and
- * a canonical numbering, which has no known cheap form.
+ * section's hash is mixed with those of its targets, round by round, which tells apart what leads
+ * to different places. Rejected: always hashing through references, which costs every cell what few
+ * need, and a canonical numbering, which has no known cheap form.
  *
- * .eh_frame is one section for all functions, so it is taken apart: an FDE counts with its CIE, wherever
- * both stand. A table that does not read as records is hashed as it is.
+ * .eh_frame is one section for all functions, so it is taken apart: an FDE counts with its CIE,
+ * wherever both stand. A table that does not read as records is hashed as it is.
  */
 #include "cell_hash.h"
 #include "cell_abi.h"
@@ -118,7 +118,8 @@ static void list_relocations(struct hashing *hashing)
     }
 }
 
-/* Sections of equal hashes of names count as of equal names: that costs rounds and changes nothing. */
+/* Sections of equal hashes of names count as of equal names: that costs rounds and changes nothing.
+ */
 static void compare_names(struct hashing *hashing)
 {
     const struct elf_object *object = hashing->object;

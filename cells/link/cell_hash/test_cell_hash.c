@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One small cell is built in many ways: those that must not matter, and those that must, each by one
- * change. What GCC makes of sources is tested in packer/test_diff.c.
+ * One small cell is built in many ways: those that must not matter, and those that must, each by
+ * one change. What GCC makes of sources is tested in packer/test_diff.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,9 +8,9 @@
  *
  * Rules: changed by the loader only, in two steps: cell_namespace_reserve() may fail and changes
  * nothing that anybody sees; cell_namespace_publish() cannot fail. A namespace must be empty, and
- * nobody's parent, when it ends. All namespaces, and the cells in them, change under one mutex only. Who walks a
- * namespace, or uses what it found there and does not hold (loader.h), holds that mutex meanwhile, and
- * calls neither the loader nor what waits long:
+ * nobody's parent, when it ends. All namespaces, and the cells in them, change under one mutex
+ * only. Who walks a namespace, or uses what it found there and does not hold (loader.h), holds that
+ * mutex meanwhile, and calls neither the loader nor what waits long:
  *
  *      GUARD(mutex, held, cell_namespace_mutex());   to the end of the block
  *
@@ -36,7 +36,8 @@ struct cell_namespace {
 /* The namespace of the running system. Never ends. */
 CELL_API struct cell_namespace *cell_namespace_initial(void);
 
-/* The one lock of all namespaces, and of the loader. Tasks only, and the system before there are any. */
+/* The one lock of all namespaces, and of the loader. Tasks only, and the system before there are
+ * any. */
 CELL_API struct mutex *cell_namespace_mutex(void);
 
 /* An empty namespace; `name` must outlive it. */

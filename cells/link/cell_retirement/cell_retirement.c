@@ -4,8 +4,8 @@
  * that somebody who stays has adopted sections of; and sections that it has adopted itself, where nobody
  * else has. The text is the stacks' affair.
  *
- * A region is described in several places by its address and its size or end: metadata of cells, rows of the
- * address map, mapped_pages. Such pairs are descriptions, not pointers.
+ * A region is described in several places by its address and its size or end: metadata of cells,
+ * rows of the address map, mapped_pages. Such pairs are descriptions, not pointers.
  */
 #include "cell_retirement.h"
 #include "address_map.h"
@@ -158,7 +158,8 @@ static const struct section *adopted_section(const struct cell *cell, uint32_t n
     return &cell->sections[cell->by_address[cell->region_first[REGION_COUNT] + number]];
 }
 
-/* Calls function(pass, section) for each adopted section of the cells in the list that stay, or that leave. */
+/* Calls function(pass, section) for each adopted section of the cells in the list that stay, or
+ * that leave. */
 static void for_adopted(struct pass *pass, struct cell *first, bool is_leaving,
                         void (*function)(struct pass *pass, const struct section *section))
 {
@@ -230,7 +231,8 @@ static bool collect_targets(struct pass *pass)
 
 /* ---- memory ---- */
 
-/* The start of all of the target, and its size or end in one of the next two words: a description of it. */
+/* The start of all of the target, and its size or end in one of the next two words: a description
+ * of it. */
 static bool is_description(const struct pointer_target *target, uint64_t where)
 {
     const volatile uint64_t *words = (const volatile uint64_t *)(uintptr_t)where;
@@ -245,7 +247,8 @@ static bool is_description(const struct pointer_target *target, uint64_t where)
     return false;
 }
 
-/* A word in memory of another cell that is leaving: what it means is known at the end. False: no room. */
+/* A word in memory of another cell that is leaving: what it means is known at the end. False: no
+ * room. */
 static bool note_edge(struct pass *pass, struct cell *from, struct cell *to, uint64_t where)
 {
     for (uint32_t i = 0; i < pass->edge_count; i++) {

@@ -2,15 +2,16 @@
 /*
  * cell_retirement.h - when memory of replaced cells may go.
  *
- * Why: a cell that was replaced is needed by whoever is in the middle of it, and by whoever holds a pointer to
- * one of its constants or variables: the name of a lock, say. Neither is on record. So all stacks are asked
- * (live_frames.h), and all memory (pointer_scan.h). What is on record, dependencies and entries, is the
- * business of who replaced it.
+ * Why: a cell that was replaced is needed by whoever is in the middle of it, and by whoever holds a
+ * pointer to one of its constants or variables: the name of a lock, say. Neither is on record. So
+ * all stacks are asked (live_frames.h), and all memory (pointer_scan.h). What is on record,
+ * dependencies and entries, is the business of who replaced it.
  *
- * Two observations make it cheap. Nothing new calls what was replaced: all that led there leads to its successor.
- * So a stack that has been seen without a frame of it never gets one, and stacks can be looked at one after
- * the other, while others run. And what has not been written since it was looked at holds what it held: so
- * only the little that changed meanwhile is looked at with all CPUs stopped.
+ * Two observations make it cheap. Nothing new calls what was replaced: all that led there leads to
+ * its successor. So a stack that has been seen without a frame of it never gets one, and stacks can
+ * be looked at one after the other, while others run. And what has not been written since it was
+ * looked at holds what it held: so only the little that changed meanwhile is looked at with all
+ * CPUs stopped.
  *
  * Words in a replaced cell's own memory, and its metadata, do not keep it; those in another replaced cell keep it
  * as long as that one stays. Variables that a successor has adopted are not the cell's any more: they, and what
@@ -26,15 +27,17 @@
 struct cell_namespace;
 
 /*
- * Of the namespace's replaced cells those marked `is_leaving` are about to go. Takes the mark off each that a
- * stack or a pointer keeps, and notes why. False: that could not be found out, so all must stay (no memory,
- * or a CPU that does not answer). In a task that holds cell_namespace_mutex() and nothing else.
+ * Of the namespace's replaced cells those marked `is_leaving` are about to go. Takes the mark off
+ * each that a stack or a pointer keeps, and notes why. False: that could not be found out, so all
+ * must stay (no memory, or a CPU that does not answer). In a task that holds cell_namespace_mutex()
+ * and nothing else.
  */
 CELL_API MUST_CHECK bool cell_retirement_spare(struct cell_namespace *namespace);
 
 /*
- * Of a cell of the static image that goes: gives the pages of its text and constants back to the frame
- * allocator. Its data stay, for variables of its successor are there. It is in no address map any more.
+ * Of a cell of the static image that goes: gives the pages of its text and constants back to the
+ * frame allocator. Its data stay, for variables of its successor are there. It is in no address map
+ * any more.
  */
 CELL_API void cell_retirement_release_image(const struct cell *cell);
 
@@ -58,7 +61,8 @@ struct retirement_finding {
     uint64_t where; /* of the last two: the address of the word */
 };
 
-/* The finding of that number, from 0 on: false at the end. The caller holds cell_namespace_mutex(). */
+/* The finding of that number, from 0 on: false at the end. The caller holds cell_namespace_mutex().
+ */
 CELL_API bool cell_retirement_finding(uint32_t number, struct retirement_finding *out);
 
 /* "task `x`, frame 3 in .text.f+0x12". Returns the length, as snprintf does. */

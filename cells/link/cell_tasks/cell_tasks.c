@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same functions are spawned again and again, so what the address map said is noted, and holds as long as
- * no other table is published. A note is written by whoever finds it at rest and read without a lock: an odd
- * `version`, or one that changes meanwhile, means that nothing was read. Who is killed while he writes leaves
- * that note unused for good.
+ * The same functions are spawned again and again, so what the address map said is noted, and holds
+ * as long as no other table is published. A note is written by whoever finds it at rest and read
+ * without a lock: an odd `version`, or one that changes meanwhile, means that nothing was read. Who
+ * is killed while he writes leaves that note unused for good.
  */
 #include "cell_tasks.h"
 

@@ -7,8 +7,8 @@
  * one instruction, for spawning a task must stay cheap. A reference of the loader's has a name and a
  * lock, and costs more.
  *
- * Rules: who counts knows that the cell is there: it runs in it, or holds it. Any task. The count changes
- * together with the field that says whose it is (commit.h).
+ * Rules: who counts knows that the cell is there: it runs in it, or holds it. Any task. The count
+ * changes together with the field that says whose it is (commit.h).
  */
 #pragma once
 
@@ -29,8 +29,9 @@ CELL_API void cell_tasks_put(struct cell **slot);
 CELL_API uint64_t cell_tasks_count(const struct cell *cell, char name[CELL_TASKS_NAME_SIZE]);
 
 /*
- * Who knows the tasks of a cell: `find` puts those that have ended out of the way and writes the name of
- * one that has not. It is called by cell_tasks_count(), in a task that holds the loader's lock.
+ * Who knows the tasks of a cell: `find` puts those that have ended out of the way and writes the
+ * name of one that has not. It is called by cell_tasks_count(), in a task that holds the loader's
+ * lock.
  */
 CELL_API void cell_tasks_set_finder(void (*find)(const struct cell *cell,
                                                  char name[CELL_TASKS_NAME_SIZE]));

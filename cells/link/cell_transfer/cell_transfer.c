@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The note is an array of struct cell_transfer_note. A note stands anywhere in the file, so a record
- * is copied before it is looked at, and only its strings are handed out where they are.
+ * The note is an array of struct cell_transfer_note. A note stands anywhere in the file, so a
+ * record is copied before it is looked at, and only its strings are handed out where they are.
  */
 #include "cell_transfer.h"
 #include "diag.h"

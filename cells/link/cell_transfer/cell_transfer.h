@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cell_transfer.h - reads what a cell says about taking over the static variables of an older version.
+ * cell_transfer.h - reads what a cell says about taking over the static variables of an older
+ * version.
  *
  * Why: when cells are swapped, variables of equal name and type stay where they are. For the others the
  * author of the new cell writes CELL_TRANSFER() and CELL_FRESH() lines (cell.h), which become the

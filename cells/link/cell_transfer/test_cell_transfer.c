@@ -53,7 +53,8 @@ static int end(void **state)
     return 0;
 }
 
-/* A cell that has the variables and the function, with `note_bytes` of the notes, one byte out of step. */
+/* A cell that has the variables and the function, with `note_bytes` of the notes, one byte out of
+ * step. */
 static void build(struct fixture *fixture, size_t note_bytes)
 {
     struct elf_builder *builder = &fixture->builder;

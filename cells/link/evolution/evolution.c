@@ -345,7 +345,8 @@ static bool is_named_before(const struct evolution *evolution, const struct evol
     return false;
 }
 
-/* Where, and with what, a line may stand. `cell` is the new cell of the last line about cells in its set. */
+/* Where, and with what, a line may stand. `cell` is the new cell of the last line about cells in
+ * its set. */
 static enum status check_place(const struct reading *reading, const struct evolution *evolution,
                                const struct evolution_line *line,
                                const char cell[EVOLUTION_NAME_SIZE])

@@ -2,8 +2,8 @@
 /*
  * evolution.h - reads the manifest of an evolution: which running cells give way to which new ones.
  *
- * Why: `cellpack diff` finds on one machine what another one does to its running cells. What passes between
- * them is a short text that a person can read, sign and keep, and a bundle of cells.
+ * Why: `cellpack diff` finds on one machine what another one does to its running cells. What passes
+ * between them is a short text that a person can read, sign and keep, and a bundle of cells.
  * docs/evolution-format.md is the specification.
  *
  * Rules: pure; borrows the text, allocates nothing. Opening looks at every line, so that walking cannot
@@ -75,8 +75,9 @@ struct evolution_cursor {
 };
 
 /*
- * Checks the whole text. Refusals name the line as section, the byte in it as offset, and the word: C0801
- * another format, C0802 a line, C0803 a word, C0804 order, C0805 a cell twice, C0806 no end, C0807 limits.
+ * Checks the whole text. Refusals name the line as section, the byte in it as offset, and the word:
+ * C0801 another format, C0802 a line, C0803 a word, C0804 order, C0805 a cell twice, C0806 no end,
+ * C0807 limits.
  */
 CELL_API MUST_CHECK enum status evolution_open(struct span text, struct evolution *out_evolution,
                                                struct diag *diag);

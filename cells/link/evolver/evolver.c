@@ -4,7 +4,8 @@
  * upon, which only looks; then the sets are swapped. A running cell's pristine object lies in an archive that
  * stays, so it is hashed without holding anything.
  *
- * A bundle that cells came from is never given back: they are loaded from it again when they must be.
+ * A bundle that cells came from is never given back: they are loaded from it again when they must
+ * be.
  */
 #include "evolver.h"
 #include "archive.h"
@@ -370,7 +371,8 @@ static enum status decide_all(struct work *work, struct diag *diag)
 
 /* ---- sets ---- */
 
-/* Is there a pair with this cell by an inheritance? Then what it has alone would be one too many. */
+/* Is there a pair with this cell by an inheritance? Then what it has alone would be one too many.
+ */
 static bool is_paired_otherwise(const struct work *work, const struct item *alone)
 {
     for (uint32_t i = 0; i < work->item_count; i++) {
@@ -517,8 +519,8 @@ static struct span bytes_of(const struct mapped_pages *pages, uint64_t size)
 }
 
 /*
- * The bundle is kept before anything comes from it: who dies in between loses memory, and no cell loses its
- * pages.
+ * The bundle is kept before anything comes from it: who dies in between loses memory, and no cell
+ * loses its pages.
  */
 enum status evolver_apply(const struct evolver_request *request, struct mapped_pages **bundle,
                           struct diag *diag)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * evolver.h - carries an evolution out: the running cells that a manifest names give way to its bundle's.
+ * evolver.h - carries an evolution out: the running cells that a manifest names give way to its
+ * bundle's.
  *
- * Why: a swap replaces what it is told to. Whether the running cells are those that somebody compared, and the
- * new ones those that he meant, is asked here, by their content hashes, before anything is swapped.
+ * Why: a swap replaces what it is told to. Whether the running cells are those that somebody
+ * compared, and the new ones those that he meant, is asked here, by their content hashes, before
+ * anything is swapped.
  *
  * Rules: tasks only, interrupts enabled, nothing held, like swap_cells(), which it calls once for each set, in
  * order. Everything is checked first: a refusal of the manifest, the bundle or any cell changes nothing. Then a
@@ -51,9 +53,10 @@ struct evolver_request {
 };
 
 /*
- * Takes the pages of the bundle, and keeps them if cells came from it. Refusals of the manifest: evolution_open(). C0808 a running cell, C0809 and C03xx the bundle, C0810 and C01xx a cell in
- * it, C0811 a line about transfer, C0804 an inheritance from what is not in the set, C0812. ERR_NO_MEMORY without a
- * diag. Else the status of the first set that failed, with its diag.
+ * Takes the pages of the bundle, and keeps them if cells came from it. Refusals of the manifest:
+ * evolution_open(). C0808 a running cell, C0809 and C03xx the bundle, C0810 and C01xx a cell in it,
+ * C0811 a line about transfer, C0804 an inheritance from what is not in the set, C0812.
+ * ERR_NO_MEMORY without a diag. Else the status of the first set that failed, with its diag.
  */
 CELL_API enum status evolver_apply(const struct evolver_request *request,
                                    struct mapped_pages **bundle, struct diag *diag) MUST_CHECK

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cells of one byte of code, a namespace of those that run, and a swap that writes down what it is asked for.
+ * Cells of one byte of code, a namespace of those that run, and a swap that writes down what it is
+ * asked for.
  */
 #include <setjmp.h>
 #include <stdarg.h>

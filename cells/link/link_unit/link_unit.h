@@ -61,9 +61,9 @@ CELL_API MUST_CHECK enum status link_unit_plan(struct link_unit *unit, struct ce
 
 /*
  * Between plan and place, for a cell that takes over what another one has: the caller has marked
- * sections as adopted (`is_adopted`) and given them their address, and functions their entry, where an
- * older version had one. Adopted sections get no place in the regions. What their bytes would be is
- * still built, in `adopted_bytes`, `adopted_size` long, which the caller provides.
+ * sections as adopted (`is_adopted`) and given them their address, and functions their entry, where
+ * an older version had one. Adopted sections get no place in the regions. What their bytes would be
+ * is still built, in `adopted_bytes`, `adopted_size` long, which the caller provides.
  */
 CELL_API MUST_CHECK enum status link_unit_adopt(struct link_unit *unit, struct diag *diag);
 
@@ -88,8 +88,9 @@ typedef const struct symbol *(*link_lookup)(void *context, const char *name, uin
  * Resolves every symbol. A global symbol that the object defines itself binds to itself, except
  * that a weak definition yields to one that `lookup` finds. An undefined weak symbol that nobody
  * defines is 0; any other is refused as missing.
- * What binds to another cell's symbol must be declared as that cell declares it (C0216), and both must know
- * the same layouts of the types that they share (C0217), as far as both have fingerprints (cell_abi.h).
+ * What binds to another cell's symbol must be declared as that cell declares it (C0216), and both
+ * must know the same layouts of the types that they share (C0217), as far as both have fingerprints
+ * (cell_abi.h).
  */
 CELL_API MUST_CHECK enum status link_unit_resolve(struct link_unit *unit, link_lookup lookup,
                                                   void *context, struct diag *diag);

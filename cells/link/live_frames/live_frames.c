@@ -80,7 +80,8 @@ __attribute__((no_sanitize("address"))) static bool tell_words(struct walk *walk
 
 /* ---- one stack ---- */
 
-/* Frames, as far as the unwinder gets. *out_from: where the first one begins that it did not get to. */
+/* Frames, as far as the unwinder gets. *out_from: where the first one begins that it did not get
+ * to. */
 static bool tell_frames(struct walk *walk, struct unwind_cursor *cursor, uint64_t *out_from)
 {
     enum unwind_outcome outcome;

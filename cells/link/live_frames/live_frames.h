@@ -7,11 +7,12 @@
  * are ready, wait or have not begun; of idle CPUs, handlers of interrupts and exceptions, and of the
  * system before there are tasks.
  *
- * What is told is never too little. A stack is unwound from where its CPU or its context stands. Where
- * the unwinder does not get to the stack's top (`unreliable`, or code without a caller in the
- * middle), each word of the rest that points into the text of a cell is told as LIVE_WORD: it may be a
- * return address, or was one. A stack that cannot be read at all is told as LIVE_UNKNOWN. While what a fault
- * left is released, on a stack of its own (catch.h), all of the task's own stack is told in words.
+ * What is told is never too little. A stack is unwound from where its CPU or its context stands.
+ * Where the unwinder does not get to the stack's top (`unreliable`, or code without a caller in the
+ * middle), each word of the rest that points into the text of a cell is told as LIVE_WORD: it may
+ * be a return address, or was one. A stack that cannot be read at all is told as LIVE_UNKNOWN.
+ * While what a fault left is released, on a stack of its own (catch.h), all of the task's own stack
+ * is told in words.
  *
  * Rules: no allocation, no lock. Two ways:
  *  - at one moment: who has stopped all other CPUs (remote_stop_begin()) calls live_frames_visit() or
@@ -78,8 +79,9 @@ CELL_API bool live_frames_find(const struct remote_stop *stop, const struct cell
 
 /*
  * The parts of all stacks that are in use, from the stack pointer to the top; of the caller's from
- * `own_stack` on. Registers are in the parts of those that do not run, or where their CPU noted them
- * (remote_place). False: a stack pointer leads to no stack. Within a stop, as live_frames_visit().
+ * `own_stack` on. Registers are in the parts of those that do not run, or where their CPU noted
+ * them (remote_place). False: a stack pointer leads to no stack. Within a stop, as
+ * live_frames_visit().
  */
 typedef void (*live_stack_visitor_t)(uint64_t low, uint64_t high, void *context);
 CELL_API MUST_CHECK bool live_frames_stacks(const struct remote_stop *stop, uint64_t own_stack,

@@ -10,8 +10,8 @@
  *   commit     symbols, dependency lists, address table: stores only
  *
  * Adoption of the static image is the same transaction. Only `place` differs: the addresses are
- * those of the image and the bytes are built in scratch memory, to be compared with what runs. A swap's
- * new cells go the same way up to the commit, which the swap makes itself (loader_aside.c).
+ * those of the image and the bytes are built in scratch memory, to be compared with what runs. A
+ * swap's new cells go the same way up to the commit, which the swap makes itself (loader_aside.c).
  */
 #include "loader.h"
 #include "address_map.h"
@@ -346,7 +346,8 @@ static enum status check_unused(const struct cell *cell, struct diag *diag)
     return OK;
 }
 
-/* Is there an older version of it that somebody may still return into, and which then calls this one? */
+/* Is there an older version of it that somebody may still return into, and which then calls this
+ * one? */
 static bool is_returned_to(const struct cell *cell)
 {
     const struct cell *at = cell->namespace->retired;

@@ -60,8 +60,8 @@ struct OWN_CAPABILITY("cell reference") cell_reference;
 OWN_DECLARE(cell_reference);
 
 /*
- * Holds the cell that `address`, also that of a function's entry, belongs to. ERR_NOT_FOUND when there is
- * none, ERR_NO_MEMORY. The cell that calls is named in refusals: `holder`.
+ * Holds the cell that `address`, also that of a function's entry, belongs to. ERR_NOT_FOUND when
+ * there is none, ERR_NO_MEMORY. The cell that calls is named in refusals: `holder`.
  */
 #define loader_hold(address, out) loader_hold_for(address, CELL_NAME, out)
 CELL_API enum status loader_hold_for(uint64_t address, const char *holder,
@@ -79,15 +79,16 @@ CELL_API const struct cell *cell_reference_cell(const struct cell_reference *ref
     OWN_BORROWS(*reference);
 
 /*
- * Unloads a cell. ERR_BUSY while it is held, a task that began in it is not off its stack, or another cell
- * refers to it (`diag`: C0214 with one of the holders or tasks and their number, C0215 with one of the
- * cells), ERR_PERMISSION for cells of the static image.
- * The caller makes sure that nothing runs in it that does not hold it. Its entries trap from now on. It
- * comes back when no lookup of addresses is under way that may know the cell.
+ * Unloads a cell. ERR_BUSY while it is held, a task that began in it is not off its stack, or
+ * another cell refers to it (`diag`: C0214 with one of the holders or tasks and their number, C0215
+ * with one of the cells), ERR_PERMISSION for cells of the static image. The caller makes sure that
+ * nothing runs in it that does not hold it. Its entries trap from now on. It comes back when no
+ * lookup of addresses is under way that may know the cell.
  */
 CELL_API MUST_CHECK enum status loader_unload(struct cell *cell, struct diag *diag);
 
-/* The same by name, for who does not hold the cell and so cannot know that there is one: ERR_NOT_FOUND. */
+/* The same by name, for who does not hold the cell and so cannot know that there is one:
+ * ERR_NOT_FOUND. */
 CELL_API MUST_CHECK enum status loader_unload_named(struct cell_namespace *namespace,
                                                     const char *cell, struct diag *diag);
 

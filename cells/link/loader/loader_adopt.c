@@ -13,7 +13,8 @@
 #include "loader_priv.h"
 #include "nano_core_image.h"
 
-/* Which no cell defines. Its name is where the linker put it: that is patched when this cell is replaced. */
+/* Which no cell defines. Its name is where the linker put it: that is patched when this cell is
+ * replaced. */
 static struct symbol image_symbol = {.key = {.name = "nano_core_image"}};
 static uint64_t image_entries;      /* the pages of its entries, which stay for good */
 static uint64_t image_entries_size; /* bytes */
@@ -54,7 +55,8 @@ static enum status place_adopted(struct staged_cell *staged, const struct nano_c
     return OK;
 }
 
-/* Addresses in the static text are not left lying about in free memory: the nano_core will leave it. */
+/* Addresses in the static text are not left lying about in free memory: the nano_core will leave
+ * it. */
 static void drop_scratch(struct staged_cell *staged)
 {
     if (staged->scratch) {

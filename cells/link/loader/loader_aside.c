@@ -2,8 +2,8 @@
 /*
  * A transaction that stops before its commit, and what cells share with their successors.
  *
- * A region becomes shared when the first section in it is adopted. Nothing of that is visible before the
- * commit: homes and uses are allocated aside, in a list of `share`s, and entered by
+ * A region becomes shared when the first section in it is adopted. Nothing of that is visible
+ * before the commit: homes and uses are allocated aside, in a list of `share`s, and entered by
  * loader_aside_commit(). Regions of the static image have no owner and need no home.
  */
 #include "loader_aside.h"

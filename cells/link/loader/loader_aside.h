@@ -5,13 +5,14 @@
  * Why: what a swap puts in must be complete, in its place and linked before anything that runs is
  * touched. It is the transaction of any other load up to the commit, which the swap makes itself.
  *
- * Rules: the caller holds cell_namespace_mutex() from begin to the drop. Cells of the namespace with
- * `is_leaving` are not seen: their names may come again, their symbols bind nothing. A drop without a
- * commit takes everything back. The steps are called in the order in which they stand here.
+ * Rules: the caller holds cell_namespace_mutex() from begin to the drop. Cells of the namespace
+ * with `is_leaving` are not seen: their names may come again, their symbols bind nothing. A drop
+ * without a commit takes everything back. The steps are called in the order in which they stand
+ * here.
  *
- * What is shared between an old cell and its successor: entries, one by one (`struct function`), and
- * regions, parts of which the successor has adopted. A shared region belongs to a *home*, counted by the
- * cells that have sections in it, and goes with the last of them.
+ * What is shared between an old cell and its successor: entries, one by one (`struct function`),
+ * and regions, parts of which the successor has adopted. A shared region belongs to a *home*,
+ * counted by the cells that have sections in it, and goes with the last of them.
  */
 #pragma once
 
@@ -89,13 +90,13 @@ CELL_API MUST_CHECK enum status loader_aside_table(struct loader_aside *aside,
 CELL_API void loader_aside_commit(struct loader_aside *aside) OWN_BORROWS(*aside);
 
 /*
- * Who holds `from` holds `to` from now on. A fault between two of its stores loses a reference, and with it
- * keeps the cell.
+ * Who holds `from` holds `to` from now on. A fault between two of its stores loses a reference, and
+ * with it keeps the cell.
  */
 CELL_API void loader_move_references(struct cell *from, struct cell *to);
 
 /*
- * Frees a cell that was replaced: it is in no list of its namespace and not in the address map, nothing
- * refers to it, and lookups that may know it have ended.
+ * Frees a cell that was replaced: it is in no list of its namespace and not in the address map,
+ * nothing refers to it, and lookups that may know it have ended.
  */
 CELL_API void loader_release(struct cell *cell);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From staged cells to linked and protected ones, and their commit: the second half of the stages that
- * stand in loader.c.
+ * From staged cells to linked and protected ones, and their commit: the second half of the stages
+ * that stand in loader.c.
  */
 #include "address_map.h"
 #include "cell_namespace.h"

@@ -115,7 +115,8 @@ struct OWN_CAPABILITY("load") transaction {
     bool is_committed;           /* from the begin of the commit on: the cells stay */
 };
 
-/* What is on the stack of who loads is owned by a slot there: a fault before the commit takes it back. */
+/* What is on the stack of who loads is owned by a slot there: a fault before the commit takes it
+ * back. */
 OWN_DECLARE_AS_(, transaction, 0);
 
 enum status transaction_begin(struct transaction *transaction, struct cell_namespace *namespace,
@@ -146,8 +147,8 @@ enum status transaction_close(struct transaction *transaction, struct diag *diag
 /* How names are resolved while the staged cells are linked (link_lookup); context: transaction. */
 const struct symbol *transaction_lookup(void *context, const char *name, uint32_t hash);
 
-/* Ends it. Releases the scratch memory, and unless `keep_cells` the cells with their pages too. May be
- * begun again. */
+/* Ends it. Releases the scratch memory, and unless `keep_cells` the cells with their pages too. May
+ * be begun again. */
 void transaction_end(struct transaction *transaction, bool keep_cells);
 
 /* Releases one cell: pages, entries, memory. It is in no namespace and nothing refers to it. */

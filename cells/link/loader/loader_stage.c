@@ -98,7 +98,8 @@ static void divide_scratch(uint8_t *block, size_t *used, const struct link_sizes
     memory->resolved = divide(block, used, sizes->symbols, sizeof(struct link_symbol));
 }
 
-/* What is left over of its block may hold addresses of other cells, and would keep these (pointer_scan.h). */
+/* What is left over of its block may hold addresses of other cells, and would keep these
+ * (pointer_scan.h). */
 static void clear_unused(struct cell *cell, const struct link_sizes *sizes)
 {
     uint32_t placed = cell->region_first[REGION_COUNT];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The swap is asked for by name, not linked: with it come tasks, and with them a scheduler. The one that the boot
- * options ask for must be there first.
+ * The swap is asked for by name, not linked: with it come tasks, and with them a scheduler. The one
+ * that the boot options ask for must be there first.
  */
 #include "nano_core_swap.h"
 #include "boot_options.h"

@@ -8,8 +8,8 @@
  * and their pages go back to the frame allocator. What stays of the image: its data, where variables are
  * adopted in place; its entries, which are pointed to from everywhere; and the table that describes it.
  *
- * Rules: at boot, on the one CPU that runs, before there are tasks: then there is one stack to be looked at,
- * and little memory. The option `nano_core=keep` leaves the static cells where they are.
+ * Rules: at boot, on the one CPU that runs, before there are tasks: then there is one stack to be
+ * looked at, and little memory. The option `nano_core=keep` leaves the static cells where they are.
  */
 #pragma once
 
@@ -22,7 +22,7 @@
 CELL_API void nano_core_swap(void);
 
 /*
- * Called by the fresh nano_core, on a stack that nobody of the old one is on: frees what was replaced, and
- * logs what is kept, and by what.
+ * Called by the fresh nano_core, on a stack that nobody of the old one is on: frees what was
+ * replaced, and logs what is kept, and by what.
  */
 CELL_API void nano_core_swap_finish(void);

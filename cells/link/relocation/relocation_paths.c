@@ -7,9 +7,9 @@
  *
  * Runs: tables that tools make (unwind data, sites to patch, jump tables) refer to one section
  * hundreds of times, in the order of its addresses. All that depends on the symbol is done once a
- * run. Where functions start is looked up once a *window*: the range of offsets behind one start and
- * before the next, in which a reference binds to the place itself. A run never leaves its target
- * section, so whether distances fit 32 bits is known before it starts, too.
+ * run. Where functions start is looked up once a *window*: the range of offsets behind one start
+ * and before the next, in which a reference binds to the place itself. A run never leaves its
+ * target section, so whether distances fit 32 bits is known before it starts, too.
  */
 #include "relocation_priv.h"
 
@@ -85,8 +85,8 @@ NOINLINE static struct function *search_next(const struct window *window, uint64
 }
 
 /*
- * Moves the window to where `offset` is, inside the target of `size` bytes: behind the last function
- * that starts there or before. Returns the function that starts at `offset`, or NULL.
+ * Moves the window to where `offset` is, inside the target of `size` bytes: behind the last
+ * function that starts there or before. Returns the function that starts at `offset`, or NULL.
  */
 static inline struct function *move_window(struct window *window, uint64_t offset, uint64_t size)
 {

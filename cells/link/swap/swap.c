@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stages, one after the other. All that a swap holds hangs on one structure, the work, whose drop
- * releases it: until the window nothing that anybody else sees has been written, but for the mark
- * `is_leaving` of the old cells, which the drop takes off.
+ * The stages, one after the other. All that a swap holds hangs on one structure, the work, whose
+ * drop releases it: until the window nothing that anybody else sees has been written, but for the
+ * mark `is_leaving` of the old cells, which the drop takes off.
  */
 #include "swap.h"
 #include "address_map.h"

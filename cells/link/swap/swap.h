@@ -2,9 +2,9 @@
 /*
  * swap.h - replaces cells of the running system by others, all or nothing.
  *
- * Why: this is what keeps the ship sailing: any plank is replaced under way (ARCHITECTURE: "Swapping
- * cells"). A swap takes a set of old cells out and puts a set of new ones in, as one transaction in
- * five stages:
+ * Why: this is what keeps the ship sailing: any plank is replaced under way (ARCHITECTURE:
+ * "Swapping cells"). A swap takes a set of old cells out and puts a set of new ones in, as one
+ * transaction in five stages:
  *
  *   load    the new cells are loaded aside. They see one another, then what stays, never what goes;
  *           what they lack is loaded with them, from the bundle or else from the system's archive
@@ -71,14 +71,16 @@ enum swap_side {
 
 struct swap_view;
 
-/* The address of the code or variable that an exported symbol means in the old or in the new cells, not its
- * entry: valid in the hooks, of the old cells until `finish` has returned. 0: they export none of that name. */
+/* The address of the code or variable that an exported symbol means in the old or in the new cells,
+ * not its entry: valid in the hooks, of the old cells until `finish` has returned. 0: they export
+ * none of that name. */
 CELL_API uint64_t swap_view_find(const struct swap_view *view, enum swap_side side,
                                  const char *symbol);
 
 /*
- * Carries over what no variable of the cells holds: objects on the heap, say, whose layout only the old and
- * the new code know. Any may be NULL. After `prepare` was called, `finish` is, whatever happens.
+ * Carries over what no variable of the cells holds: objects on the heap, say, whose layout only the
+ * old and the new code know. Any may be NULL. After `prepare` was called, `finish` is, whatever
+ * happens.
  */
 struct swap_hooks {
     /* The new cells are loaded, the plan is made, nothing has changed yet. May allocate and wait. */
@@ -168,7 +170,7 @@ CELL_API MUST_CHECK enum status swap_rollback(uint64_t id, uint64_t timeout_ns,
 CELL_API uint32_t swap_retire(void);
 
 /*
- * Of text, constants, entries, symbol maps and the dependencies of all cells, and of data with `with_data`:
- * equal where the system is the same to the byte.
+ * Of text, constants, entries, symbol maps and the dependencies of all cells, and of data with
+ * `with_data`: equal where the system is the same to the byte.
  */
 CELL_API uint64_t swap_state_hash(const struct cell_namespace *namespace, bool with_data);

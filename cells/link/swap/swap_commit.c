@@ -7,8 +7,8 @@
  *   APPLYING -> COMMITTED    one store, behind the last one that could fail
  *   COMMITTED -> DONE        metadata, outside of the window, under the loader's mutex
  *
- * The work's slot is newer than that of the stop. So if a fault strikes in the window, the work is dropped,
- * and with it the stores are taken back, before the others go on.
+ * The work's slot is newer than that of the stop. So if a fault strikes in the window, the work is
+ * dropped, and with it the stores are taken back, before the others go on.
  *
  * Text is mapped read-only, and stays so: this CPU alone ignores it for the moment of the stores
  * (text_write.h). All CPUs serialise before they go on (remote_call.h), this one too.
@@ -247,7 +247,8 @@ static enum status apply(struct swap_work *work, struct diag *diag)
     return OK;
 }
 
-/* All that this swap may change. What others do to their data meanwhile, exceptions for instance, is theirs. */
+/* All that this swap may change. What others do to their data meanwhile, exceptions for instance,
+ * is theirs. */
 static uint64_t hash_all(const struct swap_work *work)
 {
     uint64_t hash = swap_hash(work->request->namespace, SWAP_HASH_LEAVING_DATA);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which constants of the new cells are what the old cells have already? Those of equal name, size and bytes
- * whose relocations yield the bytes that are there. A reference to another constant does so if that one
- * is adopted too, so all that might be are candidates first, and then those are struck off whose
- * references lead elsewhere, until none is: what is left may refer to one another in a circle.
+ * Which constants of the new cells are what the old cells have already? Those of equal name, size
+ * and bytes whose relocations yield the bytes that are there. A reference to another constant does
+ * so if that one is adopted too, so all that might be are candidates first, and then those are
+ * struck off whose references lead elsewhere, until none is: what is left may refer to one another
+ * in a circle.
  *
  * Tables of jumps never are, for they lead into text, which is new.
  */

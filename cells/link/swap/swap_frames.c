@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is in the middle of an old cell? Asked of all stacks at once, while all other CPUs stand still.
+ * Who is in the middle of an old cell? Asked of all stacks at once, while all other CPUs stand
+ * still.
  */
 #include "live_frames.h"
 #include "swap_priv.h"

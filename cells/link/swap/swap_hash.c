@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One number for all that a failed swap must leave as it was. Bytes of regions are taken where they are
- * mapped, entries through the functions that own them, lists and maps by their pointers: that
+ * One number for all that a failed swap must leave as it was. Bytes of regions are taken where they
+ * are mapped, entries through the functions that own them, lists and maps by their pointers: that
  * things are where they were is part of it.
  */
 #include "cell_namespace.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What new cells take over from old ones, decided while the new ones have no addresses yet: entries of
- * functions first, then variables, then constants, for what refers to something is the same only if
- * that is.
+ * What new cells take over from old ones, decided while the new ones have no addresses yet: entries
+ * of functions first, then variables, then constants, for what refers to something is the same only
+ * if that is.
  */
 #include "cell_namespace.h"
 #include "cell_transfer.h"
@@ -26,8 +26,8 @@ static bool is_exported(const struct cell *cell, const struct swap_name *name)
 }
 
 /*
- * What `name` of new cell `index` stands for in the old cells: in those that it replaces, and exported
- * ones in any. *out_in says in which.
+ * What `name` of new cell `index` stands for in the old cells: in those that it replaces, and
+ * exported ones in any. *out_in says in which.
  */
 static const struct swap_name *find_old(const struct swap_work *work, uint32_t index,
                                         const struct swap_name *name,
@@ -285,7 +285,8 @@ static const struct swap_name *find_variable(const struct swap_work *work, uint3
     return NULL;
 }
 
-/* Does it replace anything? In a cell that is only added every variable is new, whatever its lines say. */
+/* Does it replace anything? In a cell that is only added every variable is new, whatever its lines
+ * say. */
 static bool is_successor(const struct swap_work *work, uint32_t index)
 {
     for (uint32_t i = 0; i < work->link_count; i++) {
@@ -411,8 +412,9 @@ static bool is_transferred(const struct swap_work *work, const struct section *o
 }
 
 /*
- * Types whose layout differs in the old and the new version: there may be things of the old layout anywhere. The
- * author must have thought of that: a cell that changes layouts has lines about transfer.
+ * Types whose layout differs in the old and the new version: there may be things of the old layout
+ * anywhere. The author must have thought of that: a cell that changes layouts has lines about
+ * transfer.
  */
 static enum status compare_types(struct swap_work *work, const struct swap_link *link,
                                  struct diag *diag)

@@ -258,8 +258,9 @@ static enum status retarget_entries(struct swap_work *work, struct diag *diag)
 /* ---- pointers in adopted variables ---- */
 
 /*
- * A variable that stays may still hold the pointer that it was initialised with. If that led to something
- * that has moved, it is moved too. `reference` is the new cell's record of the initial value.
+ * A variable that stays may still hold the pointer that it was initialised with. If that led to
+ * something that has moved, it is moved too. `reference` is the new cell's record of the initial
+ * value.
  */
 static enum status move_initial(struct swap_work *work, const struct swap_adoption *adoption,
                                 const struct dependency *reference, struct diag *diag)

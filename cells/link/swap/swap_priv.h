@@ -2,9 +2,10 @@
 /*
  * swap_priv.h - what the files of the swap share.
  *
- * swap.c goes through the stages. swap_names.c knows what cells call their own, swap_match.c decides what
- * new cells take over, swap_verify.c looks at both directions, swap_plan.c writes down every store,
- * swap_commit.c makes them, swap_retire.c frees old cells and remembers swaps, swap_hash.c is for proofs.
+ * swap.c goes through the stages. swap_names.c knows what cells call their own, swap_match.c
+ * decides what new cells take over, swap_verify.c looks at both directions, swap_plan.c writes down
+ * every store, swap_commit.c makes them, swap_retire.c frees old cells and remembers swaps,
+ * swap_hash.c is for proofs.
  */
 #pragma once
 
@@ -64,7 +65,8 @@ static inline const struct elf64_sym *swap_symbol(const struct cell *cell,
     return &cell->object.symbols[name->symbol];
 }
 
-/* The only section of that name and region, or NULL: for those without a variable, strings above all. */
+/* The only section of that name and region, or NULL: for those without a variable, strings above
+ * all. */
 const struct section *swap_find_section(const struct cell *cell, enum region_kind region,
                                         const char *name);
 

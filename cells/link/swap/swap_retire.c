@@ -9,8 +9,8 @@
  *   - none of its functions that have no successor has an entry that somebody may hold,
  *   - no stack has a frame in it, and no memory points to what is left of its constants.
  *
- * A swap is remembered by names and pristine objects: those of the old cells lie in an archive that stays
- * mapped, so the cells themselves may be long gone.
+ * A swap is remembered by names and pristine objects: those of the old cells lie in an archive that
+ * stays mapped, so the cells themselves may be long gone.
  */
 #include "address_map.h"
 #include "cell_namespace.h"
@@ -169,7 +169,8 @@ static uint32_t spare_needed(struct cell_namespace *namespace)
     return marked;
 }
 
-/* Marks those that may go, by `is_leaving`, and takes the mark off who is needed by one that stays. */
+/* Marks those that may go, by `is_leaving`, and takes the mark off who is needed by one that stays.
+ */
 static void mark(struct cell_namespace *namespace)
 {
     char task[CELL_TASKS_NAME_SIZE];

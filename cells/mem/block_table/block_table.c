@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Linear probing. A removal moves the entries that follow back, so there are no graves, and a probe
- * ends at the first empty entry. While they move, `hole` says where the entry is that counts for nothing:
- * moving goes on from there, and copying the same entry again does no harm.
+ * ends at the first empty entry. While they move, `hole` says where the entry is that counts for
+ * nothing: moving goes on from there, and copying the same entry again does no harm.
  */
 #include "block_table.h"
 #include "commit.h"

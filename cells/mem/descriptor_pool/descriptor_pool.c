@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was given back is a free_stack. What was never handed out, of the supply, is a number that goes
- * down. A donation is pushed block by block, and `donation` says, with each push, which is next.
+ * What was given back is a free_stack. What was never handed out, of the supply, is a number that
+ * goes down. A donation is pushed block by block, and `donation` says, with each push, which is
+ * next.
  */
 #include "descriptor_pool.h"
 #include "commit.h"

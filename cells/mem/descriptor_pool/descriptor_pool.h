@@ -2,9 +2,9 @@
 /*
  * descriptor_pool.h - small blocks for the descriptors of owned memory.
  *
- * Why: who owns frames, pages or a mapping holds a descriptor of it. Descriptors cannot come from the
- * heap, for the heap is built on them. So they come from here: a static supply for the start, and
- * pages that mapped_pages donates when the supply runs low.
+ * Why: who owns frames, pages or a mapping holds a descriptor of it. Descriptors cannot come from
+ * the heap, for the heap is built on them. So they come from here: a static supply for the start,
+ * and pages that mapped_pages donates when the supply runs low.
  *
  * Rules: one size for all, a cache line. Memory that was donated stays here. A block goes from the pool
  * into a variable of its new owner, and back from there, in one step: at every instruction one of both
@@ -20,9 +20,9 @@
 #define DESCRIPTOR_SIZE 64u
 
 /*
- * When fewer are left, mapped_pages donates a page: more than what one operation on frames, pages and
- * page tables can need while it maps that page (16), on four CPUs at the same moment. Where more of them
- * meet, some may be told ERR_NO_MEMORY.
+ * When fewer are left, mapped_pages donates a page: more than what one operation on frames, pages
+ * and page tables can need while it maps that page (16), on four CPUs at the same moment. Where
+ * more of them meet, some may be told ERR_NO_MEMORY.
  */
 #define DESCRIPTOR_RESERVE 64u
 
@@ -35,7 +35,8 @@
  */
 CELL_API MUST_CHECK bool descriptor_pool_take(void *out);
 
-/* Takes back what is in *slot, which is NULL then, unless it was before. Its third word is set to 0. */
+/* Takes back what is in *slot, which is NULL then, unless it was before. Its third word is set to
+ * 0. */
 CELL_API void descriptor_pool_give(void *slot);
 
 /* The same by value. */
@@ -43,8 +44,8 @@ CELL_API MUST_CHECK void *descriptor_pool_get(void);
 CELL_API void descriptor_pool_put(void *block);
 
 /*
- * Adds `bytes` of page-aligned memory to the supply, for ever. Where it is interrupted, what has not become
- * part of the supply yet does when more is donated.
+ * Adds `bytes` of page-aligned memory to the supply, for ever. Where it is interrupted, what has
+ * not become part of the supply yet does when more is donated.
  */
 CELL_API void descriptor_pool_donate(void *memory, size_t bytes);
 

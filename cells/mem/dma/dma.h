@@ -5,10 +5,10 @@
  * Why: a device knows no pages. What it is given must be one run of physical memory, aligned as it
  * demands and within the addresses that it can form; and the driver must know where that is.
  *
- * Rules: cached, for devices of this architecture see what the CPUs see. The buffer reads as zero at
- * first. Who drops one has told the device to stop before: nothing keeps a device from memory that was
- * given back, while there is no IOMMU. Accesses of the driver go through volatile pointers, for the
- * contents change without it.
+ * Rules: cached, for devices of this architecture see what the CPUs see. The buffer reads as zero
+ * at first. Who drops one has told the device to stop before: nothing keeps a device from memory
+ * that was given back, while there is no IOMMU. Accesses of the driver go through volatile
+ * pointers, for the contents change without it.
  */
 #pragma once
 
@@ -22,9 +22,9 @@ OWN_DECLARE(dma_buffer);
 #define DMA_LIMIT_32 (1ull << 32)
 
 /*
- * Takes `bytes`, rounded up to pages, whose physical address is a multiple of `alignment`, a power of
- * two, and which end at or below `limit` (PHYSICAL_LIMIT: anywhere). ERR_INVALID_ARGUMENT, ERR_NO_MEMORY
- * when there is no such run, ERR_NO_ADDRESS_SPACE.
+ * Takes `bytes`, rounded up to pages, whose physical address is a multiple of `alignment`, a power
+ * of two, and which end at or below `limit` (PHYSICAL_LIMIT: anywhere). ERR_INVALID_ARGUMENT,
+ * ERR_NO_MEMORY when there is no such run, ERR_NO_ADDRESS_SPACE.
  */
 CELL_API enum status dma_buffer_create(uint64_t bytes, uint64_t alignment, paddr_t limit,
                                        struct dma_buffer **out) OWN_ACQUIRES(**out);

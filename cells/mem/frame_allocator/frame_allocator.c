@@ -10,9 +10,10 @@
  *
  * One lock protects the sets. Single frames of RAM go round it (range_cache.h).
  *
- * Every operation under the lock is one change (undo.h) that ends in a commit: the set and the variable of
- * the owner change together. What a change needs or leaves over, and what is moved in two changes, is in
- * `spare`, `moved` and the cache's node: variables by the lock, looked at by whoever comes next.
+ * Every operation under the lock is one change (undo.h) that ends in a commit: the set and the
+ * variable of the owner change together. What a change needs or leaves over, and what is moved in
+ * two changes, is in `spare`, `moved` and the cache's node: variables by the lock, looked at by
+ * whoever comes next.
  */
 #include "frame_allocator.h"
 #include "boot_info.h"
@@ -201,7 +202,8 @@ OWN_UNCHECKED static enum status take_range_locked(const struct wish *wish, stru
 
 /* ---- the memory map ---- */
 
-/* Moves those frames of `wanted` that are in set `from` to set `to`, or, for HELD_SET, to the system. */
+/* Moves those frames of `wanted` that are in set `from` to set `to`, or, for HELD_SET, to the
+ * system. */
 OWN_UNCHECKED static enum status move_between(enum frame_kind from, unsigned to,
                                               struct range wanted)
 {

@@ -30,8 +30,8 @@ struct frame_statistics {
 };
 
 /*
- * Takes over the memory map of `boot`, without the `image_bytes` at `image_start`. ERR_NO_MEMORY when
- * there are no free frames, or more ranges than the descriptor pool can describe.
+ * Takes over the memory map of `boot`, without the `image_bytes` at `image_start`. ERR_NO_MEMORY
+ * when there are no free frames, or more ranges than the descriptor pool can describe.
  */
 CELL_API MUST_CHECK enum status frame_allocator_init(const struct boot_info *boot,
                                                      paddr_t image_start, uint64_t image_bytes);
@@ -59,8 +59,9 @@ CELL_API enum status frame_allocator_take_top(uint64_t count, struct frames **ou
 
 /*
  * One of the highest free frames, for a page table. Its entry remembers the address, so there is no
- * handle: the allocator keeps the descriptor, and giving back, which takes any such frame, cannot fail. `*out_frame`
- * and `*frame`, which is 0 then, belong to the change: they live as long as the caller's slots.
+ * handle: the allocator keeps the descriptor, and giving back, which takes any such frame, cannot
+ * fail. `*out_frame` and `*frame`, which is 0 then, belong to the change: they live as long as the
+ * caller's slots.
  */
 CELL_API MUST_CHECK enum status frame_allocator_take_table(paddr_t *out_frame);
 CELL_API void frame_allocator_give_table(paddr_t *frame);
@@ -73,15 +74,16 @@ CELL_API enum status frame_allocator_take_at(paddr_t start, uint64_t count, stru
     OWN_ACQUIRES(**out);
 
 /*
- * Frames of the nano_core image become RAM like any other: nothing is mapped to them any more. ERR_NOT_FOUND when
- * not all belong to the image still, ERR_NO_MEMORY. A fault in the middle loses them.
+ * Frames of the nano_core image become RAM like any other: nothing is mapped to them any more.
+ * ERR_NOT_FOUND when not all belong to the image still, ERR_NO_MEMORY. A fault in the middle loses
+ * them.
  */
 CELL_API MUST_CHECK enum status frame_allocator_give_image(paddr_t start, uint64_t count);
 
 /*
  * Joins single frames that came back with their neighbours, which frees descriptors. It happens by
- * itself where frames are asked for by address, or in a run that is not found. O(log n) for each frame
- * that came back since the last time.
+ * itself where frames are asked for by address, or in a run that is not found. O(log n) for each
+ * frame that came back since the last time.
  */
 CELL_API void frame_allocator_settle(void);
 

@@ -2,12 +2,12 @@
 /*
  * frames.h - owned frames of physical memory.
  *
- * Why: who holds a `struct frames` owns these frames, and nobody else does. It stands for one or more
- * ranges in a given order, normally one.
+ * Why: who holds a `struct frames` owns these frames, and nobody else does. It stands for one or
+ * more ranges in a given order, normally one.
  *
- * Rules: frame_allocator hands them out, implements what is here, and keeps no table of them. What is
- * owned can be cut in two and put together again, and goes back when it is dropped. O(log n) in the
- * number of free ranges for each range that goes back, else O(ranges of the handle). What one
+ * Rules: frame_allocator hands them out, implements what is here, and keeps no table of them. What
+ * is owned can be cut in two and put together again, and goes back when it is dropped. O(log n) in
+ * the number of free ranges for each range that goes back, else O(ranges of the handle). What one
  * handle is, its owner serialises; different ones are used on different CPUs at once.
  */
 #pragma once

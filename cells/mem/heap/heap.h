@@ -63,8 +63,8 @@ MUST_CHECK CELL_API bool heap_allocate_to(size_t bytes, void *out);
 CELL_API void heap_free_from(void *slot);
 
 /*
- * This CPU gives back what it keeps at hand first, so the figures are exact where no other CPU uses the
- * heap meanwhile.
+ * This CPU gives back what it keeps at hand first, so the figures are exact where no other CPU uses
+ * the heap meanwhile.
  */
 CELL_API struct heap_statistics heap_statistics(void);
 

@@ -2,8 +2,9 @@
 /*
  * heap_block.h - blocks of the heap as owned things.
  *
- * Why: an address that is returned by value is nobody's until it is stored, and a fault in between loses
- * the block. Here a block goes from the heap into a variable of its owner, and back from there.
+ * Why: an address that is returned by value is nobody's until it is stored, and a fault in between
+ * loses the block. Here a block goes from the heap into a variable of its owner, and back from
+ * there.
  *
  * Rules: those of heap.h. `out` and `slot` point to a pointer of any type: a slot of raw memory, as long as
  * the block is being made into something; a field; or the slot of the handle itself, where zeros are

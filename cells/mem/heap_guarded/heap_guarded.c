@@ -15,8 +15,8 @@
  * frees it by return addresses; which cells these are in, address_map knows, whose tables are on this
  * heap.
  *
- * What changes is changed in one moment (commit.h): a block comes into the table with its mapping and goes
- * to its owner, leaves its owner and goes into quarantine, or leaves the table.
+ * What changes is changed in one moment (commit.h): a block comes into the table with its mapping
+ * and goes to its owner, leaves its owner and goes into quarantine, or leaves the table.
  */
 #include "block_table.h"
 #include "commit.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A slab heap whose records are out of reach: each slab has one outside, which owns the slab's
- * mapping and lists its free blocks. The slab itself begins with a raw pointer to the record, found by
- * rounding a block's address down, and believed.
+ * mapping and lists its free blocks. The slab itself begins with a raw pointer to the record, found
+ * by rounding a block's address down, and believed.
  *
  * The list of free blocks is an array of 16-bit links, one for each granule of the slab. A link is
  * the number of the granule where the next free block starts, doubled: its place in the array; 0 is
@@ -409,8 +409,8 @@ static void give_block(void *block)
 }
 
 /*
- * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
- * mapped for these.
+ * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No
+ * slab is mapped for these.
  */
 static bool take_several(unsigned number, void **out)
 {

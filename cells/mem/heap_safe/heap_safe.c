@@ -15,10 +15,10 @@
  *
  * So a pointer is an allocated block if, and only if, it lies in the range, is a multiple of a
  * granule, and its link is ALLOCATED. Rotating its offset in the range by 3 gives the offset of its
- * link and makes the first two one comparison: what is not a multiple of 8 becomes huge. What is one
- * of 8 only leads between two links, and to the high byte of one and the low byte of the other: that
- * is not ALLOCATED, whose low byte is no high byte of a link. When a bad pointer leads to the head,
- * that is read as links as well: its fields are such that the same holds for them.
+ * link and makes the first two one comparison: what is not a multiple of 8 becomes huge. What is
+ * one of 8 only leads between two links, and to the high byte of one and the low byte of the other:
+ * that is not ALLOCATED, whose low byte is no high byte of a link. When a bad pointer leads to the
+ * head, that is read as links as well: its fields are such that the same holds for them.
  *
  * Slabs live as those of heap_unsafe do: full ones leave their class's list, one a class is pinned,
  * the countdown finds both events. A slab without frames is *vacant*: it keeps its pages, so that
@@ -53,8 +53,8 @@ typedef uint16_t __attribute__((aligned(1), may_alias)) link_t;
 
 /*
  * The head of a record. Slabs are named by their number plus 1, doubled: 0 is none, low words are
- * even and high words small, so no 16 bits of it, at any byte, are ALLOCATED, which is odd and whose
- * high byte no high word has.
+ * even and high words small, so no 16 bits of it, at any byte, are ALLOCATED, which is odd and
+ * whose high byte no high word has.
  */
 struct slab {
     uint16_t free; /* the first free block's link */
@@ -560,8 +560,8 @@ static inline link_t *next_link(struct slab *slab, uint16_t link)
 }
 
 /*
- * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
- * mapped for these.
+ * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No
+ * slab is mapped for these.
  */
 static bool take_several(unsigned number, void **out)
 {

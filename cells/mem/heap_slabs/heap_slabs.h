@@ -181,8 +181,8 @@ UNUSED static void magazines_sum(const struct magazines *magazines, unsigned cla
 }
 
 /*
- * Room for the notes of one change under the lock: half a magazine goes back, each block of it to a slab
- * that leaves its list (about 16 words), and what is left moves up.
+ * Room for the notes of one change under the lock: half a magazine goes back, each block of it to a
+ * slab that leaves its list (about 16 words), and what is left moves up.
  */
 #define HEAP_NOTES (MAGAZINE_SIZE * 20u)
 

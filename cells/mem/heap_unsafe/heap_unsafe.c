@@ -329,8 +329,8 @@ static void give_block(void *block)
 }
 
 /*
- * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No slab is
- * mapped for these.
+ * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No
+ * slab is mapped for these.
  */
 static bool take_several(unsigned number, void **out)
 {

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A mapping is a descriptor that keeps the pages and frames it was made of. Start, size and flags are
- * copied into it, so that access needs nothing else.
+ * A mapping is a descriptor that keeps the pages and frames it was made of. Start, size and flags
+ * are copied into it, so that access needs nothing else.
  *
  * The functions below are what the contracts stand for, so most are not checked against them.
  *
  * A mapping owns its pages and frames before the page tables are changed, and until after: it is in
- * its owner's variable from the first step on, as something that can be dropped. `bytes` is 0 as long as it
- * is a descriptor only, `start` as long as nothing may be mapped. Where a drop is interrupted, what is left
- * of the mapping says what is still to do: unmapping twice does no harm while the pages are owned, and
- * after that they are not there any more. Splits and merges happen in one moment (commit.h).
+ * its owner's variable from the first step on, as something that can be dropped. `bytes` is 0 as
+ * long as it is a descriptor only, `start` as long as nothing may be mapped. Where a drop is
+ * interrupted, what is left of the mapping says what is still to do: unmapping twice does no harm
+ * while the pages are owned, and after that they are not there any more. Splits and merges happen
+ * in one moment (commit.h).
  *
- * The descriptor pool is refilled here, before anything is begun, with a page that is mapped by hand:
- * the reserve of the pool is what that needs. `donation` owns that page until the pool does.
+ * The descriptor pool is refilled here, before anything is begun, with a page that is mapped by
+ * hand: the reserve of the pool is what that needs. `donation` owns that page until the pool does.
  */
 #include "mapped_pages.h"
 #include "mapped_pages_priv.h"
@@ -102,8 +103,8 @@ OWN_UNCHECKED static enum status map_donation(void)
 }
 
 /*
- * What was donated before goes to the new one: frames come from the top, so it precedes them, and it is
- * short. It is the pool's then. False: it does not fit.
+ * What was donated before goes to the new one: frames come from the top, so it precedes them, and
+ * it is short. It is the pool's then. False: it does not fit.
  */
 OWN_UNCHECKED static bool take_over(struct mapped_pages *former, struct mapped_pages *latter,
                                     struct commit_list *list)
@@ -168,7 +169,8 @@ static inline void refill_descriptors(void)
     }
 }
 
-/* Clears `count` pages, which are mapped to be written, and gives them the access that was asked for. */
+/* Clears `count` pages, which are mapped to be written, and gives them the access that was asked
+ * for. */
 static enum status clear(vaddr_t start, uint64_t count, unsigned flags)
 {
     for (uint64_t i = 0; i < count; i++) {

@@ -32,9 +32,9 @@ OWN_DECLARE(mapped_pages); /* unmaps, and gives pages and frames back */
 /*
  * Maps `*pages` to `*frames`, as many, in order, and takes both. `flags`: enum page_flags.
  * ERR_MISMATCH when there are not equally many, ERR_PERMISSION for write and execute together,
- * ERR_INVALID_ARGUMENT for flags that do not exist, ERR_NO_MEMORY without a descriptor or a frame for a
- * page table. After a failure nothing is mapped and both slots are still full: their scopes release
- * them.
+ * ERR_INVALID_ARGUMENT for flags that do not exist, ERR_NO_MEMORY without a descriptor or a frame
+ * for a page table. After a failure nothing is mapped and both slots are still full: their scopes
+ * release them.
  */
 CELL_API enum status mapped_pages_map(struct pages **pages, struct frames **frames, unsigned flags,
                                       struct mapped_pages **out) OWN_CONSUMES(**pages, **frames)
@@ -45,19 +45,22 @@ CELL_API enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsi
                                          struct mapped_pages **out) OWN_ACQUIRES(**out);
 
 /*
- * Takes the frames that hold `bytes` at `start`, and pages of `zone`, and maps them: for modules and
- * other memory that exists at a given place. The caller adds the offset of `start` in its frame.
+ * Takes the frames that hold `bytes` at `start`, and pages of `zone`, and maps them: for modules
+ * and other memory that exists at a given place. The caller adds the offset of `start` in its
+ * frame.
  */
 CELL_API enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes,
                                             unsigned flags, struct mapped_pages **out)
     OWN_ACQUIRES(**out);
 
-/* Changes what may be done with all of it. ERR_PERMISSION, ERR_INVALID_ARGUMENT: nothing changed. */
+/* Changes what may be done with all of it. ERR_PERMISSION, ERR_INVALID_ARGUMENT: nothing changed.
+ */
 CELL_API MUST_CHECK enum status mapped_pages_remap(struct mapped_pages *pages, unsigned flags)
     OWN_BORROWS(*pages);
 
 /*
- * Cuts off what lies behind the first `first_count` pages. ERR_OUT_OF_BOUNDS, ERR_NO_MEMORY: no change.
+ * Cuts off what lies behind the first `first_count` pages. ERR_OUT_OF_BOUNDS, ERR_NO_MEMORY: no
+ * change.
  */
 CELL_API enum status mapped_pages_split(struct mapped_pages *pages, uint64_t first_count,
                                         struct mapped_pages **out_rest) OWN_BORROWS(*pages)
@@ -71,7 +74,8 @@ CELL_API MUST_CHECK enum status mapped_pages_merge(struct mapped_pages *pages,
                                                    struct mapped_pages **rest) OWN_BORROWS(*pages)
     OWN_CONSUMES(**rest);
 
-/* Unmaps, and hands the parts to the caller. Cannot fail. The frames are not stale: they are his. */
+/* Unmaps, and hands the parts to the caller. Cannot fail. The frames are not stale: they are his.
+ */
 CELL_API void mapped_pages_take_apart(struct mapped_pages **pages, struct pages **out_pages,
                                       struct frames **out_frames) OWN_CONSUMES(**pages)
     OWN_ALWAYS_ACQUIRES(**out_pages, **out_frames);
@@ -91,9 +95,9 @@ CELL_API struct mapped_pages_statistics mapped_pages_statistics(void);
 /* ---- access ---- */
 
 /*
- * `count` elements of `size` bytes, aligned to `alignment`, at `offset`: NULL unless they lie inside,
- * nothing overflows, the address is aligned, and the mapping has all of `needed` (enum page_flags).
- * The macros below are what is meant to be used.
+ * `count` elements of `size` bytes, aligned to `alignment`, at `offset`: NULL unless they lie
+ * inside, nothing overflows, the address is aligned, and the mapping has all of `needed` (enum
+ * page_flags). The macros below are what is meant to be used.
  */
 CELL_API void *mapped_pages_access(const struct mapped_pages *pages, uint64_t offset, uint64_t size,
                                    uint64_t alignment, uint64_t count, unsigned needed)

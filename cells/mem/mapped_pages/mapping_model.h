@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mapping_model.h - operations on mappings beside a model of them: what each page must hold and allow.
+ * mapping_model.h - operations on mappings beside a model of them: what each page must hold and
+ * allow.
  *
  * Why: what random tests and fuzzing do is the same; only where their choices come from differs.
  *
- * Rules: included once in a program, after simulated_machine.h and a function `unsigned choose(unsigned
- * below)`, with MODEL_SLOTS defined: how many mappings there are at most.
+ * Rules: included once in a program, after simulated_machine.h and a function `unsigned
+ * choose(unsigned below)`, with MODEL_SLOTS defined: how many mappings there are at most.
  */
 #pragma once
 

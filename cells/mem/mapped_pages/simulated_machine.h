@@ -4,9 +4,9 @@
  *
  * Why: what mappings are worth is what the CPU makes of them: each page is looked up as it would.
  *
- * Rules: included once in a program, after <string.h> and the assertions of cmocka (or fuzz_assert.h), with
- * SIMULATED_FRAMES defined, how much memory the machine has, and SIMULATED_DESCRIPTORS, how many there are
- * beyond the pool's own. There is one machine a program.
+ * Rules: included once in a program, after <string.h> and the assertions of cmocka (or
+ * fuzz_assert.h), with SIMULATED_FRAMES defined, how much memory the machine has, and
+ * SIMULATED_DESCRIPTORS, how many there are beyond the pool's own. There is one machine a program.
  */
 #pragma once
 
@@ -152,7 +152,8 @@ static inline void assert_zero(const struct mapped_pages *mapped)
 
 /* ---- memory that runs out ---- */
 
-/* Leaves so many descriptors, and so many frames beside the spare tables, for as long as it is held. */
+/* Leaves so many descriptors, and so many frames beside the spare tables, for as long as it is
+ * held. */
 struct famine {
     void *blocks; /* linked by their first words */
     struct frames *frames;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All of memory management but the CPU is real: allocators, page tables and mappings, on a machine of
- * 24 MiB whose MMU is simulated. What a page holds is looked up as the CPU would.
+ * All of memory management but the CPU is real: allocators, page tables and mappings, on a machine
+ * of 24 MiB whose MMU is simulated. What a page holds is looked up as the CPU would.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -298,7 +298,8 @@ static enum status create_small(struct mapped_pages **out)
     return mapped_pages_create(PAGE_ZONE_CODE, PAGE_SIZE, PAGE_EXECUTE, out);
 }
 
-/* Needs `frames` at least. Every lesser amount of both is tried: an error, and nothing has changed. */
+/* Needs `frames` at least. Every lesser amount of both is tried: an error, and nothing has changed.
+ */
 static void starve(enum status (*create)(struct mapped_pages **out), uint64_t frames)
 {
     unsigned refused = 0;

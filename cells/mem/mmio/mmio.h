@@ -6,8 +6,8 @@
  * cached. So registers have a type of their own, whose accessors are volatile, and memory cannot be
  * had through it, nor registers through mapped_pages by mistake.
  *
- * Rules: whole frames are owned: two drivers whose registers share one cannot both have it. Frames of
- * RAM are refused. What comes back from MMIO_AS is borrowed and ends with the mmio.
+ * Rules: whole frames are owned: two drivers whose registers share one cannot both have it. Frames
+ * of RAM are refused. What comes back from MMIO_AS is borrowed and ends with the mmio.
  */
 #pragma once
 
@@ -18,8 +18,8 @@ struct OWN_CAPABILITY("mmio") mmio;
 OWN_DECLARE(mmio); /* unmaps, and gives the frames back */
 
 /*
- * Takes the frames that hold `bytes` of registers from `start` on. Offsets below count from `start`.
- * ERR_BUSY when somebody has one of them, ERR_PERMISSION for RAM, ERR_OUT_OF_BOUNDS,
+ * Takes the frames that hold `bytes` of registers from `start` on. Offsets below count from
+ * `start`. ERR_BUSY when somebody has one of them, ERR_PERMISSION for RAM, ERR_OUT_OF_BOUNDS,
  * ERR_INVALID_ARGUMENT for 0 bytes, ERR_NO_MEMORY, ERR_NO_ADDRESS_SPACE.
  */
 CELL_API enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio **out)

@@ -3,11 +3,11 @@
  * One tree of page numbers for each zone. Lowest first keeps mappings together, which keeps the
  * number of page tables small. Single pages of the data zone go through the cache: those that came
  * back are handed out first, in whatever order. Code is always lowest first, so that a cell that is
- * loaded again lies where it lay and in the same order: the map of addresses then need not be sorted
- * anew.
+ * loaded again lies where it lay and in the same order: the map of addresses then need not be
+ * sorted anew.
  *
- * One lock protects the trees. Single pages of the data zone go round it (range_cache.h). Operations
- * under the lock are changes with a commit, as those of frame_allocator.
+ * One lock protects the trees. Single pages of the data zone go round it (range_cache.h).
+ * Operations under the lock are changes with a commit, as those of frame_allocator.
  */
 #include "page_allocator.h"
 #include "commit.h"

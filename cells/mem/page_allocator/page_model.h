@@ -4,10 +4,11 @@
  *
  * Why: what random tests and fuzzing do is the same; only where their choices come from differs.
  *
- * Rules: included once in a program, after the assertions of cmocka (or fuzz_assert.h) and a function
- * `unsigned choose(unsigned below)`, with MODEL_PAGES and MODEL_SLOTS defined: how many pages at the
- * start of each zone are looked after, and how many handles there are. A sixteenth of the pages is taken
- * at most, or by address from the first half, so the lowest that fit are always among them.
+ * Rules: included once in a program, after the assertions of cmocka (or fuzz_assert.h) and a
+ * function `unsigned choose(unsigned below)`, with MODEL_PAGES and MODEL_SLOTS defined: how many
+ * pages at the start of each zone are looked after, and how many handles there are. A sixteenth of
+ * the pages is taken at most, or by address from the first half, so the lowest that fit are always
+ * among them.
  */
 #pragma once
 

@@ -8,8 +8,8 @@
  * New tables are built beside the running ones in the same way, through SLOT_BUILD, with the same
  * functions: `root` says which of the two is meant. Writing CR3 is the commit.
  *
- * A run is worked on in steps that end at multiples of 2 MiB: each step is one entry of level 2 or a
- * part of one table of level 1, and the tables above are walked once for it.
+ * A run is worked on in steps that end at multiples of 2 MiB: each step is one entry of level 2 or
+ * a part of one table of level 1, and the tables above are walked once for it.
  *
  * A table that has become empty is all zeros again, so it can be used as it is: a few are kept.
  *
@@ -167,8 +167,8 @@ static void set_entry(unsigned root, unsigned level, vaddr_t page, uint64_t valu
 }
 
 /*
- * Removes the table of `level` on the way to `page` if it is empty, and those above that become so. A
- * change is under way.
+ * Removes the table of `level` on the way to `page` if it is empty, and those above that become so.
+ * A change is under way.
  */
 static void prune(unsigned root, unsigned level, vaddr_t page)
 {
@@ -191,8 +191,8 @@ static NOINLINE void remove_empty_tables(unsigned root, vaddr_t page)
 }
 
 /*
- * Makes sure that the tables down to `level` on the way to `page` exist. Where it makes one the change is
- * not ended: it is empty so far.
+ * Makes sure that the tables down to `level` on the way to `page` exist. Where it makes one the
+ * change is not ended: it is empty so far.
  */
 static enum status make_tables(unsigned root, unsigned level, vaddr_t page)
 {

@@ -51,14 +51,14 @@ MUST_CHECK CELL_API enum status page_table_unmap(vaddr_t page, uint64_t count);
 MUST_CHECK CELL_API enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags);
 
 /*
- * Makes sure that no entry maps both the page and the one before it. Who cuts a run in two does this
- * first, then both parts can be unmapped without needing memory. ERR_NO_MEMORY.
+ * Makes sure that no entry maps both the page and the one before it. Who cuts a run in two does
+ * this first, then both parts can be unmapped without needing memory. ERR_NO_MEMORY.
  */
 MUST_CHECK CELL_API enum status page_table_cut(vaddr_t page);
 
 /*
- * Is the page of this address mapped? If so, writes its frame and flags where they are not NULL. Any
- * context: after many tries for the lock (its holder was interrupted here) it looks without it.
+ * Is the page of this address mapped? If so, writes its frame and flags where they are not NULL.
+ * Any context: after many tries for the lock (its holder was interrupted here) it looks without it.
  */
 CELL_API bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
 
@@ -68,8 +68,8 @@ CELL_API bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_fl
 typedef void (*page_table_looker_t)(vaddr_t page, uint64_t size, unsigned flags, void *context);
 
 /*
- * From now on what happens to up to `most` entries from `from` on is noted, on all CPUs. Returns where to go on,
- * 0 at the end. With the lock held.
+ * From now on what happens to up to `most` entries from `from` on is noted, on all CPUs. Returns
+ * where to go on, 0 at the end. With the lock held.
  */
 CELL_API vaddr_t page_table_watch(vaddr_t from, uint64_t most);
 
@@ -81,8 +81,8 @@ CELL_API vaddr_t page_table_look(vaddr_t from, uint64_t most, page_table_looker_
                                  void *context);
 
 /*
- * For who has stopped all other CPUs: tells of every writable page that was written, mapped or protected since it
- * was watched, or never was. Without the lock.
+ * For who has stopped all other CPUs: tells of every writable page that was written, mapped or
+ * protected since it was watched, or never was. Without the lock.
  */
 CELL_API void page_table_look_at_changed(page_table_looker_t look, void *context);
 
@@ -95,8 +95,8 @@ CELL_API void page_table_copy_root(uint64_t *out_entries);
 /*
  * Called with every run of pages whose old translation must be forgotten, when this CPU has done so
  * and before the frames or tables behind it are used for something else, with the tables locked, so
- * with preemption held. It comes back when all other CPUs have forgotten them too, and answers others
- * who ask meanwhile. NULL, as at first: there are no others.
+ * with preemption held. It comes back when all other CPUs have forgotten them too, and answers
+ * others who ask meanwhile. NULL, as at first: there are no others.
  */
 typedef void (*page_table_shootdown_t)(vaddr_t page, uint64_t count);
 CELL_API void page_table_set_shootdown(page_table_shootdown_t shootdown);

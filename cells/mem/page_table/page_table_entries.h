@@ -173,8 +173,8 @@ static inline vaddr_t window_start(unsigned root, unsigned level)
 }
 
 /*
- * Where the entry of `level` for `page` is seen, in the tables that `root` selects: the entries of a
- * level are one array, indexed by what of the page's number is above that level.
+ * Where the entry of `level` for `page` is seen, in the tables that `root` selects: the entries of
+ * a level are one array, indexed by what of the page's number is above that level.
  */
 /*@ requires SLOT_UPPER_HALF <= root < ENTRY_COUNT && 1 <= level <= LEVELS;
   @ assigns \nothing;
@@ -246,7 +246,8 @@ static inline bool has_bit(uint64_t entry, uint64_t bit)
     return (bit == ENTRY_NO_EXECUTE ? entry : entry % (2 * bit)) >= bit;
 }
 
-/* The bits of an entry that say what may be done. Who may write may not execute, whatever is asked. */
+/* The bits of an entry that say what may be done. Who may write may not execute, whatever is asked.
+ */
 /*@ assigns \nothing;
   @ ensures right_bits(\result);
   @ ensures has(\result, ENTRY_WRITABLE) <==> has(flags, PAGE_WRITE);
@@ -379,8 +380,9 @@ static inline uint64_t pages_to_boundary(vaddr_t page)
 }
 
 /*
- * A run of pages is worked on in steps, none of which crosses a multiple of 2 MiB: each is one entry of
- * level 2 or a part of one table of level 1. The first step of `count` pages from `page` on.
+ * A run of pages is worked on in steps, none of which crosses a multiple of 2 MiB: each is one
+ * entry of level 2 or a part of one table of level 1. The first step of `count` pages from `page`
+ * on.
  */
 /*@ requires page % PAGE_SIZE == 0 && count > 0;
   @ assigns \nothing;

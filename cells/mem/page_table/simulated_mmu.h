@@ -5,9 +5,9 @@
  * Why: page tables are worth what the CPU makes of them. This one walks the tables as the CPU does,
  * and like a TLB it keeps what it once found, pages and tables, until it is told to forget.
  *
- * Rules: included once in a test, after cmocka.h, page_table_priv.h and x86.h, with SIMULATED_FRAMES
- * defined: how much memory there is. It defines what these two headers leave to a test. What the CPU does by
- * itself is marked MMU_CODE, which may be defined as an attribute.
+ * Rules: included once in a test, after cmocka.h, page_table_priv.h and x86.h, with
+ * SIMULATED_FRAMES defined: how much memory there is. It defines what these two headers leave to a
+ * test. What the CPU does by itself is marked MMU_CODE, which may be defined as an attribute.
  */
 #pragma once
 

@@ -4,9 +4,9 @@
  *
  * Why: who holds a `struct pages` owns these pages, one contiguous range, and nobody else does.
  *
- * Rules: page_allocator hands them out, implements what is here, and keeps no table of them. What is
- * owned can be cut in two and put together again, and goes back when it is dropped. O(log n) in the
- * number of free ranges for what goes back, else O(1). What one handle is, its owner
+ * Rules: page_allocator hands them out, implements what is here, and keeps no table of them. What
+ * is owned can be cut in two and put together again, and goes back when it is dropped. O(log n) in
+ * the number of free ranges for what goes back, else O(1). What one handle is, its owner
  * serialises; different ones are used on different CPUs at once.
  */
 #pragma once
@@ -22,7 +22,8 @@ CELL_API vaddr_t pages_start(const struct pages *pages) OWN_BORROWS(*pages);
 CELL_API uint64_t pages_count(const struct pages *pages) OWN_BORROWS(*pages);
 CELL_API enum page_zone pages_zone(const struct pages *pages) OWN_BORROWS(*pages);
 
-/* Cuts the pages behind the first `first_count` off. ERR_OUT_OF_BOUNDS, ERR_NO_MEMORY: no change. */
+/* Cuts the pages behind the first `first_count` off. ERR_OUT_OF_BOUNDS, ERR_NO_MEMORY: no change.
+ */
 CELL_API enum status pages_split(struct pages *pages, uint64_t first_count, struct pages **out_rest)
     OWN_BORROWS(*pages) OWN_ACQUIRES(**out_rest);
 

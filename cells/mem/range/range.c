@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No sum here can wrap: the end of a valid range is a number, and a sum that is not the end of one is
- * compared as a difference.
+ * No sum here can wrap: the end of a valid range is a number, and a sum that is not the end of one
+ * is compared as a difference.
  */
 #include "range.h"
 

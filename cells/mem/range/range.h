@@ -2,8 +2,8 @@
 /*
  * range.h - arithmetic of ranges of numbers: overlap, cut, join.
  *
- * Why: frames and pages are numbered, and all that owners do with them is to cut ranges apart and to
- * put them together again. That nothing is lost or doubled by it is proven here (Frama-C, WP:
+ * Why: frames and pages are numbered, and all that owners do with them is to cut ranges apart and
+ * to put them together again. That nothing is lost or doubled by it is proven here (Frama-C, WP:
  * docs/proofs.md), not argued in each allocator: they decide nothing about numbers themselves.
  *
  * Rules: pure. A range is `count` numbers from `start` on. It is *valid* when it is not empty and its

@@ -3,9 +3,10 @@
  * range_cache.h - single numbers, in front of a range_tree.
  *
  * Why: most requests are for one frame or one page, and most of what goes back is one. They need no
- * tree and no lock: what came back alone is a free_stack, and when that is empty numbers are cut from
- * the front of a *run* that was taken from the tree at once. Both take some twenty instructions, however
- * many ranges are free and however many CPUs ask. What lies here counts as free.
+ * tree and no lock: what came back alone is a free_stack, and when that is empty numbers are cut
+ * from the front of a *run* that was taken from the tree at once. Both take some twenty
+ * instructions, however many ranges are free and however many CPUs ask. What lies here counts as
+ * free.
  *
  * Rules: the owner of the tree owns this too. Functions that end in _locked need his lock; the others
  * are for any CPU in any context. Numbers here cannot be found by place or by size, so before he calls
@@ -40,8 +41,8 @@ static_assert(sizeof(((struct range_node *)0)->range.count) == 8, "stored with a
 /* ---- without the lock ---- */
 
 /*
- * Keeps a node of one number, which was in *slot. It comes out of here as it is now, and so it must be fit
- * for its next owner.
+ * Keeps a node of one number, which was in *slot. It comes out of here as it is now, and so it must
+ * be fit for its next owner.
  */
 static inline void range_cache_push(struct range_cache *cache, struct range_node *node, void *slot)
 {
@@ -60,9 +61,10 @@ static inline uint64_t range_cache_run_left(const struct range_cache *cache)
 }
 
 /*
- * Puts a node of one number into *out: what came back last, or the first of the run. False, and *out is
- * NULL, when there is neither, or only the last number of a run, or no descriptor: `take` fills *out with
- * one of count 0, fit for its owner, and `give` takes it back where somebody else was quicker.
+ * Puts a node of one number into *out: what came back last, or the first of the run. False, and
+ * *out is NULL, when there is neither, or only the last number of a run, or no descriptor: `take`
+ * fills *out with one of count 0, fit for its owner, and `give` takes it back where somebody else
+ * was quicker.
  */
 static inline bool range_cache_take(struct range_cache *cache, void *out, bool (*take)(void *out),
                                     void (*give)(void *slot))
@@ -110,8 +112,9 @@ static inline uint64_t range_cache_ranges_locked(const struct range_cache *cache
 }
 
 /*
- * How many numbers to take from the tree for a run, 0 if it has none. Every operation on the tree costs
- * the same, so a range too short for a whole run is used up last, or by a request of its own size.
+ * How many numbers to take from the tree for a run, 0 if it has none. Every operation on the tree
+ * costs the same, so a range too short for a whole run is used up last, or by a request of its own
+ * size.
  */
 static inline uint64_t range_cache_run_count_locked(const struct range_tree *tree)
 {

@@ -117,7 +117,8 @@ static void balance_path(struct range_tree *tree, const struct path *path)
     }
 }
 
-/* After a change of the last node's range alone: where a node stays as it was, so do those above. */
+/* After a change of the last node's range alone: where a node stays as it was, so do those above.
+ */
 static void mend_path(struct range_tree *tree, const struct path *path)
 {
     for (unsigned i = path->length; i > 0; i--) {

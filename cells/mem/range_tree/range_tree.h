@@ -2,17 +2,17 @@
 /*
  * range_tree.h - a set of numbers as a balanced tree of ranges.
  *
- * Why: what is free must be found by size, by place and by neighbour, in O(log n), before there is a
- * heap. A node is the range's *descriptor*: while the range is free its node is in the tree, and when
- * it is taken the very node becomes the owner's handle. So the tree knows what is free and nobody keeps
- * a table of what is not.
+ * Why: what is free must be found by size, by place and by neighbour, in O(log n), before there is
+ * a heap. A node is the range's *descriptor*: while the range is free its node is in the tree, and
+ * when it is taken the very node becomes the owner's handle. So the tree knows what is free and
+ * nobody keeps a table of what is not.
  *
- * Rules: the caller owns all nodes and the locking. Ranges in the tree neither overlap nor touch. No
- * recursion, no allocation: functions that need a node more take it from the caller, those that need
- * one less give it back. O(log n) unless said otherwise. Any context. Where `undo` says so every change is
- * noted before it is made (undo.h): of the tree, of its nodes, and of `spare` and `unused`, which are then
- * variables that live as long as the notes. The count of a node that is a spare, or not needed any more,
- * is 0.
+ * Rules: the caller owns all nodes and the locking. Ranges in the tree neither overlap nor touch.
+ * No recursion, no allocation: functions that need a node more take it from the caller, those that
+ * need one less give it back. O(log n) unless said otherwise. Any context. Where `undo` says so
+ * every change is noted before it is made (undo.h): of the tree, of its nodes, and of `spare` and
+ * `unused`, which are then variables that live as long as the notes. The count of a node that is a
+ * spare, or not needed any more, is 0.
  */
 #pragma once
 
@@ -35,8 +35,8 @@ struct range_tree {
     struct undo *undo; /* where changes are noted; NULL: nowhere */
 };
 
-/* Room for the notes of one operation on a tree of 2^24 ranges, whose height is 35 at most: each level is
- * turned twice at worst, which writes 14 words. */
+/* Room for the notes of one operation on a tree of 2^24 ranges, whose height is 35 at most: each
+ * level is turned twice at worst, which writes 14 words. */
 #define RANGE_TREE_NOTES 512u
 
 /*

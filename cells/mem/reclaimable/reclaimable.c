@@ -6,9 +6,9 @@
  *      there       any users, there        use, end of a use, revoke, take
  *      gone        1 or more, not there    the end of a use
  *
- * Who revokes or takes becomes a user by that exchange, so that there is always somebody who leaves last. The
- * last user of what is gone has it for himself: nobody can come. He releases the thing first, by a drop
- * that may be begun again, and leaves then.
+ * Who revokes or takes becomes a user by that exchange, so that there is always somebody who leaves
+ * last. The last user of what is gone has it for himself: nobody can come. He releases the thing
+ * first, by a drop that may be begun again, and leaves then.
  */
 #include "reclaimable.h"
 #include "commit.h"

@@ -79,7 +79,8 @@ static inline bool reclaimable_is_there(const struct reclaimable *place)
 
 /* ---- when memory is short ---- */
 
-/* A cache that gives back what it can: returns how many things that were. It may be called in any task. */
+/* A cache that gives back what it can: returns how many things that were. It may be called in any
+ * task. */
 struct reclaimable_cache {
     struct reclaimable_cache *next;
     const char *name;

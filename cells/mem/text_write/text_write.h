@@ -87,8 +87,9 @@ static inline void text_write(uint64_t address, const void *bytes, size_t size)
 }
 
 /*
- * Between these two, stores by text_patch() of up to 8 bytes at any address, also to pages of constants. For
- * who has stopped all other CPUs: nothing here is more atomic than the store. Interrupts are off.
+ * Between these two, stores by text_patch() of up to 8 bytes at any address, also to pages of
+ * constants. For who has stopped all other CPUs: nothing here is more atomic than the store.
+ * Interrupts are off.
  */
 static inline uint64_t text_patch_begin(void)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tree against a table of pages: after each of many random operations both must say the same, and
- * what is mapped must be what the page table was told. Pages are the host's memory, frames are counted.
+ * The tree against a table of pages: after each of many random operations both must say the same,
+ * and what is mapped must be what the page table was told. Pages are the host's memory, frames are
+ * counted.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,9 +4,9 @@
  * the largest such gap in its subtree, so that the lowest room for a new area is found on one way down;
  * the room behind the last area is `highest`.
  *
- * There are no parent links: the way down to a node is recorded, and mended from its end. A change of
- * one area changes the gap of the next one, too, and that is always on the same way: an ancestor, or the
- * one that takes the place of a removed node.
+ * There are no parent links: the way down to a node is recorded, and mended from its end. A change
+ * of one area changes the gap of the next one, too, and that is always on the same way: an
+ * ancestor, or the one that takes the place of a removed node.
  */
 #include "vma_tree.h"
 #include "descriptor_pool.h"
@@ -129,8 +129,8 @@ static void mend(struct path *path, unsigned until)
 }
 
 /*
- * The way to the first area that ends above `address`, or to where it would be. Writes the areas right
- * before and behind that place.
+ * The way to the first area that ends above `address`, or to where it would be. Writes the areas
+ * right before and behind that place.
  */
 static struct vma *find_path(vaddr_t address, struct path *path, struct vma **out_next)
 {
@@ -337,8 +337,8 @@ static bool is_free(vaddr_t start, uint64_t bytes)
 /* ---- areas ---- */
 
 /*
- * Frames and areas have descriptors. mapped_pages adds to the pool when it runs low, so something is
- * mapped for a moment when it does.
+ * Frames and areas have descriptors. mapped_pages adds to the pool when it runs low, so something
+ * is mapped for a moment when it does.
  */
 static void refill_descriptors(void)
 {

@@ -3,14 +3,14 @@
  * vma_tree.h - the conventional way to keep mappings, to compare with.
  *
  * Why: in most systems the memory manager keeps a record of each mapping of each client (a *virtual
- * memory area*) in a tree, and the client holds an address. The tree is state that clients have spilled
- * into the server: to remap or unmap, the server must find, split and join its records. This cell is
- * that design, on the same frame allocator and page tables as mapped_pages, for the benchmark
- * map_bench and nothing else.
+ * memory area*) in a tree, and the client holds an address. The tree is state that clients have
+ * spilled into the server: to remap or unmap, the server must find, split and join its records.
+ * This cell is that design, on the same frame allocator and page tables as mapped_pages, for the
+ * benchmark map_bench and nothing else.
  *
- * Rules: one address space. Areas that touch and may be used alike are one record. Memory is there when
- * map returns and reads as zero. O(log areas) for each area that is touched. Any address may be given:
- * what is wrong is found out at run time. The caller serialises.
+ * Rules: one address space. Areas that touch and may be used alike are one record. Memory is there
+ * when map returns and reads as zero. O(log areas) for each area that is touched. Any address may
+ * be given: what is wrong is found out at run time. The caller serialises.
  */
 #pragma once
 

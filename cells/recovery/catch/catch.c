@@ -6,14 +6,15 @@
  *   on the stack of the pool   release_slots(): pops the chain down to the point
  *   catch_resume()             back to the stack of the point; the pool's is free; "returns" ERR_FAULT
  *
- * Nothing is released within the exception: drops are ordinary code, which may be interrupted, may wait,
- * and may fault in turn. A second fault comes to catch_take() again, finds the same point, which has
- * its stack already, and starts release_slots() anew, below the slots that the drop at fault had on
- * that stack: own_unwind() releases these first, and begins that drop once more. When there were too
- * many, cut_chain() runs in place of release_slots(): it releases nothing more, and comes back.
+ * Nothing is released within the exception: drops are ordinary code, which may be interrupted, may
+ * wait, and may fault in turn. A second fault comes to catch_take() again, finds the same point,
+ * which has its stack already, and starts release_slots() anew, below the slots that the drop at
+ * fault had on that stack: own_unwind() releases these first, and begins that drop once more. When
+ * there were too many, cut_chain() runs in place of release_slots(): it releases nothing more, and
+ * comes back.
  *
- * Before anything is released the chain is looked at from slot to slot, up to the point: each must lie
- * in a stack, and its tag name a function. Where it does not, catch_mend.c makes a new chain.
+ * Before anything is released the chain is looked at from slot to slot, up to the point: each must
+ * lie in a stack, and its tag name a function. Where it does not, catch_mend.c makes a new chain.
  *
  * The way of a kill is shorter: catch_kill() is called by the task itself, from wherever it was
  * stopped, and pops the chain on the stack that it is on. That stack is sound, other than after a
@@ -139,8 +140,9 @@ static void pop_until(struct catch_point *point, struct own_slot *until)
 }
 
 /*
- * A fault within a guard's taking may leave a hold that no slot knows of, or interrupts off. Drops that wait
- * must find neither: as soon as no guard is left both are set to what they were at the point.
+ * A fault within a guard's taking may leave a hold that no slot knows of, or interrupts off. Drops
+ * that wait must find neither: as soon as no guard is left both are set to what they were at the
+ * point.
  */
 static void pop_slots(struct catch_point *point)
 {
@@ -172,8 +174,8 @@ __attribute__((naked, noinline, noclone)) NORETURN static void begin_again(
 }
 
 /*
- * What a drop that has faulted owned on this stack goes first. Then all of the stack is free again, so
- * that many faults one after another do not use it up.
+ * What a drop that has faulted owned on this stack goes first. Then all of the stack is free again,
+ * so that many faults one after another do not use it up.
  */
 static void pop_own_slots(struct catch_point *point)
 {
@@ -253,8 +255,8 @@ static inline uint64_t last_place(const struct stack_place *place)
 }
 
 /*
- * The newest catch point on the chain that is not closed. NULL too where the chain is broken before.
- * A slot on the same stack as the last one is known by one comparison.
+ * The newest catch point on the chain that is not closed. NULL too where the chain is broken
+ * before. A slot on the same stack as the last one is known by one comparison.
  */
 static struct catch_point *find_point(struct fault_view *view)
 {
@@ -368,8 +370,8 @@ static void leave_slot(struct catch_point *point)
 }
 
 /*
- * Where release_slots() begins: at the top, unless a drop has faulted whose own slots are there. Without
- * room below those they are left where they are.
+ * Where release_slots() begins: at the top, unless a drop has faulted whose own slots are there.
+ * Without room below those they are left where they are.
  */
 static uint64_t *find_entry(struct catch_point *point, uint64_t rsp)
 {

@@ -3,16 +3,16 @@
  * catch.h - calls a function, and comes back even if it faults.
  *
  * Why: what a function owns is in slots on the chain of its task (own.h), so a fault at any
- * instruction can release it and go on where somebody is prepared for that: here. The reason, with all
- * registers of the moment, is handed to the caller as data.
+ * instruction can release it and go on where somebody is prepared for that: here. The reason, with
+ * all registers of the moment, is handed to the caller as data.
  *
  *      struct catch_reason reason;
  *      enum status status = catch_unwind(draw, &window, &reason);
  *      if (status == ERR_FAULT) { log_error("draw failed: exception %llu", reason.fault.vector); }
  *
- * A catch point is a slot itself, found by its type: it nests, and it travels with its task, without
- * a field of its own anywhere. Registers need not be restored frame by frame: those that a function
- * preserves were saved when it was called.
+ * A catch point is a slot itself, found by its type: it nests, and it travels with its task,
+ * without a field of its own anywhere. Registers need not be restored frame by frame: those that a
+ * function preserves were saved when it was called.
  *
  * Rules: catch_enable() once, before. Any task, with or without preemption held; faults of an interrupt
  * handler end at a point only if the handler itself called catch_unwind(). What the function holds outside of
@@ -21,9 +21,10 @@
  * A fault while slots are released begins that drop once more, and skips a slot whose drop faults again
  * (OWN_TRIES); after CATCH_FAULTS_MAX nothing more is released. What was not is listed in the reason.
  *
- * A chain that is broken, by a link, a tag or an end that was overwritten, is made anew from the tags of all
- * slots on its stacks. What lay in a slot whose tag was hit is lost, and `is_complete` says so. Where
- * no catch point is found in this way either, the exception ends the system with its report.
+ * A chain that is broken, by a link, a tag or an end that was overwritten, is made anew from the
+ * tags of all slots on its stacks. What lay in a slot whose tag was hit is lost, and `is_complete`
+ * says so. Where no catch point is found in this way either, the exception ends the system with its
+ * report.
  */
 #pragma once
 
@@ -34,8 +35,8 @@
 #define CATCH_LOSSES_MAX 4u /* that are told one by one */
 
 /*
- * Functions that fault at one time. The next one executes what faults again and again, until a stack
- * is free: it may be interrupted in between. After so many times its exception is not taken.
+ * Functions that fault at one time. The next one executes what faults again and again, until a
+ * stack is free: it may be interrupted in between. After so many times its exception is not taken.
  */
 #define CATCH_STACKS     8u
 #define CATCH_WAITS_MAX  20000000u
@@ -84,27 +85,28 @@ CELL_API MUST_CHECK enum status catch_watched(void (*function)(void *argument), 
 /*
  * For handlers of exceptions: is there a catch point on the chain of what was interrupted? Then
  * `registers`, those of the interrupted code, are changed so that going on there releases the slots
- * and comes back at the catch point. They are unchanged where all stacks are in use: then it is to go
- * on there and fault once more. The handler owns no slots when it asks.
+ * and comes back at the catch point. They are unchanged where all stacks are in use: then it is to
+ * go on there and fault once more. The handler owns no slots when it asks.
  */
 CELL_API bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault);
 
 /*
- * Kills what the calling task does, wherever it was stopped: all slots above its outermost point are
- * released, on the stack that it is on, and the call of that point returns ERR_KILLED. The points in between
- * do not return: code that is prepared for faults of what it calls has no say in its task's end. A fault
- * meanwhile is dealt with as one of the outermost point's. In the reason is no fault, and no registers.
- * Interrupts are enabled, nothing is held. Comes back only where the task cannot be killed now, and says
- * why: a guard (kill_deferral.h), slots being released after a fault, no catch point at all. One call a task.
+ * Kills what the calling task does, wherever it was stopped: all slots above its outermost point
+ * are released, on the stack that it is on, and the call of that point returns ERR_KILLED. The
+ * points in between do not return: code that is prepared for faults of what it calls has no say in
+ * its task's end. A fault meanwhile is dealt with as one of the outermost point's. In the reason is
+ * no fault, and no registers. Interrupts are enabled, nothing is held. Comes back only where the
+ * task cannot be killed now, and says why: a guard (kill_deferral.h), slots being released after a
+ * fault, no catch point at all. One call a task.
  */
 struct kill_deferral;
 CELL_API void catch_kill(const struct kill_deferral **out_by);
 
 /*
- * Takes exceptions of faulty code from now on, for all CPUs: all but non-maskable interrupts and machine
- * checks. Faults in handlers of interrupts too (interrupt_catch.h), once that is enabled. Handlers
- * that are registered later are asked before. Again: does nothing. Errors of exception_handler_register()
- * and stack_adopt().
+ * Takes exceptions of faulty code from now on, for all CPUs: all but non-maskable interrupts and
+ * machine checks. Faults in handlers of interrupts too (interrupt_catch.h), once that is enabled.
+ * Handlers that are registered later are asked before. Again: does nothing. Errors of
+ * exception_handler_register() and stack_adopt().
  */
 CELL_API MUST_CHECK enum status catch_enable(void);
 

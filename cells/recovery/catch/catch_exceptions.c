@@ -23,7 +23,8 @@ static bool is_of_code(unsigned vector)
     return vector != EXCEPTION_NMI && vector != EXCEPTION_MC;
 }
 
-/* Who takes it: a catch point, or what called the handler of an interrupt. `*out_report`: to whom it is told. */
+/* Who takes it: a catch point, or what called the handler of an interrupt. `*out_report`: to whom
+ * it is told. */
 static bool take_either(uint64_t registers[CFI_REGISTER_COUNT], const struct catch_fault *fault,
                         catch_witness_t *out_report)
 {
@@ -41,8 +42,8 @@ static bool take_either(uint64_t registers[CFI_REGISTER_COUNT], const struct cat
 }
 
 /*
- * The newest slot, `own`, is that of the call of this handler, which goes on: it is no part of what was
- * interrupted.
+ * The newest slot, `own`, is that of the call of this handler, which goes on: it is no part of what
+ * was interrupted.
  */
 static bool take_below(struct own_slot *own, uint64_t registers[CFI_REGISTER_COUNT],
                        const struct catch_fault *fault, catch_witness_t *out_report)

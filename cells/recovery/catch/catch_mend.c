@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A chain that is broken is made anew: every slot says by its tag that it is one, and slots that were left
- * have none. Slots of one stack are linked by rising addresses, which is newest first but for those of
- * one and the same function. From stack to stack the links that are left lead: the oldest slot of
- * one points to the newest of the next. Nothing below the stack pointer is looked at: a copy of a tag in a
- * frame that has ended, a few words from where it belongs, may name another drop function.
+ * A chain that is broken is made anew: every slot says by its tag that it is one, and slots that
+ * were left have none. Slots of one stack are linked by rising addresses, which is newest first but
+ * for those of one and the same function. From stack to stack the links that are left lead: the
+ * oldest slot of one points to the newest of the next. Nothing below the stack pointer is looked
+ * at: a copy of a tag in a frame that has ended, a few words from where it belongs, may name
+ * another drop function.
  *
- * Rejected: to mend the one link that is broken. Where one was hit others may be, and a wrong link that
- * leads to a live slot cannot be told from a right one.
+ * Rejected: to mend the one link that is broken. Where one was hit others may be, and a wrong link
+ * that leads to a live slot cannot be told from a right one.
  */
 #include "catch_priv.h"
 #include "owned.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * catch_priv.h - the stacks that slots are released on, what the exception's handler asks, and chains that
- * are broken.
+ * catch_priv.h - the stacks that slots are released on, what the exception's handler asks, and
+ * chains that are broken.
  */
 #pragma once
 

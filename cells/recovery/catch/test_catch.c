@@ -79,7 +79,8 @@ enum status stack_adopt(vaddr_t bottom, size_t bytes, const char *name)
     return OK;
 }
 
-/* Of this program, as far as the linker tells: catch points have a type of their own, a static function. */
+/* Of this program, as far as the linker tells: catch points have a type of their own, a static
+ * function. */
 extern const char __executable_start;
 extern const char etext;
 

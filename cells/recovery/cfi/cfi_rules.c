@@ -293,7 +293,8 @@ static bool read_advance(struct reader *reader, const struct cfi_machine *machin
     return true;
 }
 
-/* Where the location advances to: within the row that is wanted, which begins anew, or behind it. */
+/* Where the location advances to: within the row that is wanted, which begins anew, or behind it.
+ */
 static inline bool advance(struct cfi_machine *machine, uint64_t location, uint64_t wanted)
 {
     if (location > wanted) {

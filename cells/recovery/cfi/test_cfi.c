@@ -513,7 +513,8 @@ static void test_cfi_refuses_offsets_outside(void **state)
     assert_fault(&s, cfi_read(&s.table, 0, &s.read, &s.fault), ERR_LIMIT, CFI_FAULT_SIZE, 0);
 }
 
-/* Cut at every length: an error or another table, never an access behind the end (ASan looks on). */
+/* Cut at every length: an error or another table, never an access behind the end (ASan looks on).
+ */
 static void test_cfi_survives_every_cut(void **state)
 {
     (void)state;

@@ -12,9 +12,9 @@
  * of preemption too, is lost. Registers that calls preserve are restored from where the frames on the way
  * keep them: what has destroyed one that it had not saved has destroyed it for the interrupted code too.
  *
- * The handler stays registered and is called again, INTERRUPT_CATCHES_MAX times in all: a device that it
- * fails to quiet interrupts at once again. A fault that cannot be traced to a handler, or whose chain of
- * slots is broken, is not taken, and ends the system with its report.
+ * The handler stays registered and is called again, INTERRUPT_CATCHES_MAX times in all: a device
+ * that it fails to quiet interrupts at once again. A fault that cannot be traced to a handler, or
+ * whose chain of slots is broken, is not taken, and ends the system with its report.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A drop function's address is taken, so what a tag holds is its entry (docs/cell-format.md): one jump, to
- * the first byte of a section, for each function has a section of its own.
+ * A drop function's address is taken, so what a tag holds is its entry (docs/cell-format.md): one
+ * jump, to the first byte of a section, for each function has a section of its own.
  */
 #include "owned.h"
 #include "address_map.h"

@@ -20,15 +20,17 @@
 #define OWNED_LINE_SIZE 256u
 
 /*
- * Can `drop`, what a tag says, be called as a drop function? It must be the entry or the first byte of a
- * function of a cell that is loaded, whose name ends in `_drop`. Of what was found to be one it is remembered until cells are
- * loaded or unloaded. A few instructions then, else O(log sections).
+ * Can `drop`, what a tag says, be called as a drop function? It must be the entry or the first byte
+ * of a function of a cell that is loaded, whose name ends in `_drop`. Of what was found to be one
+ * it is remembered until cells are loaded or unloaded. A few instructions then, else O(log
+ * sections).
  */
 CELL_API bool owned_is_drop(uintptr_t drop);
 
 /*
- * The same for a tag that was found by looking for one: its text must also be what the pristine object
- * says, but for the fields that were relocated. Nothing is remembered. O(bytes of the function).
+ * The same for a tag that was found by looking for one: its text must also be what the pristine
+ * object says, but for the fields that were relocated. Nothing is remembered. O(bytes of the
+ * function).
  */
 CELL_API bool owned_is_intact_drop(uintptr_t drop);
 

@@ -13,8 +13,8 @@
  * reason. Every walk ends: within a stack frames must rise, and it changes stacks at most
  * UNWIND_STACKS_MAX times.
  *
- * A fault or an interrupt stops at an instruction, whose row is that of rip itself: a return address
- * may be the first byte of other code, so its row is that of rip - 1 (cursor->is_exact).
+ * A fault or an interrupt stops at an instruction, whose row is that of rip itself: a return
+ * address may be the first byte of other code, so its row is that of rip - 1 (cursor->is_exact).
  */
 #pragma once
 

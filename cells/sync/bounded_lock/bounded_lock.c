@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The holder's interrupts are off, so `cpu` is this CPU's only where the holder was interrupted by an
- * exception or an NMI, or calls itself. `cpu` is set after the lock is taken and cleared before it is
- * let go: who comes in these moments, in the middle of an instruction's neighbours, waits for the
- * bounded time.
+ * The holder's interrupts are off, so `cpu` is this CPU's only where the holder was interrupted by
+ * an exception or an NMI, or calls itself. `cpu` is set after the lock is taken and cleared before
+ * it is let go: who comes in these moments, in the middle of an instruction's neighbours, waits for
+ * the bounded time.
  *
  * `ended` is increased before the lock is let go. So it is constant while the lock is held and
  * another in each hold, and a waiter knows for how long it has seen one and the same.

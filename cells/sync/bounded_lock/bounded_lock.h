@@ -7,11 +7,12 @@
  * the very CPU that waits, or for longer than anybody with good reason holds it; the caller then
  * decides whether to go on without.
  *
- * Rules: any context, also before there is anything else. Interrupts are off while it is held, and as
- * they were while it is waited for. Who holds it does little, waits for nobody, and makes no remote call.
- * It stands below all other locks, and the checker of orders (lock_order.h) does not look at it,
- * because that reports through it. Memory that is all zeros is an unlocked lock. A guard is not moved.
- * Safe at any instruction, as a spinlock is (spinlock.h): a guard whose lock says otherwise holds nothing.
+ * Rules: any context, also before there is anything else. Interrupts are off while it is held, and
+ * as they were while it is waited for. Who holds it does little, waits for nobody, and makes no
+ * remote call. It stands below all other locks, and the checker of orders (lock_order.h) does not
+ * look at it, because that reports through it. Memory that is all zeros is an unlocked lock. A
+ * guard is not moved. Safe at any instruction, as a spinlock is (spinlock.h): a guard whose lock
+ * says otherwise holds nothing.
  *
  *      OWNED(bounded_lock, held);
  *      bool alone = bounded_lock_lock(&table->lock, SLOT(held));     to the end of the block

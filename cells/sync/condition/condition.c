@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The condition's spinlock is taken before the mutex is let go and is held until the waiter is in the
- * queue. Who changes the state has to pass the mutex, and who wakes the spinlock: so he finds the
- * waiter.
+ * The condition's spinlock is taken before the mutex is let go and is held until the waiter is in
+ * the queue. Who changes the state has to pass the mutex, and who wakes the spinlock: so he finds
+ * the waiter.
  */
 #include "condition.h"
 

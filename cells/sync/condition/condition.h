@@ -2,8 +2,8 @@
 /*
  * condition.h - waiting until what a mutex protects has changed.
  *
- * Why: who holds a mutex and finds that there is nothing to do yet must let it go and wait as one step:
- * else the change comes in between, and nobody wakes him.
+ * Why: who holds a mutex and finds that there is nothing to do yet must let it go and wait as one
+ * step: else the change comes in between, and nobody wakes him.
  *
  * Rules: tasks only. The mutex is always the same one; who waits holds it, and nothing else that who
  * changes the state needs. Who wakes holds it too, or has held it since the change. A wait may end for no

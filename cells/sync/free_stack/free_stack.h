@@ -2,20 +2,21 @@
 /*
  * free_stack.h - a stack of free things that needs no lock.
  *
- * Why: what is free and all alike is taken and given back more often than anything else, by all CPUs.
- * A lock that a fault can release costs three times as much as what it would protect here.
+ * Why: what is free and all alike is taken and given back more often than anything else, by all
+ * CPUs. A lock that a fault can release costs three times as much as what it would protect here.
  *
- * Rules: any context, also interrupt handlers. Each operation is one compare-and-exchange, and the store that
- * says who owns the thing belongs to it (commit.h): at every instruction a thing is in the stack or with
- * its owner. The forms without a place to store are for who keeps a thing by other means. A thing may be
- * read by a pop that is too late: its memory stays mapped for as long as there is the stack. Things begin
- * with, or hold, a struct free_link, which is the stack's while they are in it.
+ * Rules: any context, also interrupt handlers. Each operation is one compare-and-exchange, and the
+ * store that says who owns the thing belongs to it (commit.h): at every instruction a thing is in
+ * the stack or with its owner. The forms without a place to store are for who keeps a thing by
+ * other means. A thing may be read by a pop that is too late: its memory stays mapped for as long
+ * as there is the stack. Things begin with, or hold, a struct free_link, which is the stack's while
+ * they are in it.
  *
- * Why it is right: a pop compares the top *and* the number of pops so far. If neither has changed since
- * they were read, in the order pops, top, link, then nothing was taken in between, so the top was in the
- * stack all the time and its link is right. (Between the reads and the exchange fit no 2^32 pops.) Pushes
- * need no number: whatever the top is, it comes next. The exchange of a push (release) pairs with
- * that of the pop that gets the thing (acquire).
+ * Why it is right: a pop compares the top *and* the number of pops so far. If neither has changed
+ * since they were read, in the order pops, top, link, then nothing was taken in between, so the top
+ * was in the stack all the time and its link is right. (Between the reads and the exchange fit no
+ * 2^32 pops.) Pushes need no number: whatever the top is, it comes next. The exchange of a push
+ * (release) pairs with that of the pop that gets the thing (acquire).
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kinds are the nodes of a graph, `before[a]` has a bit for each kind that was taken while a was held.
- * A new order a, b is an error if there is a way from b to a. It is noted first, so that an error is
- * reported once, and of two CPUs that make one together at least one sees it.
+ * Kinds are the nodes of a graph, `before[a]` has a bit for each kind that was taken while a was
+ * held. A new order a, b is an error if there is a way from b to a. It is noted first, so that an
+ * error is reported once, and of two CPUs that make one together at least one sees it.
  *
- * Everything is written by single atomic stores into tables that only grow: checking must work between
- * any two instructions of anybody.
+ * Everything is written by single atomic stores into tables that only grow: checking must work
+ * between any two instructions of anybody.
  */
 #include "lock_order.h"
 

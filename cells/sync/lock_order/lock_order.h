@@ -2,9 +2,9 @@
 /*
  * lock_order.h - finds locks that are taken in different orders.
  *
- * Why: two tasks that take two locks in different orders stop for ever, once in a million times. That
- * they do is seen every time, if somebody notes which kind of lock was taken while which was held: two
- * notes that contradict each other are an error, whether or not it struck.
+ * Why: two tasks that take two locks in different orders stop for ever, once in a million times.
+ * That they do is seen every time, if somebody notes which kind of lock was taken while which was
+ * held: two notes that contradict each other are an error, whether or not it struck.
  *
  * Rules: in builds of the debug profile and in native tests (LOCK_ORDER_CHECKED); elsewhere the calls
  * are empty. For the cells that implement locks, in any context. Locks of one name are of one kind;

@@ -10,14 +10,15 @@
  *
  * `guard` is written by the owner only, after it came and before it goes.
  *
- * All who wait are in one queue under one spinlock, with what they wait for. So chains of tasks that wait for
- * each other can be followed without locking them one by one, and a mutex is three words. An
- * owner behind MUTEX_WAITED can neither go nor end while the spinlock is held: letting go takes it.
+ * All who wait are in one queue under one spinlock, with what they wait for. So chains of tasks
+ * that wait for each other can be followed without locking them one by one, and a mutex is three
+ * words. An owner behind MUTEX_WAITED can neither go nor end while the spinlock is held: letting go
+ * takes it.
  *
  *      task --waits for (claim)--> mutex --owner--> task --> ... ends with a task that does not wait
  *
- * There is never a cycle, because who would close one does not wait. What a task is lent is the highest
- * priority of the claims on its mutexes, computed anew whenever one of them changes.
+ * There is never a cycle, because who would close one does not wait. What a task is lent is the
+ * highest priority of the claims on its mutexes, computed anew whenever one of them changes.
  *
  * The handover wakes first and stores the owner then: who was woken looks only when the spinlock is
  * free, and one that was woken for nothing, because the hand that wakes was killed, waits again.
@@ -126,7 +127,8 @@ static struct waiter *next_owner(const struct mutex *mutex, bool *others)
     return best;
 }
 
-/* Lends along the chain from `task` on, which is the owner of what is waited for, what is wanted of each now, at least `floor` of all. */
+/* Lends along the chain from `task` on, which is the owner of what is waited for, what is wanted of
+ * each now, at least `floor` of all. */
 static void settle_priorities(struct task *task, unsigned floor)
 {
     while (task) {
@@ -261,8 +263,8 @@ static NOINLINE void hand_over(struct mutex *mutex)
 }
 
 /*
- * A guard that was unwound while it waited may have lent something: the owner gives it back. One that
- * was unwound behind the store of hand_over() may have something that was lent to it.
+ * A guard that was unwound while it waited may have lent something: the owner gives it back. One
+ * that was unwound behind the store of hand_over() may have something that was lent to it.
  */
 static NOINLINE void take_back(struct mutex *mutex)
 {

@@ -2,8 +2,9 @@
 /*
  * mutex.h - locks for which tasks wait, with inheritance of priorities.
  *
- * Why: what is held for longer than a few instructions, or while its holder waits for something else,
- * must not keep other CPUs spinning or keep preemption off. Who cannot have such a lock parks.
+ * Why: what is held for longer than a few instructions, or while its holder waits for something
+ * else, must not keep other CPUs spinning or keep preemption off. Who cannot have such a lock
+ * parks.
  *
  * Rules: tasks only, interrupts enabled, no hold of preemption, unless nobody else can have the lock;
  * before there are tasks a mutex can be taken as long as nobody has it. Held by scope guards, in the order
@@ -50,7 +51,8 @@ CELL_API void mutex_lock(struct mutex *mutex, struct mutex **guard) OWN_LOCKS(*m
 CELL_API MUST_CHECK bool mutex_try_lock(struct mutex *mutex, struct mutex **guard)
     OWN_MAY_LOCK(**guard);
 
-/* `*guard` is full if it returns OK. ERR_TIMEOUT at `deadline` (parking.h), ERR_DEADLOCK at once. */
+/* `*guard` is full if it returns OK. ERR_TIMEOUT at `deadline` (parking.h), ERR_DEADLOCK at once.
+ */
 CELL_API MUST_CHECK enum status mutex_lock_until(struct mutex *mutex, struct mutex **guard,
                                                  uint64_t deadline);
 

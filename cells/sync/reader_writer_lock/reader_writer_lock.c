@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A writer is its guard's address in `holder`. Of readers there are many, and who is killed must know
- * whether he has been counted. So count and guard change by one store of one word, and before the next
- * change overwrites the guard there it is noted in the guard itself, as bit 0 of its handle:
+ * A writer is its guard's address in `holder`. Of readers there are many, and who is killed must
+ * know whether he has been counted. So count and guard change by one store of one word, and before
+ * the next change overwrites the guard there it is noted in the guard itself, as bit 0 of its
+ * handle:
  *
  *      a guard is counted  <=>  it stands in the word, or its bit 0 is set
  *
@@ -12,13 +13,14 @@
  *                                            clear my bit 0
  *                                            (count - 1, nobody)
  *
- * Between any two of these steps the equivalence holds, and others may change the lock in between. A
- * guard that stands in the word is alive, because it cannot be left before it has gone through the
- * last step.
+ * Between any two of these steps the equivalence holds, and others may change the lock in between.
+ * A guard that stands in the word is alive, because it cannot be left before it has gone through
+ * the last step.
  *
- * Who lets go admits those at the head of the queue that can go in: it changes the lock in their name,
- * having woken them first, so that whoever is woken by a hand that dies finds itself not admitted and
- * waits again. Each drop of a guard admits, also of one that only waited: it may have stood in the way.
+ * Who lets go admits those at the head of the queue that can go in: it changes the lock in their
+ * name, having woken them first, so that whoever is woken by a hand that dies finds itself not
+ * admitted and waits again. Each drop of a guard admits, also of one that only waited: it may have
+ * stood in the way.
  */
 #include "reader_writer_lock.h"
 #include "lock_order.h"

@@ -2,8 +2,8 @@
 /*
  * reader_writer_lock.h - locks that many may hold to read, or one to write.
  *
- * Why: what is read often and for long, and changed seldom, should not make readers wait for each other.
- * Where reading is short a mutex is cheaper.
+ * Why: what is read often and for long, and changed seldom, should not make readers wait for each
+ * other. Where reading is short a mutex is cheaper.
  *
  * Rules: tasks only, interrupts enabled, no hold of preemption, unless nobody else can have the lock.
  * *Fair*: nobody overtakes who came earlier; readers that stand together in the queue go in together.

@@ -19,7 +19,8 @@ CELL(library, "1.1.0");
 struct OWN_CAPABILITY("wake-up") wake_up;
 OWN_DECLARE(wake_up);
 
-/* Not inlined: GCC would warn that the address of a local variable outlives it, which is the idea. */
+/* Not inlined: GCC would warn that the address of a local variable outlives it, which is the idea.
+ */
 static NOINLINE void link_last(struct wait_queue *queue, struct waiter *waiter)
 {
     struct waiter **end = queue->last ? &queue->last->next : &queue->first;

@@ -2,17 +2,17 @@
 /*
  * wait_queue.h - tasks that wait for something that a spinlock protects.
  *
- * Why: mutexes, channels and joins differ in what they wait for, not in how. Each embeds one of these
- * beside the lock of its state.
+ * Why: mutexes, channels and joins differ in what they wait for, not in how. Each embeds one of
+ * these beside the lock of its state.
  *
  * Rules: a queue is all zeros when empty and is protected by its owner's spinlock, always the same
  * one. Waiters are on the stacks of who waits, oldest first; joining takes constant time, leaving
  * before those that are older takes a step for each of them.
  * A kill may strike at any instruction: a waiter that is unwound leaves the queue (its drop takes
  * the lock), and if it had been woken it wakes the next one in its place; who is unwound while it
- * wakes somebody has woken it. What remains for the queue's owner is what lies between its own state
- * and these calls: it looks at its state in a loop, changes it and wakes in one drop, and wakes by
- * state, not by count.
+ * wakes somebody has woken it. What remains for the queue's owner is what lies between its own
+ * state and these calls: it looks at its state in a loop, changes it and wakes in one drop, and
+ * wakes by state, not by count.
  */
 #pragma once
 

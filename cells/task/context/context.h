@@ -24,8 +24,8 @@ enum {
 };
 
 /*
- * Keeps in `save` where the caller is, and goes on where `next` says. Comes back when somebody switches
- * to what it saved.
+ * Keeps in `save` where the caller is, and goes on where `next` says. Comes back when somebody
+ * switches to what it saved.
  */
 #if __STDC_HOSTED__
 void context_switch(uint64_t *save, const uint64_t *next);
@@ -46,8 +46,8 @@ static inline __attribute__((always_inline)) void context_switch(uint64_t *save,
 #endif
 
 /*
- * Prepares `out` and the memory below `top`, 16-byte aligned: switching there calls entry(argument), which
- * must not return. An unwinder finds no caller above it.
+ * Prepares `out` and the memory below `top`, 16-byte aligned: switching there calls
+ * entry(argument), which must not return. An unwinder finds no caller above it.
  */
 CELL_API void context_prepare(vaddr_t top, void (*entry)(void *argument), void *argument,
                               uint64_t *out);

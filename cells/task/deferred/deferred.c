@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A work is an item of a df_queue. Whoever pushes counts first, and then queues the item unless it is
- * queued. The task notes the count, calls the function, takes the item off the queue, and looks at the
- * count again: if it has changed, somebody may have found the item queued, and the function is called
- * once more. Both sides change one and then look at the other, so no push is missed.
+ * A work is an item of a df_queue. Whoever pushes counts first, and then queues the item unless it
+ * is queued. The task notes the count, calls the function, takes the item off the queue, and looks
+ * at the count again: if it has changed, somebody may have found the item queued, and the function
+ * is called once more. Both sides change one and then look at the other, so no push is missed.
  *
- * From before the first call until after that last look the work is `current`. A task that is killed
- * in between leaves it to its successor, which goes on with it. So an item that is neither queued nor
- * `current` is nobody's but its owner's: that is what a drop waits for. `current` is set while the item
- * is queued, and cleared with `lock` held, so who holds the lock sees one of both.
+ * From before the first call until after that last look the work is `current`. A task that is
+ * killed in between leaves it to its successor, which goes on with it. So an item that is neither
+ * queued nor `current` is nobody's but its owner's: that is what a drop waits for. `current` is set
+ * while the item is queued, and cleared with `lock` held, so who holds the lock sees one of both.
  *
  * `tried` holds how often the function was called and for which `handled`, in one word, so that it
  * starts anew with the store of `handled`, which is the commit of a call.

@@ -4,8 +4,8 @@
  *
  * Why: a handler holds up whatever was interrupted, and may neither wait nor take most locks. So it
  * says only that there is work, and a task does it. Nothing may be lost on the way: not when the
- * work faults or its task is killed in the middle, and not when an interrupt comes while the work of
- * the last one is being done.
+ * work faults or its task is killed in the middle, and not when an interrupt comes while the work
+ * of the last one is being done.
  *
  * Rules: a *work* is a function and its context, made beforehand, in one queue for good. A *queue* has
  * a task, which does what was pushed, in that order, one at a time. Pushing is for any context: it takes no

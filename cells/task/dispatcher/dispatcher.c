@@ -7,12 +7,14 @@
  * queue, nowhere, or `previous` when it has ended) and goes over to the other's stack; the other unlocks. Between the two nobody else can pick the task that leaves, though it is in a queue:
  * picking needs the lock. So nobody ever runs on a stack that is still in use.
  *
- * The slice: a timer is armed when a task becomes ready while another runs, and not before. It stays
- * armed over switches, so those who hand the CPU to and fro by themselves never touch the timer.
+ * The slice: a timer is armed when a task becomes ready while another runs, and not before. It
+ * stays armed over switches, so those who hand the CPU to and fro by themselves never touch the
+ * timer.
  *
- * A kill is a sign that the task itself looks at whenever it comes back from a switch, and before it waits:
- * all under the lock of its home, so none is overlooked. Where it runs, a switch is requested there: the request is heard
- * when nothing is held, which is just when a kill may strike, and costs those who hold nothing.
+ * A kill is a sign that the task itself looks at whenever it comes back from a switch, and before
+ * it waits: all under the lock of its home, so none is overlooked. Where it runs, a switch is
+ * requested there: the request is heard when nothing is held, which is just when a kill may strike,
+ * and costs those who hold nothing.
  */
 #include "dispatcher_priv.h"
 
@@ -219,7 +221,8 @@ static inline void unblock(struct cpu *cpu, struct task *task)
     }
 }
 
-/* Its signs say that it does not wait. A kill that is deferred looks like a permit that was left over. */
+/* Its signs say that it does not wait. A kill that is deferred looks like a permit that was left
+ * over. */
 static NOINLINE enum status do_not_wait(struct cpu *cpu, struct task *task)
 {
     task->has_permit = false;
@@ -405,8 +408,8 @@ const struct parking_operations dispatcher_parking = {
 /* ---- kills ---- */
 
 /*
- * The kill is its own now: others only ever make WANTED of nothing. It comes back only where something
- * defers it, and then the sign is gone until dispatcher_kill_check().
+ * The kill is its own now: others only ever make WANTED of nothing. It comes back only where
+ * something defers it, and then the sign is gone until dispatcher_kill_check().
  */
 void dispatcher_strike(void)
 {

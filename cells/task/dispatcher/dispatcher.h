@@ -6,9 +6,10 @@
  * CPU. Who is next is the scheduler's affair (scheduler.h); what tasks are for the others is task.h.
  *
  * Rules: each CPU has a lock, a run queue, a queue of deadlines and an idle task. The lock is held
- * with interrupts off, over a switch: who is switched to lets it go. One such lock at a time. A task that
- * is ready stays on its CPU, but a CPU that has nothing to do takes one from another, unless it is
- * pinned. The hardware is handed over as functions, so that this runs in a process too.
+ * with interrupts off, over a switch: who is switched to lets it go. One such lock at a time. A
+ * task that is ready stays on its CPU, but a CPU that has nothing to do takes one from another,
+ * unless it is pinned. The hardware is handed over as functions, so that this runs in a process
+ * too.
  */
 #pragma once
 
@@ -29,8 +30,8 @@ struct dispatcher_hardware {
 };
 
 /*
- * On the CPU that booted, once: what calls becomes the task `name`, pinned, and parking.h works from
- * now on. `hardware` is borrowed for good. ERR_NO_MEMORY, ERR_STATE if it has been called.
+ * On the CPU that booted, once: what calls becomes the task `name`, pinned, and parking.h works
+ * from now on. `hardware` is borrowed for good. ERR_NO_MEMORY, ERR_STATE if it has been called.
  */
 CELL_API MUST_CHECK enum status dispatcher_start(const struct dispatcher_hardware *hardware,
                                                  const char *name);
@@ -42,8 +43,9 @@ CELL_API const struct task *dispatcher_boot_task(void);
 CELL_API const struct task *dispatcher_idle_task(uint32_t index);
 
 /*
- * Calls look(task, context) while nobody can let the task run: with interrupts off and its CPU's lock held, so `look`
- * is short and calls none of these functions. False, uncalled, if it runs: *out_cpu says where.
+ * Calls look(task, context) while nobody can let the task run: with interrupts off and its CPU's
+ * lock held, so `look` is short and calls none of these functions. False, uncalled, if it runs:
+ * *out_cpu says where.
  */
 CELL_API bool dispatcher_look(const struct task *task,
                               void (*look)(const struct task *task, void *context), void *context,
@@ -64,8 +66,8 @@ CELL_API void dispatcher_timer_interrupt(void);
 CELL_API void dispatcher_wake_interrupt(void);
 
 /*
- * Makes room in the run queues for one more task: before dispatcher_add(). ERR_NO_MEMORY. The room is
- * given back when the task is in no queue for good.
+ * Makes room in the run queues for one more task: before dispatcher_add(). ERR_NO_MEMORY. The room
+ * is given back when the task is in no queue for good.
  */
 CELL_API MUST_CHECK enum status dispatcher_admit(void);
 CELL_API void dispatcher_dismiss(void);
@@ -91,17 +93,18 @@ CELL_API NORETURN void dispatcher_end(void);
 CELL_API void dispatcher_kill(struct task *task);
 
 /*
- * `kill` does not return, unless the task cannot be killed now: then it says why (kill_deferral.h), and is
- * called again by dispatcher_kill_check().
+ * `kill` does not return, unless the task cannot be killed now: then it says why (kill_deferral.h),
+ * and is called again by dispatcher_kill_check().
  */
 CELL_API void dispatcher_set_kill(void (*kill)(const struct kill_deferral **out_by));
 
-/* A kill of the calling task that was wanted, or deferred, strikes now if nothing speaks against it. */
+/* A kill of the calling task that was wanted, or deferred, strikes now if nothing speaks against
+ * it. */
 CELL_API void dispatcher_kill_check(void);
 
 /*
- * Calls look(task, context) while it does not run: its CPU is locked, interrupts are off. False without
- * that where it runs or has ended. `task` is known to exist.
+ * Calls look(task, context) while it does not run: its CPU is locked, interrupts are off. False
+ * without that where it runs or has ended. `task` is known to exist.
  */
 CELL_API bool dispatcher_examine(struct task *task,
                                  void (*look)(const struct task *task, void *context),
@@ -121,8 +124,8 @@ CELL_API void dispatcher_set_undertaker(void (*undertaker)(void));
 CELL_API void dispatcher_set_release(void (*release)(struct task *task));
 
 /*
- * The field that owns a CPU's run queue, for who replaces the policy in a window in which all other CPUs
- * stand still with nothing held. Outside of it, only to ask for the capacity. `cpu`: below
+ * The field that owns a CPU's run queue, for who replaces the policy in a window in which all other
+ * CPUs stand still with nothing held. Outside of it, only to ask for the capacity. `cpu`: below
  * dispatcher_cpu_count().
  */
 CELL_API struct run_queue **dispatcher_queue_slot(uint32_t cpu);

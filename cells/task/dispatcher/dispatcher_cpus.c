@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPUs come and tasks end here: what is done now and then. A run queue has room for every task that was
- * admitted, since all of them may be ready on one CPU. Where there is none left all queues are
- * replaced by larger ones, each under its CPU's lock, before the task that wants in is told that it may.
+ * CPUs come and tasks end here: what is done now and then. A run queue has room for every task that
+ * was admitted, since all of them may be ready on one CPU. Where there is none left all queues are
+ * replaced by larger ones, each under its CPU's lock, before the task that wants in is told that it
+ * may.
  */
 #include "dispatcher_priv.h"
 

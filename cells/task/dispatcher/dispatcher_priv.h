@@ -73,7 +73,8 @@ static inline bool begin(void)
     return enable;
 }
 
-/* The kill of the task that calls is to be looked at: with interrupts off, nothing held, and no lock. */
+/* The kill of the task that calls is to be looked at: with interrupts off, nothing held, and no
+ * lock. */
 void dispatcher_strike(void);
 
 /* Interrupts as they were; a switch that was asked for meanwhile happens now. */

@@ -2,8 +2,8 @@
 /*
  * multitasking.h - has tasks run on this machine's CPUs.
  *
- * Why: the dispatcher knows tasks and no hardware, the drivers of clock, timer and interrupts know no
- * tasks. This brings them together, once, and then stands aside.
+ * Why: the dispatcher knows tasks and no hardware, the drivers of clock, timer and interrupts know
+ * no tasks. This brings them together, once, and then stands aside.
  *
  * Rules: on the CPU that booted, after processors_start().
  */

@@ -42,8 +42,8 @@ struct parking_operations {
     void (*put)(struct task **slot);
 };
 
-/* Copied, before anybody else uses them. Before the first call, or after NULL, there are no tasks and
- * no time, and parking_park() says ERR_TIMEOUT at once. */
+/* Copied, before anybody else uses them. Before the first call, or after NULL, there are no tasks
+ * and no time, and parking_park() says ERR_TIMEOUT at once. */
 CELL_API void parking_set(const struct parking_operations *operations);
 
 /* The task that calls; NULL before there are tasks. */

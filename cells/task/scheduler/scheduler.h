@@ -3,8 +3,8 @@
  * scheduler.h - which task runs next.
  *
  * Why: a policy is an order among tasks that are ready, nothing more. It is kept apart from the
- * mechanism (dispatcher.h), so that it can be chosen at boot and replaced while tasks run. The queue
- * holds pointers to tasks in memory of its own: tasks have no fields for it.
+ * mechanism (dispatcher.h), so that it can be chosen at boot and replaced while tasks run. The
+ * queue holds pointers to tasks in memory of its own: tasks have no fields for it.
  *
  * Rules: one queue for each CPU, locked by its dispatcher; only creation and drop allocate, everything
  * else may run in an interrupt handler. A task is in at most one queue. Implementations:

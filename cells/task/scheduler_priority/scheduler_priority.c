@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A binary heap of (priority, order of arrival), so that equals take turns. The priority is that at the
- * time of arrival: who changes it removes the task and adds it again.
+ * A binary heap of (priority, order of arrival), so that equals take turns. The priority is that at
+ * the time of arrival: who changes it removes the task and adds it again.
  */
 #include "heap.h"
 #include "scheduler.h"

@@ -5,8 +5,8 @@
  * tasks that are off their stacks. Spawning takes one of these first and uses its stack, which is
  * why spawn and join do not touch page tables.
  *
- * What no slot owns for some instructions is between preemption_hold() and preemption_release(), so that no
- * kill comes between. A fault there, which would be an error of this file, loses it.
+ * What no slot owns for some instructions is between preemption_hold() and preemption_release(), so
+ * that no kill comes between. A fault there, which would be an error of this file, loses it.
  */
 #include "catch.h"
 #include "cell_tasks.h"
@@ -34,8 +34,8 @@ static struct reclaimable kept_stacks[TASK_STACKS_KEPT];
 /* ---- references ---- */
 
 /*
- * It is off its stack: its code and its vector registers may go. Fields are cleared first: a fault in between
- * leaves a count or a block too many, never one too few.
+ * It is off its stack: its code and its vector registers may go. Fields are cleared first: a fault
+ * in between leaves a count or a block too many, never one too few.
  */
 static void leave(struct task *task)
 {

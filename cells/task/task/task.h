@@ -2,12 +2,12 @@
 /*
  * task.h - functions that run beside each other, from spawn to join.
  *
- * Why: what a task is given and what it returns keep their types all the way: the compiler checks the
- * entry function, the argument and the result at spawn and at join alike (T.1 of the OSDI paper). A
- * task that has been spawned is owned by a handle. Its states are released in stages (T.2): the stack
- * and the context when it has ended, its result and record with the last who knows of it. A fault in
- * a task ends that task alone: what it owns is released, and who joins it is told (catch.h). So does
- * a kill, which may come from anybody at any time.
+ * Why: what a task is given and what it returns keep their types all the way: the compiler checks
+ * the entry function, the argument and the result at spawn and at join alike (T.1 of the OSDI
+ * paper). A task that has been spawned is owned by a handle. Its states are released in stages
+ * (T.2): the stack and the context when it has ended, its result and record with the last who knows
+ * of it. A fault in a task ends that task alone: what it owns is released, and who joins it is told
+ * (catch.h). So does a kill, which may come from anybody at any time.
  *
  *      static uint64_t count(struct range *range);
  *      TASK_DEFINE(counter, struct range, uint64_t, count)
@@ -165,12 +165,13 @@ struct task_information {
     const char *waits_for; /* the kind; NULL: does not wait, or does not say */
 };
 
-/* The task with the smallest number above `after`: false if there is none. Idle tasks are not told. */
+/* The task with the smallest number above `after`: false if there is none. Idle tasks are not told.
+ */
 CELL_API bool task_next(uint64_t after, struct task_information *out);
 
 /*
- * For who looks at stacks. While all other CPUs stand still (remote_stop_begin()), without a lock: the
- * task after `task`, NULL at first and at last. Idle tasks are left out.
+ * For who looks at stacks. While all other CPUs stand still (remote_stop_begin()), without a lock:
+ * the task after `task`, NULL at first and at last. Idle tasks are left out.
  */
 CELL_API const struct task *task_after(const struct task *task);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ending others, and finding out why one does not end. How a kill strikes is the dispatcher's affair,
- * and how everything is released that of catch.c: both are in dispatcher_set_kill().
+ * Ending others, and finding out why one does not end. How a kill strikes is the dispatcher's
+ * affair, and how everything is released that of catch.c: both are in dispatcher_set_kill().
  */
 #include "address_map.h"
 #include "backtrace.h"
@@ -12,8 +12,8 @@
 #include "task_priv.h"
 
 /*
- * After this time the CPU of a task that runs is interrupted once more: the first interrupt may have been refused, or
- * have come within a sequence (commit.h), where nobody looks.
+ * After this time the CPU of a task that runs is interrupted once more: the first interrupt may
+ * have been refused, or have come within a sequence (commit.h), where nobody looks.
  */
 #define KILL_AGAIN_NS 10000000u
 

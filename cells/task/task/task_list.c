@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All tasks but the idle ones and the boot task, newest first. A record is freed after it has left: who
- * looks holds the lock.
+ * All tasks but the idle ones and the boot task, newest first. A record is freed after it has left:
+ * who looks holds the lock.
  */
 #include "freestanding.h"
 #include "task_priv.h"
@@ -130,8 +130,8 @@ void task_describe(const struct task *task, struct task_information *out)
 }
 
 /*
- * The boot task is older than all in the list. Newest first means that numbers fall, so the last one above
- * `after` is the smallest.
+ * The boot task is older than all in the list. Newest first means that numbers fall, so the last
+ * one above `after` is the smallest.
  */
 bool task_next(uint64_t after, struct task_information *out)
 {

@@ -101,7 +101,8 @@ vaddr_t stack_bottom(const struct stack *stack)
     return (vaddr_t)stack->memory + stack->bytes - stack->bytes / 4;
 }
 
-/* Asked for before the stack is used again: what ASan knows of frames that never returned is void. */
+/* Asked for before the stack is used again: what ASan knows of frames that never returned is void.
+ */
 vaddr_t stack_top(const struct stack *stack)
 {
     ASAN_UNPOISON_MEMORY_REGION(stack->memory, stack->bytes);

@@ -7,7 +7,8 @@
  * others, who keep them; what a task waits for is a word on its own stack.
  *
  * Rules: for the cells of this group. Each field says who may touch it. A task is counted: one
- * reference for itself until it is off its stack for good, one for the handle by which it is joined.
+ * reference for itself until it is off its stack for good, one for the handle by which it is
+ * joined.
  *
  *      state       meaning                      goes to              by
  *      READY       in a run queue, or about to  RUNNING              its CPU picks it
@@ -54,8 +55,8 @@ enum task_kill {
 };
 
 /*
- * How a task stands with its CPU's dispatcher, in one word, so that it is read and written at once, and what
- * is asked together lies together.
+ * How a task stands with its CPU's dispatcher, in one word, so that it is read and written at once,
+ * and what is asked together lies together.
  */
 union task_standing {
     struct {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The task takes what has expired out of the queue, calls it without the lock, and puts it back if it has a
- * period. Meanwhile `running` says what must not go.
+ * The task takes what has expired out of the queue, calls it without the lock, and puts it back if
+ * it has a period. Meanwhile `running` says what must not go.
  *
- * All timers are in a list, whose every change is one step, and each says whether it is in the queue. So the
- * queue, a heap that takes many stores to change, can be made anew: who changes it has a slot, newer than
- * the guard of the lock, whose drop does that if it is still full.
+ * All timers are in a list, whose every change is one step, and each says whether it is in the
+ * queue. So the queue, a heap that takes many stores to change, can be made anew: who changes it
+ * has a slot, newer than the guard of the lock, whose drop does that if it is still full.
  */
 #include "timer.h"
 

@@ -2,9 +2,9 @@
 /*
  * timer.h - calls a function at a time, or again and again.
  *
- * Why: who only wants something done later needs no task of his own. Functions are called by one task,
- * `timers`, not in the interrupt: so they may wait and take locks, though not for long, for the others
- * wait for them.
+ * Why: who only wants something done later needs no task of his own. Functions are called by one
+ * task, `timers`, not in the interrupt: so they may wait and take locks, though not for long, for
+ * the others wait for them.
  *
  * Rules: in tasks only. A timer is owned; its drop returns when its function does not run and never will
  * again, so what `context` points to may go then. Nobody drops a timer in a timer's function, or while he

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pairing heap: a tree in which no child is earlier than its parent. Two trees are joined by making the
- * later root the first child of the earlier one. What loses its parent is joined in pairs from left to
- * right, then the pairs from right to left (Fredman, Sedgewick, Sleator, Tarjan, 1986).
+ * A pairing heap: a tree in which no child is earlier than its parent. Two trees are joined by
+ * making the later root the first child of the earlier one. What loses its parent is joined in
+ * pairs from left to right, then the pairs from right to left (Fredman, Sedgewick, Sleator, Tarjan,
+ * 1986).
  */
 #include "timer_queue.h"
 

@@ -2,11 +2,12 @@
 /*
  * timer_queue.h - deadlines in order.
  *
- * Why: whoever sets a clock's alarm needs the earliest of many deadlines, most of which are withdrawn
- * before they come.
+ * Why: whoever sets a clock's alarm needs the earliest of many deadlines, most of which are
+ * withdrawn before they come.
  *
  * Rules: pure; the caller locks. Entries are the caller's, on whatever stack; nothing is allocated.
- * An all-zero entry is not in a queue. Adding takes O(1), removing O(log n) on average: a pairing heap.
+ * An all-zero entry is not in a queue. Adding takes O(1), removing O(log n) on average: a pairing
+ * heap.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
 /*
  * diff.h - what became of each cell between two builds, and which cells must be swapped together.
  *
- * Why: a running system evolves from one build to another by swapping the cells that differ, and no others.
- * `cellpack diff` shows this structure and writes it down as an evolution manifest.
+ * Why: a running system evolves from one build to another by swapping the cells that differ, and no
+ * others. `cellpack diff` shows this structure and writes it down as an evolution manifest.
  *
  * Rules: borrows both models, which must outlive it. Nothing prints or exits.
  *
@@ -113,9 +113,9 @@ const char *diff_part_name(enum diff_part part);
 const char *diff_fate_name(enum diff_fate fate);
 
 /*
- * Writes the manifest (docs/evolution-format.md) to `path`, and the new cells to `path`.a unless there are
- * none. C0520 while a variable needs a line about transfer, C08xx where the manifest would not be one (too long,
- * names that it cannot hold), C0401, C0403.
+ * Writes the manifest (docs/evolution-format.md) to `path`, and the new cells to `path`.a unless
+ * there are none. C0520 while a variable needs a line about transfer, C08xx where the manifest
+ * would not be one (too long, names that it cannot hold), C0401, C0403.
  */
 MUST_CHECK enum status diff_write(const struct diff *diff, const char *path,
                                   struct problem *problem);

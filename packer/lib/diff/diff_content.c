@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What differs between an old and a new cell, in the words of a reader: which functions, which layouts.
+ * What differs between an old and a new cell, in the words of a reader: which functions, which
+ * layouts.
  *
- * The content hash has decided that something does. Here sections are matched by name (the n-th with the
- * n-th where several have it). String constants of a source share one section, so a longer message moves
- * all behind it: references to equal strings count as equal, else every function would be named.
+ * The content hash has decided that something does. Here sections are matched by name (the n-th
+ * with the n-th where several have it). String constants of a source share one section, so a longer
+ * message moves all behind it: references to equal strings count as equal, else every function
+ * would be named.
  */
 #include "diff_priv.h"
 

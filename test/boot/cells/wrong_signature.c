@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Declares c0nsole_print, which make_archive renames to console_print: its first parameter is a text. */
+/* Declares c0nsole_print, which make_archive renames to console_print: its first parameter is a
+ * text. */
 #include "application.h"
 
 CELL(application, "1.0.0");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * counter.h - what the two builds of test/boot/make_evolution have in common: a cell with a state, and an
- * application that shows it.
+ * counter.h - what the two builds of test/boot/make_evolution have in common: a cell with a state,
+ * and an application that shows it.
  */
 #pragma once
 

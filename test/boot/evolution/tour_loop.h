@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tour_loop.h - the part of the application `tour` that both builds have: a task in an endless loop. It calls
- * its step by address, and an address leads to the latest version: so a loop that one version began goes on
- * with another one's steps, while its own frame stays where it is.
+ * tour_loop.h - the part of the application `tour` that both builds have: a task in an endless
+ * loop. It calls its step by address, and an address leads to the latest version: so a loop that
+ * one version began goes on with another one's steps, while its own frame stays where it is.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
 /*
  * fuzz_assert.h - the assertions of cmocka that models use, and choices that are bytes of an input.
  *
- * Why: models of random tests are fuzzed as they are. A false assertion ends the program, so that the
- * input is kept.
+ * Why: models of random tests are fuzzed as they are. A false assertion ends the program, so that
+ * the input is kept.
  *
  * Rules: included once in a fuzz target, before the model.
  */

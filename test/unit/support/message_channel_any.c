@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An implementation of message_channel.h that is now the one and now the other, as seen by each call: what
- * tasks meet whose calls began before a swap, and others after it.
+ * An implementation of message_channel.h that is now the one and now the other, as seen by each
+ * call: what tasks meet whose calls began before a swap, and others after it.
  */
 #include "message_channel_calls.h"
 #include "simulated_tasks.h"

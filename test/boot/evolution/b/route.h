@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* route.h, version 2 - the same way, seen as points of a plane: other arguments, here and of the callback. */
+/* route.h, version 2 - the same way, seen as points of a plane: other arguments, here and of the
+ * callback. */
 #pragma once
 
 #include "cell.h"
