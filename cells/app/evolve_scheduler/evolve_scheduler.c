@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * evolve_scheduler - changes the scheduling policy while tasks of three priorities compute on every
- * CPU: from round robin to priority, and back. What a person sees is who gets the time: first all
+ * CPU: from round robin to priority, and back; then swaps that fail at their last steps, when the tasks
+ * have moved already, change nothing. What a person sees is who gets the time: first all
  * three alike, then the highest alone, then all three again.
  */
 #include "application.h"
@@ -18,7 +19,8 @@ APPLICATION(evolve_scheduler);
 
 #define RANKS      3u
 #define PHASE_NS   300000000u /* long beside a time slice */
-#define LINE_SIZE  400        /* the longest diag */
+#define LAST_STEPS 4u
+#define LINE_SIZE  400 /* the longest diag */
 #define FAIR_MIN   10u /* percent; a third, if the host that emulates gave every CPU its time */
 #define ALONE_MIN  90u
 #define TRIES      5u  /* when tasks were spawned meanwhile */
@@ -105,7 +107,7 @@ static bool is_as_promised(const uint64_t shares[RANKS], bool is_fair)
 /* Lets everybody compute for a while. */
 static bool compute(struct world *world, uint64_t shares[][RANKS], bool is_fair)
 {
-    uint64_t before[DISPATCHER_CPUS][RANKS];
+    uint64_t before[DISPATCHER_CPUS][RANKS] = {{0}};
     for (uint32_t cpu = 0; cpu < world->cpus; cpu++) {
         measure(world, cpu, shares[cpu], before[cpu]);
     }
@@ -134,7 +136,7 @@ static enum status watch(struct world *world, bool is_fair)
     return is_right ? OK : ERR_MISMATCH;
 }
 
-static enum status change_to(const char *policy)
+static enum status change_to(const char *policy, uint64_t *out_steps)
 {
     struct swap_report report;
     struct diag diag;
@@ -142,7 +144,7 @@ static enum status change_to(const char *policy)
     unsigned tries = 0;
     do {
         diag = (struct diag){0};
-        status = scheduler_change(policy, &report, &diag);
+        status = scheduler_change(policy, 0, &report, &diag);
     } while (status == ERR_AGAIN && ++tries < TRIES);
     if (status != OK) {
         char line[LINE_SIZE];
@@ -153,7 +155,29 @@ static enum status change_to(const char *policy)
     console_print("evolve_scheduler: swapped: %u fields patched, %u entries, window %lu ticks\n",
                   (unsigned)report.patches, (unsigned)report.entries,
                   (unsigned long)report.window_ticks);
+    *out_steps = report.steps;
     return OK;
+}
+
+/* Swaps to `policy` that are to fail at one of their last steps; one that had more is undone. */
+static enum status fail_to(const char *policy, const char *current, uint64_t steps)
+{
+    unsigned refused = 0;
+    enum status status = OK;
+    for (uint64_t step = steps; status == OK && step + LAST_STEPS > steps; step--) {
+        struct swap_report report;
+        struct diag diag = {0};
+        enum status failed = scheduler_change(policy, step, &report, &diag);
+        refused += failed != OK && diag.code == DIAG_SWAP_STEP;
+        if (failed == OK) {
+            uint64_t unused;
+            status = change_to(current, &unused);
+        }
+    }
+    console_print(
+        "evolve_scheduler: %u of %u swaps failed at their last steps and were taken back\n",
+        refused, LAST_STEPS);
+    return status == OK && refused == 0 ? ERR_MISMATCH : status;
 }
 
 enum status evolve_scheduler_main(const struct app_arguments *arguments)
@@ -170,9 +194,12 @@ enum status evolve_scheduler_main(const struct app_arguments *arguments)
     world->cpus = dispatcher_cpu_count();
     enum status status = spawn_all(world);
     status = status == OK ? watch(world, true) : status;
-    status = status == OK ? change_to("scheduler_priority") : status;
+    uint64_t steps = 0;
+    uint64_t unused;
+    status = status == OK ? change_to("scheduler_priority", &steps) : status;
     status = status == OK ? watch(world, false) : status;
-    status = status == OK ? change_to("scheduler_round_robin") : status;
+    status = status == OK ? change_to("scheduler_round_robin", &unused) : status;
+    status = status == OK ? fail_to("scheduler_priority", "scheduler_round_robin", steps) : status;
     status = status == OK ? watch(world, true) : status;
     enum status joined = join_all(world);
     heap_free(world);

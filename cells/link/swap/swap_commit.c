@@ -223,7 +223,11 @@ static enum status transfer_by_hook(struct swap_work *work, struct diag *diag)
     work->is_transferring = true;
     enum status status = catch_unwind(call_hook, &call, NULL);
     status = status == OK ? call.status : status;
-    return status == OK ? OK : swap_refuse_hook(status, "transfer", diag);
+    if (status != OK) {
+        return swap_refuse_hook(status, "transfer", diag);
+    }
+    return step_fails(&work->steps) ? swap_refuse_step(diag)
+                                    : OK; /* as if it had failed at its end */
 }
 
 /* ---- the window ---- */

@@ -142,7 +142,8 @@ static void find_current(struct cell_namespace *namespace, char name[SWAP_NAME_S
     }
 }
 
-enum status scheduler_change(const char *policy, struct swap_report *out_report, struct diag *diag)
+enum status scheduler_change(const char *policy, uint64_t fail_step, struct swap_report *out_report,
+                             struct diag *diag)
 {
     struct cell_namespace *namespace = cell_namespace_initial();
     char current[SWAP_NAME_SIZE];
@@ -161,6 +162,7 @@ enum status scheduler_change(const char *policy, struct swap_report *out_report,
                                    .pairs = &pair,
                                    .pair_count = 1,
                                    .timeout_ns = QUIET_NS,
-                                   .hooks = &hooks};
+                                   .hooks = &hooks,
+                                   .fail_step = fail_step};
     return swap_cells(&request, out_report, diag);
 }

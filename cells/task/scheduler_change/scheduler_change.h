@@ -15,8 +15,9 @@
 #include "swap.h"
 
 /*
- * Makes the cell `policy`, "scheduler_priority" say, the scheduler. Errors of swap_cells(); ERR_EXISTS when
- * it is that already; ERR_AGAIN when more tasks were spawned meanwhile than there was room for.
+ * Makes the cell `policy`, "scheduler_priority" say, the scheduler. Errors of swap_cells(); ERR_EXISTS
+ * when it is that already; ERR_AGAIN when more tasks were spawned meanwhile than there was room for.
+ * `fail_step`: for tests, that of swap_request; 0: none.
  */
-CELL_API MUST_CHECK enum status scheduler_change(const char *policy, struct swap_report *out_report,
-                                                 struct diag *diag);
+CELL_API MUST_CHECK enum status scheduler_change(const char *policy, uint64_t fail_step,
+                                                 struct swap_report *out_report, struct diag *diag);
