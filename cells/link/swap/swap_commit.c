@@ -84,8 +84,8 @@ static enum status make_store(struct swap_work *work, struct swap_store *at, str
 void swap_undo(struct swap_work *work)
 {
     uint64_t protection = text_patch_begin();
-    for (uint32_t i = work->patches.count; i-- > 0;) {
-        struct swap_store *at = &work->patches.stores[i];
+    for (uint32_t i = work->plan.patches.count; i-- > 0;) {
+        struct swap_store *at = &work->plan.patches.stores[i];
         if (at->is_made) {
             store(at, at->before);
             COMPILER_BARRIER();
@@ -117,12 +117,12 @@ static enum status make_patches(struct swap_work *work, struct diag *diag)
 {
     enum status status = OK;
     uint64_t protection = text_patch_begin();
-    for (uint32_t i = 0; status == OK && i < work->patches.count; i++) {
-        status = make_store(work, &work->patches.stores[i], diag);
+    for (uint32_t i = 0; status == OK && i < work->plan.patches.count; i++) {
+        status = make_store(work, &work->plan.patches.stores[i], diag);
     }
     text_patch_end(protection);
-    for (uint32_t i = 0; status == OK && i < work->patches.count; i++) {
-        const struct swap_store *at = &work->patches.stores[i];
+    for (uint32_t i = 0; status == OK && i < work->plan.patches.count; i++) {
+        const struct swap_store *at = &work->plan.patches.stores[i];
         if (at->is_made && load(at) != at->after) {
             status = refuse_store(at, at->after, diag);
         }
@@ -156,7 +156,7 @@ static uint64_t address_of(const struct cell *cell, uint32_t symbol)
 static enum status make_transfer(struct swap_work *work, const struct swap_transfer *transfer,
                                  struct diag *diag)
 {
-    const struct cell *cell = swap_new_cell(work, transfer->cell);
+    const struct cell *cell = swap_plan_new_cell(&work->plan, transfer->cell);
     struct call call = {
         .function = (cell_transfer_function *)address_of(cell, transfer->function_symbol),
         .old = (const void *)(transfer->old->address + transfer->old_offset),
@@ -188,8 +188,8 @@ static enum status make_transfer(struct swap_work *work, const struct swap_trans
 static enum status make_transfers(struct swap_work *work, struct diag *diag)
 {
     enum status status = OK;
-    for (uint32_t i = 0; status == OK && i < work->transfer_count; i++) {
-        status = make_transfer(work, &work->transfers[i], diag);
+    for (uint32_t i = 0; status == OK && i < work->plan.transfer_count; i++) {
+        status = make_transfer(work, &work->plan.transfers[i], diag);
     }
     return status;
 }
@@ -247,7 +247,7 @@ static enum status apply(struct swap_work *work, struct diag *diag)
         return status;
     }
     work->state = SWAP_STATE_COMMITTED; /* nothing behind this can fail */
-    work->table = address_map_exchange(work->table);
+    work->plan.table = address_map_exchange(work->plan.table);
     return OK;
 }
 
@@ -256,8 +256,8 @@ static enum status apply(struct swap_work *work, struct diag *diag)
 static uint64_t hash_all(const struct swap_work *work)
 {
     uint64_t hash = swap_hash(work->request->namespace, SWAP_HASH_LEAVING_DATA);
-    for (uint32_t i = 0; i < work->patches.count; i++) {
-        hash = hash * 31 + load(&work->patches.stores[i]);
+    for (uint32_t i = 0; i < work->plan.patches.count; i++) {
+        hash = hash * 31 + load(&work->plan.patches.stores[i]);
     }
     return hash;
 }
@@ -269,7 +269,7 @@ static enum status look_and_apply(struct swap_work *work, const struct remote_st
                                   struct diag *diag)
 {
     bool proves = work->request->flags & SWAP_PROVE;
-    if (work->must_be_quiet && swap_find_frame(work, stop, diag)) {
+    if (work->plan.must_be_quiet && swap_find_frame(work, stop, diag)) {
         return ERR_AGAIN;
     }
     if (proves) {
@@ -318,35 +318,32 @@ enum status swap_commit(struct swap_work *work, struct diag *diag)
 
 static void move_references(struct swap_work *work)
 {
-    for (uint32_t i = 0; i < work->old_count; i++) {
-        if (work->old[i]->references) {
-            loader_move_references(work->old[i], work->old[i]->successor);
+    for (uint32_t i = 0; i < work->plan.old_count; i++) {
+        if (work->plan.old[i]->references) {
+            loader_move_references(work->plan.old[i], work->plan.old[i]->successor);
         }
     }
 }
 
 uint64_t swap_finish(struct swap_work *work)
 {
-    const struct symbol_key **old_symbols = work->request->namespace->symbols.slots;
-    const struct symbol_key **old_names = work->request->namespace->names.slots;
-    for (uint32_t i = 0; i < work->metadata.count; i++) {
-        store(&work->metadata.stores[i], work->metadata.stores[i].after);
+    for (uint32_t i = 0; i < work->plan.metadata.count; i++) {
+        store(&work->plan.metadata.stores[i], work->plan.metadata.stores[i].after);
     }
     /* Now the old tables are the work's, and go with it. */
-    if (old_symbols != work->request->namespace->symbols.slots) {
-        work->symbols.slots = old_symbols;
-        work->names.slots = old_names;
-    }
+    work->plan.symbols.slots = work->plan.symbols_before;
+    work->plan.names.slots = work->plan.names_before;
     move_references(work);
-    loader_aside_commit(STORED(work->aside));
-    if (work->table) {
-        struct address_table *old = work->table;
-        work->table = NULL;
+    loader_aside_commit(STORED(work->plan.aside));
+    if (work->plan.table) {
+        struct address_table *old = work->plan.table;
+        work->plan.table = NULL;
         address_map_retire(old);
     }
-    for (uint32_t i = 0; i < work->old_count; i++) {
-        work->old[i]->is_leaving = false;
+    for (uint32_t i = 0; i < work->plan.old_count; i++) {
+        work->plan.old[i]->is_leaving = false;
     }
+    work->plan.is_over = true;
     uint64_t id = swap_remember(work);
     work->state = SWAP_STATE_DONE;
     return id;

@@ -9,13 +9,14 @@
 bool swap_find_frame(struct swap_work *work, const struct remote_stop *stop, struct diag *diag)
 {
     struct live_finding finding;
-    if (!live_frames_find(stop, (const struct cell *const *)work->old, work->old_count, &finding)) {
+    if (!live_frames_find(stop, (const struct cell *const *)work->plan.old, work->plan.old_count,
+                          &finding)) {
         return false;
     }
     const struct section *section = finding.section;
     (void)!diag_set(diag, DIAG_SWAP_FRAMES,
                     &(struct diag_site){
-                        .cell = section ? section->cell->name : work->old[0]->name,
+                        .cell = section ? section->cell->name : work->plan.old[0]->name,
                         .section = section ? section->name : "a stack that cannot be read",
                         .symbol = finding.task,
                         .offset = finding.offset,

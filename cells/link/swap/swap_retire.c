@@ -53,7 +53,7 @@ enum status swap_record_create(struct swap_work *work, struct diag *diag)
     uint32_t count = work->request->pair_count;
     size_t size = sizeof(struct swap_record) +
                   count * (sizeof(struct swap_item) + sizeof(struct remembered_item));
-    struct swap_record *record = swap_allocate(work, size);
+    struct swap_record *record = step_fails(&work->steps) ? NULL : heap_allocate(size);
     if (!record) {
         return swap_refuse_memory(diag);
     }
@@ -61,7 +61,7 @@ enum status swap_record_create(struct swap_work *work, struct diag *diag)
     record->items = (struct swap_item *)(record + 1);
     record->names = (struct remembered_item *)(record->items + count);
     for (uint32_t i = 0; i < count; i++) {
-        const struct swap_item *item = &work->items[i];
+        const struct swap_item *item = &work->plan.items[i];
         struct remembered_item *names = &record->names[i];
         copy_name(names->from, item->new_name);
         copy_name(names->to, item->old_name);
@@ -131,7 +131,7 @@ struct cell_namespace *swap_record_namespace(const struct swap_record *record)
 static bool has_held_entry(const struct cell *cell)
 {
     for (uint32_t i = 0; i < cell->function_count; i++) {
-        if (cell->functions[i].entry && swap_is_entry_held(cell, &cell->functions[i])) {
+        if (cell->functions[i].entry && swap_plan_is_entry_held(cell, &cell->functions[i])) {
             return true;
         }
     }

@@ -17,15 +17,15 @@
 #include "heap.h"
 #include "relocation.h"
 #include "sort.h"
-#include "swap_priv.h"
+#include "swap_plan_priv.h"
 
-static enum status add_store(struct swap_work *work, struct swap_stores *stores,
+static enum status add_store(struct swap_plan *plan, struct swap_stores *stores,
                              enum swap_store_kind kind, const void *at, uint64_t before,
                              uint64_t after, uint32_t size, struct diag *diag)
 {
-    if (!swap_grow(work, (void **)&stores->stores, stores->count, &stores->capacity,
-                   sizeof(*stores->stores))) {
-        return swap_refuse_memory(diag);
+    if (!swap_plan_grow(plan, (void **)&stores->stores, stores->count, &stores->capacity,
+                        sizeof(*stores->stores))) {
+        return swap_plan_refuse_memory(diag);
     }
     stores->stores[stores->count++] = (struct swap_store){
         .address = (uintptr_t)at,
@@ -45,19 +45,19 @@ static uint64_t bytes_at(const void *at, uint32_t size)
 }
 
 /* Metadata of up to 8 bytes, if it changes. */
-static enum status set_field(struct swap_work *work, const void *at, uint64_t after, uint32_t size,
+static enum status set_field(struct swap_plan *plan, const void *at, uint64_t after, uint32_t size,
                              struct diag *diag)
 {
     uint64_t before = bytes_at(at, size);
     return before == after ? OK
-                           : add_store(work, &work->metadata, SWAP_STORE_METADATA, at, before,
+                           : add_store(plan, &plan->metadata, SWAP_STORE_METADATA, at, before,
                                        after, size, diag);
 }
 
-static enum status set_pointer(struct swap_work *work, const void *field, const void *pointer,
+static enum status set_pointer(struct swap_plan *plan, const void *field, const void *pointer,
                                struct diag *diag)
 {
-    return set_field(work, field, (uintptr_t)pointer, sizeof(void *), diag);
+    return set_field(plan, field, (uintptr_t)pointer, sizeof(void *), diag);
 }
 
 /* ---- fields ---- */
@@ -102,7 +102,7 @@ static enum status refuse_bytes(const struct section *section, uint64_t offset, 
                     });
 }
 
-static enum status patch_field(struct swap_work *work, const struct dependency *reference,
+static enum status patch_field(struct swap_plan *plan, const struct dependency *reference,
                                const struct symbol *old, const struct symbol *new, int64_t into,
                                struct diag *diag)
 {
@@ -132,35 +132,35 @@ static enum status patch_field(struct swap_work *work, const struct dependency *
     if (kind != SWAP_STORE_DATA && bytes_at(at, size) != before) {
         return refuse_bytes(source, reference->offset, before, bytes_at(at, size), diag);
     }
-    return add_store(work, &work->patches, kind, at, before, after & mask, size, diag);
+    return add_store(plan, &plan->patches, kind, at, before, after & mask, size, diag);
 }
 
 /* ---- records ---- */
 
 /* Field and record of one reference from a cell that stays; the record goes to the new section. */
-static enum status move_reference(struct swap_work *work, struct dependency *reference,
+static enum status move_reference(struct swap_plan *plan, struct dependency *reference,
                                   const struct symbol *old, const struct symbol *new,
                                   struct diag *diag)
 {
     int64_t into = reference->target_offset - (int64_t)(old->address - old->section->address);
     struct section *target = new->section;
-    enum status status = patch_field(work, reference, old, new, into, diag);
+    enum status status = patch_field(plan, reference, old, new, into, diag);
     if (status == OK) {
-        status = set_pointer(work, &reference->target, target, diag);
+        status = set_pointer(plan, &reference->target, target, diag);
     }
     if (status == OK) {
         int32_t offset = (int32_t)((int64_t)(new->address - target->address) + into);
-        status = set_field(work, &reference->target_offset, (uint32_t)offset, 4, diag);
+        status = set_field(plan, &reference->target_offset, (uint32_t)offset, 4, diag);
     }
     if (status == OK) {
-        status = set_pointer(work, &reference->next_incoming, target->incoming, diag);
+        status = set_pointer(plan, &reference->next_incoming, target->incoming, diag);
         target->incoming = reference; /* the new cell's own, which nobody knows */
     }
     return status;
 }
 
 /* Splits the list of one old section. */
-static enum status move_references(struct swap_work *work, struct section *section,
+static enum status move_references(struct swap_plan *plan, struct section *section,
                                    struct diag *diag)
 {
     struct dependency **link = &section->incoming; /* of what stays: where the next one goes */
@@ -170,15 +170,16 @@ static enum status move_references(struct swap_work *work, struct section *secti
         const struct symbol *old;
         const struct symbol *new;
         next = at->next_incoming;
-        bool stays = at->source->cell->is_leaving || !swap_find_successor(work, at, &old, &new);
+        bool stays =
+            at->source->cell->is_leaving || !swap_plan_find_successor(plan, at, &old, &new);
         if (!stays) {
-            status = move_reference(work, at, old, new, diag);
+            status = move_reference(plan, at, old, new, diag);
             continue;
         }
-        status = set_pointer(work, link, at, diag);
+        status = set_pointer(plan, link, at, diag);
         link = &at->next_incoming;
     }
-    return status == OK ? set_pointer(work, link, NULL, diag) : status;
+    return status == OK ? set_pointer(plan, link, NULL, diag) : status;
 }
 
 static bool record_before(const void *a, const void *b)
@@ -189,19 +190,19 @@ static bool record_before(const void *a, const void *b)
 }
 
 /* Enters what new cells refer to: at once where that is new too, by stores where it stays. */
-static enum status enter_records(struct swap_work *work, struct diag *diag)
+static enum status enter_records(struct swap_plan *plan, struct diag *diag)
 {
     size_t most = 1;
-    for (uint32_t i = 0; i < work->new_count; i++) {
-        most += swap_new_cell(work, i)->dependency_count;
+    for (uint32_t i = 0; i < plan->new_count; i++) {
+        most += swap_plan_new_cell(plan, i)->dependency_count;
     }
-    struct dependency **list = swap_allocate(work, most * sizeof(struct dependency *));
+    struct dependency **list = swap_plan_allocate(plan, most * sizeof(struct dependency *));
     if (!list) {
-        return swap_refuse_memory(diag);
+        return swap_plan_refuse_memory(diag);
     }
     size_t count = 0;
-    for (uint32_t i = 0; i < work->new_count; i++) {
-        struct cell *cell = swap_new_cell(work, i);
+    for (uint32_t i = 0; i < plan->new_count; i++) {
+        struct cell *cell = swap_plan_new_cell(plan, i);
         for (uint32_t k = 0; k < cell->dependency_count; k++) {
             struct dependency *record = &cell->dependencies[k];
             struct section *target = record->target;
@@ -221,7 +222,7 @@ static enum status enter_records(struct swap_work *work, struct diag *diag)
         bool is_first = i == 0 || list[i - 1]->target != list[i]->target;
         list[i]->next_incoming = is_last ? list[i]->target->incoming : list[i + 1];
         if (is_first) { /* the heads change when all is planned: nobody reads them in between */
-            status = set_pointer(work, &list[i]->target->incoming, list[i], diag);
+            status = set_pointer(plan, &list[i]->target->incoming, list[i], diag);
         }
     }
     heap_free(list);
@@ -235,22 +236,23 @@ static uint64_t jump_to(uint64_t entry, uint64_t target)
     return 0xcccccc00000000e9 | ((target - (entry + 5)) & 0xffffffff) << 8;
 }
 
-static enum status retarget_entries(struct swap_work *work, struct diag *diag)
+static enum status retarget_entries(struct swap_plan *plan, struct diag *diag)
 {
     enum status status = OK;
-    for (uint32_t i = 0; status == OK && i < work->inheritance_count; i++) {
-        const struct swap_inheritance *of = &work->inheritances[i];
+    for (uint32_t i = 0; status == OK && i < plan->inheritance_count; i++) {
+        const struct swap_inheritance *of = &plan->inheritances[i];
         uint64_t entry = of->old->entry;
-        uint64_t target = swap_new_cell(work, of->cell)->sections[of->section].address + of->offset;
-        status = add_store(work, &work->patches, SWAP_STORE_TEXT, (const void *)entry,
+        uint64_t target =
+            swap_plan_new_cell(plan, of->cell)->sections[of->section].address + of->offset;
+        status = add_store(plan, &plan->patches, SWAP_STORE_TEXT, (const void *)entry,
                            *(const uint64_t *)entry, jump_to(entry, target), ENTRY_SIZE, diag);
         if (status == OK) {
-            status = set_field(work, &of->old->entry, 0, sizeof(of->old->entry), diag);
+            status = set_field(plan, &of->old->entry, 0, sizeof(of->old->entry), diag);
         }
         if (status == OK) {
-            status = set_field(work, &of->old->slot, FUNCTION_NO_SLOT, sizeof(of->old->slot), diag);
+            status = set_field(plan, &of->old->slot, FUNCTION_NO_SLOT, sizeof(of->old->slot), diag);
         }
-        work->report.entries++;
+        plan->counts.entries++;
     }
     return status;
 }
@@ -262,7 +264,7 @@ static enum status retarget_entries(struct swap_work *work, struct diag *diag)
  * something that has moved, it is moved too. `reference` is the new cell's record of the initial
  * value.
  */
-static enum status move_initial(struct swap_work *work, const struct swap_adoption *adoption,
+static enum status move_initial(struct swap_plan *plan, const struct swap_adoption *adoption,
                                 const struct dependency *reference, struct diag *diag)
 {
     const struct section *old = adoption->old;
@@ -278,30 +280,30 @@ static enum status move_initial(struct swap_work *work, const struct swap_adopti
             continue;
         }
         const uint8_t *built =
-            loader_aside_initial(STORED(work->aside), adoption->cell, adoption->section);
+            loader_aside_initial(STORED(plan->aside), adoption->cell, adoption->section);
         uint64_t before = was->target->address + (uint64_t)(int64_t)was->target_offset;
         uint64_t after = bytes_at(built + reference->offset, size);
         if (!is_wide) {
             before &= UINT32_MAX;
         }
         return before == after ? OK
-                               : add_store(work, &work->patches, SWAP_STORE_DATA,
+                               : add_store(plan, &plan->patches, SWAP_STORE_DATA,
                                            (const void *)(old->address + reference->offset), before,
                                            after, size, diag);
     }
     return OK;
 }
 
-static enum status move_initials(struct swap_work *work, struct diag *diag)
+static enum status move_initials(struct swap_plan *plan, struct diag *diag)
 {
     enum status status = OK;
-    for (uint32_t i = 0; status == OK && i < work->adoption_count; i++) {
-        const struct swap_adoption *adoption = &work->adoptions[i];
+    for (uint32_t i = 0; status == OK && i < plan->adoption_count; i++) {
+        const struct swap_adoption *adoption = &plan->adoptions[i];
         const struct section *section =
-            &swap_new_cell(work, adoption->cell)->sections[adoption->section];
+            &swap_plan_new_cell(plan, adoption->cell)->sections[adoption->section];
         for (uint32_t k = 0;
              status == OK && section->region == REGION_DATA && k < section->outgoing_count; k++) {
-            status = move_initial(work, adoption, &section->outgoing[k], diag);
+            status = move_initial(plan, adoption, &section->outgoing[k], diag);
         }
     }
     return status;
@@ -309,12 +311,12 @@ static enum status move_initials(struct swap_work *work, struct diag *diag)
 
 /* ---- the namespace ---- */
 
-static bool make_map(struct swap_work *work, struct symbol_map *map, const struct symbol_map *old,
+static bool make_map(struct swap_plan *plan, struct symbol_map *map, const struct symbol_map *old,
                      uint32_t more)
 {
     uint32_t capacity = symbol_map_capacity(old->count + more);
     capacity = capacity < old->capacity ? old->capacity : capacity;
-    const struct symbol_key **slots = swap_allocate(work, capacity * sizeof(*slots));
+    const struct symbol_key **slots = swap_plan_allocate(plan, capacity * sizeof(*slots));
     if (!slots) {
         return false;
     }
@@ -338,119 +340,121 @@ static void enter_symbol(struct symbol_map *map, const struct symbol *symbol)
     }
 }
 
-static enum status make_maps(struct swap_work *work, struct diag *diag)
+static enum status make_maps(struct swap_plan *plan, struct diag *diag)
 {
-    const struct cell_namespace *namespace = work->request->namespace;
+    const struct cell_namespace *namespace = plan->namespace;
     uint32_t symbols = 0;
-    for (uint32_t i = 0; i < work->new_count; i++) {
-        symbols += swap_new_cell(work, i)->symbol_count;
+    for (uint32_t i = 0; i < plan->new_count; i++) {
+        symbols += swap_plan_new_cell(plan, i)->symbol_count;
     }
-    if (!make_map(work, &work->symbols, &namespace->symbols, symbols) ||
-        !make_map(work, &work->names, &namespace->names, work->new_count)) {
-        return swap_refuse_memory(diag);
+    if (!make_map(plan, &plan->symbols, &namespace->symbols, symbols) ||
+        !make_map(plan, &plan->names, &namespace->names, plan->new_count)) {
+        return swap_plan_refuse_memory(diag);
     }
-    for (uint32_t i = 0; i < work->old_count; i++) {
-        symbol_map_remove(&work->names, &work->old[i]->key);
-        for (uint32_t k = 0; k < work->old[i]->symbol_count; k++) {
-            symbol_map_remove(&work->symbols, &work->old[i]->symbols[k].key);
+    plan->symbols_before = namespace->symbols.slots;
+    plan->names_before = namespace->names.slots;
+    for (uint32_t i = 0; i < plan->old_count; i++) {
+        symbol_map_remove(&plan->names, &plan->old[i]->key);
+        for (uint32_t k = 0; k < plan->old[i]->symbol_count; k++) {
+            symbol_map_remove(&plan->symbols, &plan->old[i]->symbols[k].key);
         }
     }
-    for (uint32_t i = 0; i < work->new_count; i++) {
-        struct cell *cell = swap_new_cell(work, i);
-        symbol_map_insert(&work->names, &cell->key);
+    for (uint32_t i = 0; i < plan->new_count; i++) {
+        struct cell *cell = swap_plan_new_cell(plan, i);
+        symbol_map_insert(&plan->names, &cell->key);
         for (uint32_t k = 0; k < cell->symbol_count; k++) {
-            enter_symbol(&work->symbols, &cell->symbols[k]);
+            enter_symbol(&plan->symbols, &cell->symbols[k]);
         }
     }
     return OK;
 }
 
-static enum status set_map(struct swap_work *work, const struct symbol_map *map,
+static enum status set_map(struct swap_plan *plan, const struct symbol_map *map,
                            const struct symbol_map *to, struct diag *diag)
 {
-    enum status status = set_pointer(work, &map->slots, (const void *)to->slots, diag);
+    enum status status = set_pointer(plan, &map->slots, (const void *)to->slots, diag);
     if (status == OK) {
-        status = set_field(work, &map->capacity, to->capacity, sizeof(to->capacity), diag);
+        status = set_field(plan, &map->capacity, to->capacity, sizeof(to->capacity), diag);
     }
-    return status == OK ? set_field(work, &map->count, to->count, sizeof(to->count), diag) : status;
+    return status == OK ? set_field(plan, &map->count, to->count, sizeof(to->count), diag) : status;
 }
 
 /* The list of cells: old ones out, new ones behind the others. */
-static enum status relist_cells(struct swap_work *work, struct diag *diag)
+static enum status relist_cells(struct swap_plan *plan, struct diag *diag)
 {
-    struct cell_namespace *namespace = work->request->namespace;
+    struct cell_namespace *namespace = plan->namespace;
     struct cell **link = &namespace->first;
     struct cell *last = NULL;
     enum status status = OK;
     for (struct cell *at = namespace->first; status == OK && at; at = at->next) {
         if (!at->is_leaving) {
-            status = set_pointer(work, link, at, diag);
+            status = set_pointer(plan, link, at, diag);
             link = &at->next;
             last = at;
         }
     }
-    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
-        struct cell *cell = swap_new_cell(work, i);
-        status = set_pointer(work, link, cell, diag);
+    for (uint32_t i = 0; status == OK && i < plan->new_count; i++) {
+        struct cell *cell = swap_plan_new_cell(plan, i);
+        status = set_pointer(plan, link, cell, diag);
         link = &cell->next;
         last = cell;
     }
     if (status == OK) {
-        status = set_pointer(work, link, NULL, diag);
+        status = set_pointer(plan, link, NULL, diag);
     }
     if (status == OK) {
-        status = set_pointer(work, &namespace->last, last, diag);
+        status = set_pointer(plan, &namespace->last, last, diag);
     }
-    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
-        status = set_pointer(work, &swap_new_cell(work, i)->namespace, namespace, diag);
+    for (uint32_t i = 0; status == OK && i < plan->new_count; i++) {
+        status = set_pointer(plan, &swap_plan_new_cell(plan, i)->namespace, namespace, diag);
     }
-    uint32_t count = namespace->cell_count - work->old_count + work->new_count;
+    uint32_t count = namespace->cell_count - plan->old_count + plan->new_count;
     return status == OK
-               ? set_field(work, &namespace->cell_count, count, sizeof(namespace->cell_count), diag)
+               ? set_field(plan, &namespace->cell_count, count, sizeof(namespace->cell_count), diag)
                : status;
 }
 
-static struct cell *successor_of(const struct swap_work *work, const struct cell *old)
+static struct cell *successor_of(const struct swap_plan *plan, const struct cell *old)
 {
-    for (uint32_t i = 0; i < work->link_count; i++) {
-        if (work->links[i].old == old) {
-            return swap_new_cell(work, work->links[i].new);
+    for (uint32_t i = 0; i < plan->link_count; i++) {
+        if (plan->links[i].old == old) {
+            return swap_plan_new_cell(plan, plan->links[i].new);
         }
     }
     return NULL;
 }
 
 /* Old cells become older versions, and so do theirs. */
-static enum status retire_cells(struct swap_work *work, struct diag *diag)
+static enum status retire_cells(struct swap_plan *plan, struct diag *diag)
 {
-    struct cell_namespace *namespace = work->request->namespace;
+    struct cell_namespace *namespace = plan->namespace;
     enum status status = OK;
     for (struct cell *at = namespace->retired; status == OK && at; at = at->next) {
         if (at->successor && at->successor->is_leaving) {
-            status = set_pointer(work, &at->successor, successor_of(work, at->successor), diag);
+            status = set_pointer(plan, &at->successor, successor_of(plan, at->successor), diag);
         }
     }
     struct cell *next = namespace->retired;
-    for (uint32_t i = 0; status == OK && i < work->old_count; i++) {
-        struct cell *cell = work->old[i];
-        status = set_pointer(work, &cell->next, next, diag);
+    for (uint32_t i = 0; status == OK && i < plan->old_count; i++) {
+        struct cell *cell = plan->old[i];
+        status = set_pointer(plan, &cell->next, next, diag);
         next = cell;
         if (status == OK) {
-            status = set_pointer(work, &cell->successor, successor_of(work, cell), diag);
+            status = set_pointer(plan, &cell->successor, successor_of(plan, cell), diag);
         }
         if (status == OK) {
-            status = set_field(work, &cell->is_retired, true, sizeof(bool), diag);
+            status = set_field(plan, &cell->is_retired, true, sizeof(bool), diag);
         }
         if (status == OK) {
-            status = set_field(work, &cell->has_lineage, true, sizeof(bool), diag);
+            status = set_field(plan, &cell->has_lineage, true, sizeof(bool), diag);
         }
     }
-    return status == OK ? set_pointer(work, &namespace->retired, next, diag) : status;
+    return status == OK ? set_pointer(plan, &namespace->retired, next, diag) : status;
 }
 
 /* ---- functions without a successor ---- */
 
-bool swap_is_entry_held(const struct cell *cell, const struct function *function)
+bool swap_plan_is_entry_held(const struct cell *cell, const struct function *function)
 {
     const struct section *section = &cell->sections[function->section];
     for (const struct dependency *at = section->incoming; at; at = at->next_incoming) {
@@ -466,21 +470,21 @@ bool swap_is_entry_held(const struct cell *cell, const struct function *function
     return false;
 }
 
-static bool is_inherited(const struct swap_work *work, const struct function *function)
+static bool is_inherited(const struct swap_plan *plan, const struct function *function)
 {
-    for (uint32_t i = 0; i < work->inheritance_count; i++) {
-        if (work->inheritances[i].old == function) {
+    for (uint32_t i = 0; i < plan->inheritance_count; i++) {
+        if (plan->inheritances[i].old == function) {
             return true;
         }
     }
     return false;
 }
 
-static void note_kept(struct swap_work *work, const struct cell *cell,
+static void note_kept(struct swap_plan *plan, const struct cell *cell,
                       const struct function *function)
 {
-    struct swap_report *report = &work->report;
-    if (report->kept++ > 0) {
+    struct swap_plan_counts *counts = &plan->counts;
+    if (counts->kept++ > 0) {
         return;
     }
     for (uint32_t i = 0; i < cell->object.symbol_count; i++) {
@@ -489,23 +493,23 @@ static void note_kept(struct swap_work *work, const struct cell *cell,
             symbol->st_value == function->offset) {
             const char *name = elf_object_symbol_name(&cell->object, i);
             size_t length = __builtin_strlen(name);
-            length = length < SWAP_NAME_SIZE ? length : SWAP_NAME_SIZE - 1;
-            __builtin_memcpy(report->kept_name, name, length);
-            report->kept_name[length] = '\0';
+            length = length < SWAP_PLAN_NAME_SIZE ? length : SWAP_PLAN_NAME_SIZE - 1;
+            __builtin_memcpy(counts->kept_name, name, length);
+            counts->kept_name[length] = '\0';
             return;
         }
     }
 }
 
-static void look_for_kept(struct swap_work *work)
+static void look_for_kept(struct swap_plan *plan)
 {
-    for (uint32_t i = 0; i < work->old_count; i++) {
-        const struct cell *cell = work->old[i];
+    for (uint32_t i = 0; i < plan->old_count; i++) {
+        const struct cell *cell = plan->old[i];
         for (uint32_t k = 0; k < cell->function_count; k++) {
             const struct function *function = &cell->functions[k];
-            if (function->entry && !is_inherited(work, function) &&
-                swap_is_entry_held(cell, function)) {
-                note_kept(work, cell, function);
+            if (function->entry && !is_inherited(plan, function) &&
+                swap_plan_is_entry_held(cell, function)) {
+                note_kept(plan, cell, function);
             }
         }
     }
@@ -513,67 +517,64 @@ static void look_for_kept(struct swap_work *work)
 
 /* ---- all ---- */
 
-static enum status check_holders(const struct swap_work *work, struct diag *diag)
+static enum status check_holders(const struct swap_plan *plan, struct diag *diag)
 {
-    for (uint32_t i = 0; i < work->old_count; i++) {
-        const struct cell *cell = work->old[i];
-        if (cell->references && !successor_of(work, cell)) {
+    for (uint32_t i = 0; i < plan->old_count; i++) {
+        const struct cell *cell = plan->old[i];
+        if (cell->references && !successor_of(plan, cell)) {
             return diag_set(diag, DIAG_SWAP_HELD, &(struct diag_site){.cell = cell->name});
         }
     }
     return OK;
 }
 
-static enum status plan_references(struct swap_work *work, struct diag *diag)
+static enum status plan_references(struct swap_plan *plan, struct diag *diag)
 {
-    enum status status = enter_records(work, diag);
-    for (uint32_t i = 0; status == OK && i < work->old_count; i++) {
-        struct cell *cell = work->old[i];
+    enum status status = enter_records(plan, diag);
+    for (uint32_t i = 0; status == OK && i < plan->old_count; i++) {
+        struct cell *cell = plan->old[i];
         for (uint32_t k = 0; status == OK && k < cell->object.section_count; k++) {
             if (cell->sections[k].incoming) {
-                status = move_references(work, &cell->sections[k], diag);
+                status = move_references(plan, &cell->sections[k], diag);
             }
         }
     }
     return status;
 }
 
-enum status swap_plan(struct swap_work *work, struct diag *diag)
+enum status swap_plan_make(struct swap_plan *plan, struct diag *diag)
 {
-    enum status status = check_holders(work, diag);
+    enum status status = check_holders(plan, diag);
     if (status == OK) {
-        status = plan_references(work, diag);
+        status = plan_references(plan, diag);
     }
     if (status == OK) {
-        status = move_initials(work, diag);
+        status = move_initials(plan, diag);
     }
-    work->report.patches = work->patches.count;
+    plan->counts.patches = plan->patches.count;
     if (status == OK) {
-        status = retarget_entries(work, diag);
-    }
-    if (status == OK) {
-        status = make_maps(work, diag);
-    }
-    const struct cell_namespace *namespace = work->request->namespace;
-    if (status == OK) {
-        status = set_map(work, &namespace->symbols, &work->symbols, diag);
+        status = retarget_entries(plan, diag);
     }
     if (status == OK) {
-        status = set_map(work, &namespace->names, &work->names, diag);
+        status = make_maps(plan, diag);
+    }
+    const struct cell_namespace *namespace = plan->namespace;
+    if (status == OK) {
+        status = set_map(plan, &namespace->symbols, &plan->symbols, diag);
     }
     if (status == OK) {
-        status = relist_cells(work, diag);
+        status = set_map(plan, &namespace->names, &plan->names, diag);
     }
     if (status == OK) {
-        status = retire_cells(work, diag);
+        status = relist_cells(plan, diag);
     }
     if (status == OK) {
-        status = loader_aside_table(STORED(work->aside), &work->table, diag);
+        status = retire_cells(plan, diag);
     }
     if (status == OK) {
-        status = swap_record_create(work, diag);
+        status = loader_aside_table(STORED(plan->aside), &plan->table, diag);
     }
-    look_for_kept(work);
-    work->report.stores = work->patches.count + work->metadata.count;
+    look_for_kept(plan);
+    plan->counts.stores = plan->patches.count + plan->metadata.count;
     return status;
 }

@@ -10,7 +10,7 @@
  */
 #include "heap.h"
 #include "relocation.h"
-#include "swap_priv.h"
+#include "swap_plan_priv.h"
 
 static bool is_function_type(const struct elf64_sym *symbol)
 {
@@ -101,7 +101,7 @@ enum status swap_names_create(struct swap_names *names, struct cell *cell,
     *names = (struct swap_names){.cell = cell, .chain_mask = chains - 1};
     names->block = step_fails(steps) ? NULL : heap_allocate_zeroed(size);
     if (!names->block) {
-        return swap_refuse_memory(diag);
+        return swap_plan_refuse_memory(diag);
     }
     names->names = names->block;
     names->chains = (uint32_t *)(names->names + most);

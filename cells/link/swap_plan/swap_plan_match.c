@@ -8,16 +8,16 @@
 #include "cell_transfer.h"
 #include "format.h"
 #include "heap.h"
-#include "swap_priv.h"
+#include "swap_plan_priv.h"
 
 /* The names of the old cell of a link. */
-static struct swap_names *names_of_old(const struct swap_work *work, const struct cell *old)
+static struct swap_names *names_of_old(const struct swap_plan *plan, const struct cell *old)
 {
     uint32_t i = 0;
-    while (work->old[i] != old) {
+    while (plan->old[i] != old) {
         i++;
     }
-    return &work->old_names[i];
+    return &plan->old_names[i];
 }
 
 static bool is_exported(const struct cell *cell, const struct swap_name *name)
@@ -29,15 +29,15 @@ static bool is_exported(const struct cell *cell, const struct swap_name *name)
  * What `name` of new cell `index` stands for in the old cells: in those that it replaces, and
  * exported ones in any. *out_in says in which.
  */
-static const struct swap_name *find_old(const struct swap_work *work, uint32_t index,
+static const struct swap_name *find_old(const struct swap_plan *plan, uint32_t index,
                                         const struct swap_name *name,
                                         const struct swap_names **out_in, bool *out_ambiguous)
 {
-    const struct swap_names *of = &work->new_names[index];
+    const struct swap_names *of = &plan->new_names[index];
     bool is_ambiguous = false;
-    for (uint32_t i = 0; i < work->link_count; i++) {
-        if (work->links[i].new == index) {
-            const struct swap_names *in = names_of_old(work, work->links[i].old);
+    for (uint32_t i = 0; i < plan->link_count; i++) {
+        if (plan->links[i].new == index) {
+            const struct swap_names *in = names_of_old(plan, plan->links[i].old);
             bool here;
             const struct swap_name *found = swap_names_find(in, of, name, &here);
             is_ambiguous |= here;
@@ -49,11 +49,11 @@ static const struct swap_name *find_old(const struct swap_work *work, uint32_t i
         }
     }
     *out_ambiguous = is_ambiguous;
-    for (uint32_t i = 0; is_exported(of->cell, name) && i < work->old_count; i++) {
+    for (uint32_t i = 0; is_exported(of->cell, name) && i < plan->old_count; i++) {
         bool here;
-        const struct swap_name *found = swap_names_find(&work->old_names[i], of, name, &here);
-        if (found && is_exported(work->old[i], found)) {
-            *out_in = &work->old_names[i];
+        const struct swap_name *found = swap_names_find(&plan->old_names[i], of, name, &here);
+        if (found && is_exported(plan->old[i], found)) {
+            *out_in = &plan->old_names[i];
             return found;
         }
     }
@@ -62,10 +62,10 @@ static const struct swap_name *find_old(const struct swap_work *work, uint32_t i
 
 /* ---- functions ---- */
 
-static bool is_inherited(const struct swap_work *work, const struct function *old)
+static bool is_inherited(const struct swap_plan *plan, const struct function *old)
 {
-    for (uint32_t i = 0; i < work->inheritance_count; i++) {
-        if (work->inheritances[i].old == old) {
+    for (uint32_t i = 0; i < plan->inheritance_count; i++) {
+        if (plan->inheritances[i].old == old) {
             return true;
         }
     }
@@ -78,15 +78,15 @@ static struct function *function_of(const struct cell *cell, const struct swap_n
     return swap_function(cell, symbol->st_shndx, symbol->st_value);
 }
 
-static bool inherit(struct swap_work *work, uint32_t index, struct function *function,
+static bool inherit(struct swap_plan *plan, uint32_t index, struct function *function,
                     struct function *old)
 {
-    if (!swap_grow(work, (void **)&work->inheritances, work->inheritance_count,
-                   &work->inheritance_capacity, sizeof(*work->inheritances))) {
+    if (!swap_plan_grow(plan, (void **)&plan->inheritances, plan->inheritance_count,
+                        &plan->inheritance_capacity, sizeof(*plan->inheritances))) {
         return false;
     }
     function->entry = old->entry;
-    work->inheritances[work->inheritance_count++] = (struct swap_inheritance){
+    plan->inheritances[plan->inheritance_count++] = (struct swap_inheritance){
         .old = old,
         .cell = index,
         .section = function->section,
@@ -96,14 +96,14 @@ static bool inherit(struct swap_work *work, uint32_t index, struct function *fun
 }
 
 /* Older versions still may own the entry of a function that the latest one lacked. */
-static struct function *find_in_retired(const struct swap_work *work, uint32_t index,
+static struct function *find_in_retired(const struct swap_plan *plan, uint32_t index,
                                         const struct swap_name *name)
 {
-    const struct swap_names *of = &work->new_names[index];
-    for (struct cell *cell = work->request->namespace->retired; cell; cell = cell->next) {
+    const struct swap_names *of = &plan->new_names[index];
+    for (struct cell *cell = plan->namespace->retired; cell; cell = cell->next) {
         bool is_linked = false;
-        for (uint32_t i = 0; i < work->link_count; i++) {
-            is_linked |= work->links[i].new == index && work->links[i].old == cell->successor;
+        for (uint32_t i = 0; i < plan->link_count; i++) {
+            is_linked |= plan->links[i].new == index && plan->links[i].old == cell->successor;
         }
         for (uint32_t k = 1; is_linked && k < cell->object.symbol_count; k++) {
             const struct elf64_sym *symbol = &cell->object.symbols[k];
@@ -114,7 +114,7 @@ static struct function *find_in_retired(const struct swap_work *work, uint32_t i
                 continue;
             }
             struct function *function = swap_function(cell, symbol->st_shndx, symbol->st_value);
-            if (function && function->entry && !is_inherited(work, function)) {
+            if (function && function->entry && !is_inherited(plan, function)) {
                 return function;
             }
         }
@@ -131,9 +131,9 @@ static bool has_same_signature(const struct swap_names *a, const struct swap_nam
     return !left || !right || left->signature == right->signature;
 }
 
-static enum status match_functions(struct swap_work *work, uint32_t index, struct diag *diag)
+static enum status match_functions(struct swap_plan *plan, uint32_t index, struct diag *diag)
 {
-    const struct swap_names *names = &work->new_names[index];
+    const struct swap_names *names = &plan->new_names[index];
     for (uint32_t i = 0; i < names->count; i++) {
         const struct swap_name *name = &names->names[i];
         struct function *function = function_of(names->cell, name);
@@ -143,7 +143,7 @@ static enum status match_functions(struct swap_work *work, uint32_t index, struc
         }
         const struct swap_names *in;
         bool is_ambiguous;
-        const struct swap_name *found = find_old(work, index, name, &in, &is_ambiguous);
+        const struct swap_name *found = find_old(plan, index, name, &in, &is_ambiguous);
         struct function *old = found ? function_of(in->cell, found) : NULL;
         if (old && !has_same_signature(names, name, in, found)) {
             old = NULL; /* who holds the old address means the old function, and goes on with it */
@@ -152,10 +152,10 @@ static enum status match_functions(struct swap_work *work, uint32_t index, struc
             old = NULL;
         }
         if (!found) {
-            old = find_in_retired(work, index, name);
+            old = find_in_retired(plan, index, name);
         }
-        if (old && !is_inherited(work, old) && !inherit(work, index, function, old)) {
-            return swap_refuse_memory(diag);
+        if (old && !is_inherited(plan, old) && !inherit(plan, index, function, old)) {
+            return swap_plan_refuse_memory(diag);
         }
     }
     return OK;
@@ -163,11 +163,11 @@ static enum status match_functions(struct swap_work *work, uint32_t index, struc
 
 /* ---- variables ---- */
 
-const struct section *swap_adopted_from(const struct swap_work *work, uint32_t cell,
-                                        uint32_t section)
+const struct section *swap_plan_adopted_from(const struct swap_plan *plan, uint32_t cell,
+                                             uint32_t section)
 {
-    for (uint32_t i = 0; i < work->adoption_count; i++) {
-        const struct swap_adoption *adoption = &work->adoptions[i];
+    for (uint32_t i = 0; i < plan->adoption_count; i++) {
+        const struct swap_adoption *adoption = &plan->adoptions[i];
         if (adoption->cell == cell && adoption->section == section) {
             return adoption->old;
         }
@@ -175,26 +175,26 @@ const struct section *swap_adopted_from(const struct swap_work *work, uint32_t c
     return NULL;
 }
 
-static bool is_adopted(const struct swap_work *work, const struct section *old)
+static bool is_adopted(const struct swap_plan *plan, const struct section *old)
 {
-    for (uint32_t i = 0; i < work->adoption_count; i++) {
-        if (work->adoptions[i].old == old) {
+    for (uint32_t i = 0; i < plan->adoption_count; i++) {
+        if (plan->adoptions[i].old == old) {
             return true;
         }
     }
     return false;
 }
 
-enum status swap_adopt(struct swap_work *work, uint32_t cell, uint32_t section,
-                       const struct section *old, struct diag *diag)
+enum status swap_plan_adopt(struct swap_plan *plan, uint32_t cell, uint32_t section,
+                            const struct section *old, struct diag *diag)
 {
-    if (!swap_grow(work, (void **)&work->adoptions, work->adoption_count, &work->adoption_capacity,
-                   sizeof(*work->adoptions))) {
-        return swap_refuse_memory(diag);
+    if (!swap_plan_grow(plan, (void **)&plan->adoptions, plan->adoption_count,
+                        &plan->adoption_capacity, sizeof(*plan->adoptions))) {
+        return swap_plan_refuse_memory(diag);
     }
-    enum status status = loader_aside_adopt(STORED(work->aside), cell, section, old, diag);
+    enum status status = loader_aside_adopt(STORED(plan->aside), cell, section, old, diag);
     if (status == OK) {
-        work->adoptions[work->adoption_count++] = (struct swap_adoption){old, cell, section};
+        plan->adoptions[plan->adoption_count++] = (struct swap_adoption){old, cell, section};
     }
     return status;
 }
@@ -211,10 +211,10 @@ static const struct cell_abi_variable *variable_of(const struct swap_names *name
 }
 
 /* All variables of the new section must lie in the old one as they do in the new one. */
-static bool lie_alike(const struct swap_work *work, uint32_t index, uint32_t section,
+static bool lie_alike(const struct swap_plan *plan, uint32_t index, uint32_t section,
                       const struct section *old)
 {
-    const struct swap_names *names = &work->new_names[index];
+    const struct swap_names *names = &plan->new_names[index];
     for (uint32_t i = 0; i < names->count; i++) {
         const struct swap_name *name = &names->names[i];
         const struct elf64_sym *symbol = swap_symbol(names->cell, name);
@@ -223,7 +223,7 @@ static bool lie_alike(const struct swap_work *work, uint32_t index, uint32_t sec
         }
         const struct swap_names *in;
         bool is_ambiguous;
-        const struct swap_name *found = find_old(work, index, name, &in, &is_ambiguous);
+        const struct swap_name *found = find_old(plan, index, name, &in, &is_ambiguous);
         if (!found || in->cell != old->cell ||
             swap_symbol(in->cell, found)->st_shndx != old->index ||
             swap_symbol(in->cell, found)->st_value != symbol->st_value) {
@@ -238,14 +238,14 @@ static bool lie_alike(const struct swap_work *work, uint32_t index, uint32_t sec
     return true;
 }
 
-static bool can_adopt(const struct swap_work *work, uint32_t index, uint32_t section,
+static bool can_adopt(const struct swap_plan *plan, uint32_t index, uint32_t section,
                       const struct section *old)
 {
-    const struct cell *cell = work->new_names[index].cell;
+    const struct cell *cell = plan->new_names[index].cell;
     uint64_t alignment = cell->object.sections[section].sh_addralign;
     return old->region == REGION_DATA && old->size == cell->sections[section].size &&
-           (alignment == 0 || old->address % alignment == 0) && !is_adopted(work, old) &&
-           lie_alike(work, index, section, old);
+           (alignment == 0 || old->address % alignment == 0) && !is_adopted(plan, old) &&
+           lie_alike(plan, index, section, old);
 }
 
 /* The CELL_TRANSFER() or CELL_FRESH() line for a variable; false: none, or *out_status. */
@@ -267,12 +267,12 @@ static bool find_transfer(const struct cell *cell, const struct swap_name *name,
 }
 
 /* The old variable of that name, in the cells that this one replaces. */
-static const struct swap_name *find_variable(const struct swap_work *work, uint32_t index,
+static const struct swap_name *find_variable(const struct swap_plan *plan, uint32_t index,
                                              const char *text, const struct swap_names **out_in)
 {
-    for (uint32_t i = 0; i < work->link_count; i++) {
-        const struct swap_names *in = names_of_old(work, work->links[i].old);
-        uint32_t symbol = work->links[i].new == index
+    for (uint32_t i = 0; i < plan->link_count; i++) {
+        const struct swap_names *in = names_of_old(plan, plan->links[i].old);
+        uint32_t symbol = plan->links[i].new == index
                               ? cell_transfer_find_symbol(&in->cell->object, text, STT_OBJECT)
                               : 0;
         for (uint32_t k = 0; symbol && k < in->count; k++) {
@@ -287,34 +287,34 @@ static const struct swap_name *find_variable(const struct swap_work *work, uint3
 
 /* Does it replace anything? In a cell that is only added every variable is new, whatever its lines
  * say. */
-static bool is_successor(const struct swap_work *work, uint32_t index)
+static bool is_successor(const struct swap_plan *plan, uint32_t index)
 {
-    for (uint32_t i = 0; i < work->link_count; i++) {
-        if (work->links[i].new == index) {
+    for (uint32_t i = 0; i < plan->link_count; i++) {
+        if (plan->links[i].new == index) {
             return true;
         }
     }
     return false;
 }
 
-static enum status plan_transfer(struct swap_work *work, uint32_t index,
+static enum status plan_transfer(struct swap_plan *plan, uint32_t index,
                                  const struct cell_transfer *transfer, struct diag *diag)
 {
     const struct swap_names *in;
-    const struct swap_name *old = find_variable(work, index, transfer->old, &in);
+    const struct swap_name *old = find_variable(plan, index, transfer->old, &in);
     if (!old) {
         return diag_set(diag, DIAG_SWAP_TRANSFER,
                         &(struct diag_site){
-                            .cell = work->new_names[index].cell->name,
+                            .cell = plan->new_names[index].cell->name,
                             .symbol = transfer->old,
                         });
     }
-    if (!swap_grow(work, (void **)&work->transfers, work->transfer_count, &work->transfer_capacity,
-                   sizeof(*work->transfers))) {
-        return swap_refuse_memory(diag);
+    if (!swap_plan_grow(plan, (void **)&plan->transfers, plan->transfer_count,
+                        &plan->transfer_capacity, sizeof(*plan->transfers))) {
+        return swap_plan_refuse_memory(diag);
     }
     const struct elf64_sym *symbol = swap_symbol(in->cell, old);
-    work->transfers[work->transfer_count++] = (struct swap_transfer){
+    plan->transfers[plan->transfer_count++] = (struct swap_transfer){
         .old = &in->cell->sections[symbol->st_shndx],
         .old_offset = (uint32_t)symbol->st_value,
         .old_bytes = (uint32_t)symbol->st_size,
@@ -325,11 +325,11 @@ static enum status plan_transfer(struct swap_work *work, uint32_t index,
     return OK;
 }
 
-static enum status refuse_variable(const struct swap_work *work, uint32_t index,
+static enum status refuse_variable(const struct swap_plan *plan, uint32_t index,
                                    const struct swap_name *name, const struct section *old,
                                    struct diag *diag)
 {
-    const struct cell *cell = work->new_names[index].cell;
+    const struct cell *cell = plan->new_names[index].cell;
     char what[DIAG_SYMBOL_SIZE];
     format_into(what, sizeof(what), "%s, also in %s", name->text,
                 old ? old->cell->name : "older versions");
@@ -344,67 +344,67 @@ static enum status refuse_variable(const struct swap_work *work, uint32_t index,
 }
 
 /* Assembly may have data without a symbol of the right type: its section's name stands for it. */
-static enum status match_nameless(struct swap_work *work, uint32_t index, uint32_t section,
+static enum status match_nameless(struct swap_plan *plan, uint32_t index, uint32_t section,
                                   struct diag *diag)
 {
-    const struct cell *cell = work->new_names[index].cell;
-    for (uint32_t i = 0; i < work->link_count; i++) {
+    const struct cell *cell = plan->new_names[index].cell;
+    for (uint32_t i = 0; i < plan->link_count; i++) {
         const struct section *old =
-            work->links[i].new == index
-                ? swap_find_section(work->links[i].old, REGION_DATA, cell->sections[section].name)
+            plan->links[i].new == index
+                ? swap_find_section(plan->links[i].old, REGION_DATA, cell->sections[section].name)
                 : NULL;
-        if (old && old->size == cell->sections[section].size && !is_adopted(work, old)) {
-            work->report.adopted_variables++;
-            return swap_adopt(work, index, section, old, diag);
+        if (old && old->size == cell->sections[section].size && !is_adopted(plan, old)) {
+            plan->counts.adopted_variables++;
+            return swap_plan_adopt(plan, index, section, old, diag);
         }
     }
-    work->report.new_variables++;
+    plan->counts.new_variables++;
     return OK;
 }
 
-static enum status match_variable(struct swap_work *work, uint32_t index, uint32_t section,
+static enum status match_variable(struct swap_plan *plan, uint32_t index, uint32_t section,
                                   struct diag *diag)
 {
-    const struct swap_names *names = &work->new_names[index];
-    struct swap_report *report = &work->report;
+    const struct swap_names *names = &plan->new_names[index];
+    struct swap_plan_counts *counts = &plan->counts;
     if (!names->of_section[section]) {
-        return match_nameless(work, index, section, diag);
+        return match_nameless(plan, index, section, diag);
     }
     const struct swap_name *name = &names->names[names->of_section[section] - 1];
     struct cell_transfer transfer;
     enum status status = OK;
-    if (is_successor(work, index) && find_transfer(names->cell, name, &transfer, &status, diag)) {
-        report->fresh += transfer.kind == CELL_TRANSFER_FRESH;
-        report->transferred += transfer.kind != CELL_TRANSFER_FRESH;
+    if (is_successor(plan, index) && find_transfer(names->cell, name, &transfer, &status, diag)) {
+        counts->fresh += transfer.kind == CELL_TRANSFER_FRESH;
+        counts->transferred += transfer.kind != CELL_TRANSFER_FRESH;
         return transfer.kind == CELL_TRANSFER_FRESH ? OK
-                                                    : plan_transfer(work, index, &transfer, diag);
+                                                    : plan_transfer(plan, index, &transfer, diag);
     }
     if (status != OK) {
         return status;
     }
     const struct swap_names *in;
     bool is_ambiguous;
-    const struct swap_name *found = find_old(work, index, name, &in, &is_ambiguous);
+    const struct swap_name *found = find_old(plan, index, name, &in, &is_ambiguous);
     if (!found) {
-        report->new_variables += !is_ambiguous;
-        return is_ambiguous ? refuse_variable(work, index, name, NULL, diag) : OK;
+        counts->new_variables += !is_ambiguous;
+        return is_ambiguous ? refuse_variable(plan, index, name, NULL, diag) : OK;
     }
     const struct section *old = &in->cell->sections[swap_symbol(in->cell, found)->st_shndx];
     if (old->region != REGION_DATA) { /* it was a constant */
-        report->new_variables++;
+        counts->new_variables++;
         return OK;
     }
-    if (!can_adopt(work, index, section, old)) {
-        return refuse_variable(work, index, name, old, diag);
+    if (!can_adopt(plan, index, section, old)) {
+        return refuse_variable(plan, index, name, old, diag);
     }
-    report->adopted_variables++;
-    return swap_adopt(work, index, section, old, diag);
+    counts->adopted_variables++;
+    return swap_plan_adopt(plan, index, section, old, diag);
 }
 
-static bool is_transferred(const struct swap_work *work, const struct section *old)
+static bool is_transferred(const struct swap_plan *plan, const struct section *old)
 {
-    for (uint32_t i = 0; i < work->transfer_count; i++) {
-        if (work->transfers[i].old == old) {
+    for (uint32_t i = 0; i < plan->transfer_count; i++) {
+        if (plan->transfers[i].old == old) {
             return true;
         }
     }
@@ -416,20 +416,19 @@ static bool is_transferred(const struct swap_work *work, const struct section *o
  * anywhere. The author must have thought of that: a cell that changes layouts has lines about
  * transfer.
  */
-static enum status compare_types(struct swap_work *work, const struct swap_link *link,
+static enum status compare_types(struct swap_plan *plan, const struct swap_link *link,
                                  struct diag *diag)
 {
-    const struct swap_names *new = &work->new_names[link->new];
-    const struct swap_names *old = names_of_old(work, link->old);
+    const struct swap_names *new = &plan->new_names[link->new];
+    const struct swap_names *old = names_of_old(plan, link->old);
     struct cell_abi_cursor cursor = {0};
     const struct cell_abi_type *was;
     const struct cell_abi_type *is = cell_abi_next_conflict(&new->abi, &old->abi, 0, &cursor, &was);
     if (!is) {
         return OK;
     }
-    work->must_be_quiet = true;
-    const struct swap_hooks *hooks = work->request->hooks;
-    if (cell_transfer_count(&new->cell->object) > 0 || (hooks && hooks->transfer)) {
+    plan->must_be_quiet = true;
+    if (cell_transfer_count(&new->cell->object) > 0 || plan->is_carried_over) {
         return OK;
     }
     char how[DIAG_SYMBOL_SIZE];
@@ -444,41 +443,40 @@ static enum status compare_types(struct swap_work *work, const struct swap_link 
                     &(struct diag_site){.cell = new->cell->name, .section = type, .symbol = how});
 }
 
-static void count_removed(struct swap_work *work)
+static void count_removed(struct swap_plan *plan)
 {
-    for (uint32_t i = 0; i < work->old_count; i++) {
-        const struct cell *cell = work->old[i];
+    for (uint32_t i = 0; i < plan->old_count; i++) {
+        const struct cell *cell = plan->old[i];
         for (uint32_t k = 0; k < cell->object.section_count; k++) {
             const struct section *section = &cell->sections[k];
-            work->report.removed_variables += section->region == REGION_DATA && section->size > 0 &&
-                                              !is_adopted(work, section) &&
-                                              !is_transferred(work, section);
+            plan->counts.removed_variables += section->region == REGION_DATA && section->size > 0 &&
+                                              !is_adopted(plan, section) &&
+                                              !is_transferred(plan, section);
         }
     }
 }
 
-enum status swap_match(struct swap_work *work, struct diag *diag)
+enum status swap_plan_match(struct swap_plan *plan, struct diag *diag)
 {
     enum status status = OK;
-    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
-        status = match_functions(work, i, diag);
+    for (uint32_t i = 0; status == OK && i < plan->new_count; i++) {
+        status = match_functions(plan, i, diag);
     }
-    for (uint32_t i = 0; status == OK && i < work->new_count; i++) {
-        const struct cell *cell = work->new_names[i].cell;
+    for (uint32_t i = 0; status == OK && i < plan->new_count; i++) {
+        const struct cell *cell = plan->new_names[i].cell;
         for (uint32_t k = 0; status == OK && k < cell->object.section_count; k++) {
             if (cell->sections[k].region == REGION_DATA && cell->sections[k].size > 0) {
-                status = match_variable(work, i, k, diag);
+                status = match_variable(plan, i, k, diag);
             }
         }
     }
-    for (uint32_t i = 0; status == OK && i < work->link_count; i++) {
-        status = compare_types(work, &work->links[i], diag);
+    for (uint32_t i = 0; status == OK && i < plan->link_count; i++) {
+        status = compare_types(plan, &plan->links[i], diag);
     }
-    work->must_be_quiet |= work->transfer_count > 0 || work->report.fresh > 0;
+    plan->must_be_quiet |= plan->transfer_count > 0 || plan->counts.fresh > 0;
     if (status == OK) {
-        count_removed(work);
+        count_removed(plan);
     }
-    return status == OK && !(work->request->flags & SWAP_FRESH_RODATA)
-               ? swap_match_constants(work, diag)
-               : status;
+    return status == OK && !plan->has_fresh_constants ? swap_plan_match_constants(plan, diag)
+                                                      : status;
 }

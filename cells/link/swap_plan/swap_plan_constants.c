@@ -10,7 +10,7 @@
  */
 #include "heap.h"
 #include "relocation.h"
-#include "swap_priv.h"
+#include "swap_plan_priv.h"
 
 struct candidate {
     const struct section *old; /* NULL: struck off */
@@ -22,7 +22,7 @@ struct candidate {
 struct candidates {
     struct candidate *list;
     uint32_t count;
-    const struct swap_work *work;
+    const struct swap_plan *plan;
 };
 
 static bool describes_code(const struct cell *cell, uint32_t section)
@@ -31,24 +31,24 @@ static bool describes_code(const struct cell *cell, uint32_t section)
            __builtin_strcmp(cell->sections[section].name, ".eh_frame") == 0;
 }
 
-static const struct swap_names *names_of(const struct swap_work *work, const struct cell *old)
+static const struct swap_names *names_of(const struct swap_plan *plan, const struct cell *old)
 {
     uint32_t i = 0;
-    while (work->old[i] != old) {
+    while (plan->old[i] != old) {
         i++;
     }
-    return &work->old_names[i];
+    return &plan->old_names[i];
 }
 
-static const struct section *find_old(const struct swap_work *work, uint32_t index,
+static const struct section *find_old(const struct swap_plan *plan, uint32_t index,
                                       uint32_t section)
 {
-    const struct swap_names *names = &work->new_names[index];
-    for (uint32_t i = 0; i < work->link_count; i++) {
-        if (work->links[i].new != index) {
+    const struct swap_names *names = &plan->new_names[index];
+    for (uint32_t i = 0; i < plan->link_count; i++) {
+        if (plan->links[i].new != index) {
             continue;
         }
-        const struct cell *old = work->links[i].old;
+        const struct cell *old = plan->links[i].old;
         if (!names->of_section[section]) {
             const struct section *found =
                 swap_find_section(old, REGION_RODATA, names->cell->sections[section].name);
@@ -59,7 +59,7 @@ static const struct section *find_old(const struct swap_work *work, uint32_t ind
         }
         bool is_ambiguous;
         const struct swap_name *found =
-            swap_names_find(names_of(work, old), names,
+            swap_names_find(names_of(plan, old), names,
                             &names->names[names->of_section[section] - 1], &is_ambiguous);
         if (found) {
             return &old->sections[swap_symbol(old, found)->st_shndx];
@@ -78,19 +78,19 @@ static bool has_same_bytes(const struct cell *cell, uint32_t section, const stru
            (is.size == 0 || __builtin_memcmp(is.base, was.base, is.size) == 0);
 }
 
-static bool may_be(const struct swap_work *work, uint32_t index, uint32_t section)
+static bool may_be(const struct swap_plan *plan, uint32_t index, uint32_t section)
 {
-    const struct cell *cell = work->new_names[index].cell;
+    const struct cell *cell = plan->new_names[index].cell;
     return cell->sections[section].region == REGION_RODATA && cell->sections[section].size > 0 &&
            !describes_code(cell, section);
 }
 
 /* ---- where a reference would lead ---- */
 
-static uint32_t index_of(const struct swap_work *work, const struct cell *cell)
+static uint32_t index_of(const struct swap_plan *plan, const struct cell *cell)
 {
     uint32_t i = 0;
-    while (work->new_names[i].cell != cell) {
+    while (plan->new_names[i].cell != cell) {
         i++;
     }
     return i;
@@ -105,8 +105,8 @@ static bool find_new_place(const struct candidates *candidates, const struct sec
         *out_value = function ? function->entry : 0;
         return *out_value != 0;
     }
-    uint32_t cell = index_of(candidates->work, section->cell);
-    const struct section *old = swap_adopted_from(candidates->work, cell, section->index);
+    uint32_t cell = index_of(candidates->plan, section->cell);
+    const struct section *old = swap_plan_adopted_from(candidates->plan, cell, section->index);
     for (uint32_t i = 0; !old && i < candidates->count; i++) {
         const struct candidate *candidate = &candidates->list[i];
         if (candidate->cell == cell && candidate->section == section->index) {
@@ -135,7 +135,7 @@ static bool find_value(const struct candidates *candidates, const struct cell *c
     }
     const char *name = elf_object_symbol_name(object, rela->r_sym);
     const struct symbol *found =
-        loader_aside_find(STORED(candidates->work->aside), name, symbol_map_hash(name));
+        loader_aside_find(STORED(candidates->plan->aside), name, symbol_map_hash(name));
     if (!found) {
         *out_value = (uint64_t)rela->r_addend;
         return true;
@@ -166,7 +166,7 @@ static bool is_there(const struct section *old, const struct elf64_rela *rela, u
 static bool leads_to_the_same(const struct candidates *candidates,
                               const struct candidate *candidate)
 {
-    const struct cell *cell = candidates->work->new_names[candidate->cell].cell;
+    const struct cell *cell = candidates->plan->new_names[candidate->cell].cell;
     if (!candidate->relocations) {
         return true;
     }
@@ -211,13 +211,13 @@ static bool is_taken(const struct candidates *candidates, const struct section *
 
 static void collect(struct candidates *candidates, uint32_t index)
 {
-    const struct cell *cell = candidates->work->new_names[index].cell;
+    const struct cell *cell = candidates->plan->new_names[index].cell;
     uint32_t first = candidates->count;
     for (uint32_t k = 0; k < cell->object.section_count; k++) {
-        if (!may_be(candidates->work, index, k)) {
+        if (!may_be(candidates->plan, index, k)) {
             continue;
         }
-        const struct section *old = find_old(candidates->work, index, k);
+        const struct section *old = find_old(candidates->plan, index, k);
         /* The static image's constants are given back with their cell, whoever uses them. */
         if (old && !old->cell->is_static && has_same_bytes(cell, k, old) &&
             !is_taken(candidates, old)) {
@@ -237,20 +237,20 @@ static void collect(struct candidates *candidates, uint32_t index)
     }
 }
 
-enum status swap_match_constants(struct swap_work *work, struct diag *diag)
+enum status swap_plan_match_constants(struct swap_plan *plan, struct diag *diag)
 {
     uint32_t most = 0;
-    for (uint32_t i = 0; i < work->new_count; i++) {
-        for (uint32_t k = 0; k < work->new_names[i].cell->object.section_count; k++) {
-            most += may_be(work, i, k);
+    for (uint32_t i = 0; i < plan->new_count; i++) {
+        for (uint32_t k = 0; k < plan->new_names[i].cell->object.section_count; k++) {
+            most += may_be(plan, i, k);
         }
     }
-    struct candidates candidates = {.work = work};
-    candidates.list = swap_allocate(work, (most + 1) * sizeof(*candidates.list));
+    struct candidates candidates = {.plan = plan};
+    candidates.list = swap_plan_allocate(plan, (most + 1) * sizeof(*candidates.list));
     if (!candidates.list) {
-        return swap_refuse_memory(diag);
+        return swap_plan_refuse_memory(diag);
     }
-    for (uint32_t i = 0; i < work->new_count; i++) {
+    for (uint32_t i = 0; i < plan->new_count; i++) {
         collect(&candidates, i);
     }
     strike_off(&candidates);
@@ -258,8 +258,9 @@ enum status swap_match_constants(struct swap_work *work, struct diag *diag)
     for (uint32_t i = 0; status == OK && i < candidates.count; i++) {
         const struct candidate *candidate = &candidates.list[i];
         if (candidate->old) {
-            work->report.adopted_constants++;
-            status = swap_adopt(work, candidate->cell, candidate->section, candidate->old, diag);
+            plan->counts.adopted_constants++;
+            status =
+                swap_plan_adopt(plan, candidate->cell, candidate->section, candidate->old, diag);
         }
     }
     heap_free(candidates.list);

@@ -12,7 +12,7 @@
  */
 #include "cell_namespace.h"
 #include "heap.h"
-#include "swap_priv.h"
+#include "swap_plan_priv.h"
 
 /* Which pairs of cells have been compared: a small set, open addressing. */
 struct pairs {
@@ -25,7 +25,7 @@ struct pairs {
 };
 
 struct verification {
-    struct swap_work *work;
+    struct swap_plan *plan;
     struct pairs pairs;
     struct diag *diag;
 };
@@ -35,8 +35,8 @@ static const char *reference_name(const struct dependency *reference)
     return elf_object_symbol_name(&reference->source->cell->object, reference->symbol);
 }
 
-bool swap_find_successor(const struct swap_work *work, const struct dependency *reference,
-                         const struct symbol **out_old, const struct symbol **out_new)
+bool swap_plan_find_successor(const struct swap_plan *plan, const struct dependency *reference,
+                              const struct symbol **out_old, const struct symbol **out_new)
 {
     const struct elf_object *object = &reference->source->cell->object;
     *out_old = NULL;
@@ -46,8 +46,8 @@ bool swap_find_successor(const struct swap_work *work, const struct dependency *
     }
     const char *name = reference_name(reference);
     uint32_t hash = symbol_map_hash(name);
-    *out_old = cell_namespace_find_own(work->request->namespace, name, hash);
-    *out_new = loader_aside_find(STORED(work->aside), name, hash);
+    *out_old = cell_namespace_find_own(plan->namespace, name, hash);
+    *out_new = loader_aside_find(STORED(plan->aside), name, hash);
     if (!*out_old || !*out_new || !(*out_new)->section || (*out_new)->type != (*out_old)->type) {
         return false;
     }
@@ -120,7 +120,7 @@ static enum status compare(struct verification *of, const struct cell *user, uin
     if (status != OK) {
         return status;
     }
-    of->work->report.checked++;
+    of->plan->counts.checked++;
     const struct cell_abi_symbol *is = cell_abi_symbol_at(&mine, index);
     const struct cell_abi_symbol *was = definition->abi;
     if (is && was && is->signature != was->signature) {
@@ -154,13 +154,13 @@ static enum status refuse_missing(const struct dependency *reference, const stru
 
 static enum status check_reference(struct verification *of, const struct dependency *reference)
 {
-    struct swap_work *work = of->work;
+    struct swap_plan *plan = of->plan;
     const struct symbol *old;
     const struct symbol *new;
-    if (step_fails(&work->steps)) {
-        return swap_refuse_step(of->diag);
+    if (step_fails(plan->steps)) {
+        return diag_set(of->diag, DIAG_SWAP_STEP, &(struct diag_site){0});
     }
-    if (!swap_find_successor(work, reference, &old, &new)) {
+    if (!swap_plan_find_successor(plan, reference, &old, &new)) {
         return reference->source->cell->is_retired ? OK
                                                    : refuse_missing(reference, old, new, of->diag);
     }
@@ -193,11 +193,11 @@ static enum status check_inwards(struct verification *of, const struct cell *old
 /* What was adopted as equal must be what the linker would have built. */
 static enum status check_constants(struct verification *of)
 {
-    const struct swap_work *work = of->work;
-    for (uint32_t i = 0; i < work->adoption_count; i++) {
-        const struct swap_adoption *adoption = &work->adoptions[i];
+    const struct swap_plan *plan = of->plan;
+    for (uint32_t i = 0; i < plan->adoption_count; i++) {
+        const struct swap_adoption *adoption = &plan->adoptions[i];
         const uint8_t *built =
-            loader_aside_initial(STORED(work->aside), adoption->cell, adoption->section);
+            loader_aside_initial(STORED(plan->aside), adoption->cell, adoption->section);
         if (adoption->old->region == REGION_RODATA &&
             __builtin_memcmp(built, (const void *)adoption->old->address, adoption->old->size) !=
                 0) {
@@ -211,17 +211,17 @@ static enum status check_constants(struct verification *of)
     return OK;
 }
 
-enum status swap_verify(struct swap_work *work, struct diag *diag)
+enum status swap_plan_verify(struct swap_plan *plan, struct diag *diag)
 {
-    struct verification of = {.work = work, .diag = diag, .pairs = {.capacity = 1024}};
-    of.pairs.slots = swap_allocate(work, of.pairs.capacity * sizeof(*of.pairs.slots));
+    struct verification of = {.plan = plan, .diag = diag, .pairs = {.capacity = 1024}};
+    of.pairs.slots = swap_plan_allocate(plan, of.pairs.capacity * sizeof(*of.pairs.slots));
     if (!of.pairs.slots) {
-        return swap_refuse_memory(diag);
+        return swap_plan_refuse_memory(diag);
     }
     __builtin_memset(of.pairs.slots, 0, of.pairs.capacity * sizeof(*of.pairs.slots));
     enum status status = OK;
-    for (uint32_t i = 0; status == OK && i < work->old_count; i++) {
-        status = check_inwards(&of, work->old[i]);
+    for (uint32_t i = 0; status == OK && i < plan->old_count; i++) {
+        status = check_inwards(&of, plan->old[i]);
     }
     if (status == OK) {
         status = check_constants(&of);
