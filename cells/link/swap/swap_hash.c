@@ -33,14 +33,16 @@ static uint64_t mix_bytes(uint64_t hash, uint64_t address, uint64_t size)
     return hash;
 }
 
+typedef bool (*find_page_t)(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
+
 /* Data may have holes: stacks with guard pages lie in it. */
-static uint64_t mix_pages(uint64_t hash, uint64_t address, uint64_t size)
+static uint64_t mix_pages(uint64_t hash, uint64_t address, uint64_t size, find_page_t find_page)
 {
     uint64_t end = address + size;
     while (address < end) {
         uint64_t next = page_align_down(address) + PAGE_SIZE;
         next = next < end ? next : end;
-        if (page_table_find(page_align_down(address), NULL, NULL)) {
+        if (find_page(page_align_down(address), NULL, NULL)) {
             hash = mix_bytes(hash, address, next - address);
         }
         address = next;
@@ -48,7 +50,8 @@ static uint64_t mix_pages(uint64_t hash, uint64_t address, uint64_t size)
     return hash;
 }
 
-static uint64_t mix_section(uint64_t hash, const struct section *section, bool with_data)
+/* `find_page`: NULL to leave data out. */
+static uint64_t mix_section(uint64_t hash, const struct section *section, find_page_t find_page)
 {
     hash = mix(hash, section->address);
     hash = mix(hash, section->region << 1 | section->is_adopted);
@@ -63,10 +66,10 @@ static uint64_t mix_section(uint64_t hash, const struct section *section, bool w
     if (section->region != REGION_DATA) {
         return mix_bytes(hash, section->address, section->size);
     }
-    return with_data ? mix_pages(hash, section->address, section->size) : hash;
+    return find_page ? mix_pages(hash, section->address, section->size, find_page) : hash;
 }
 
-static uint64_t mix_cell(uint64_t hash, const struct cell *cell, bool with_data)
+static uint64_t mix_cell(uint64_t hash, const struct cell *cell, find_page_t find_page)
 {
     hash = mix(hash, (uintptr_t)cell);
     hash = mix(hash, (uintptr_t)cell->namespace);
@@ -74,7 +77,7 @@ static uint64_t mix_cell(uint64_t hash, const struct cell *cell, bool with_data)
     hash = mix(hash, (uintptr_t)cell->references);
     hash = mix(hash, cell->is_retired << 1 | cell->has_lineage);
     for (uint32_t i = 0; i < cell->object.section_count; i++) {
-        hash = mix_section(hash, &cell->sections[i], with_data);
+        hash = mix_section(hash, &cell->sections[i], find_page);
     }
     for (uint32_t i = 0; i < cell->function_count; i++) {
         uint64_t entry = cell->functions[i].entry;
@@ -100,14 +103,14 @@ static uint64_t mix_map(uint64_t hash, const struct symbol_map *map)
 
 uint64_t swap_hash(const struct cell_namespace *namespace, enum swap_hash_data data)
 {
+    find_page_t find_all = data == SWAP_HASH_ALL_DATA ? page_table_find : NULL;
     uint64_t hash = 0xcbf29ce484222325ull;
     for (const struct cell *cell = namespace->first; cell; cell = cell->next) {
-        hash = mix_cell(hash, cell,
-                        data == SWAP_HASH_ALL_DATA ||
-                            (data == SWAP_HASH_LEAVING_DATA && cell->is_leaving));
+        bool is_leaving = data == SWAP_HASH_LEAVING_DATA && cell->is_leaving;
+        hash = mix_cell(hash, cell, is_leaving ? page_table_find_stopped : find_all);
     }
     for (const struct cell *cell = namespace->retired; cell; cell = cell->next) {
-        hash = mix_cell(hash, cell, data == SWAP_HASH_ALL_DATA);
+        hash = mix_cell(hash, cell, find_all);
     }
     hash = mix(hash, namespace->cell_count);
     hash = mix(hash, (uintptr_t) namespace->last);

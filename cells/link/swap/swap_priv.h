@@ -88,7 +88,7 @@ bool swap_find_frame(struct swap_work *work, const struct remote_stop *stop, str
 
 enum swap_hash_data {
     SWAP_HASH_NO_DATA,
-    SWAP_HASH_LEAVING_DATA, /* of cells that are about to be replaced; of others only what the plan changes */
+    SWAP_HASH_LEAVING_DATA, /* of cells that are about to be replaced, with all other CPUs stopped */
     SWAP_HASH_ALL_DATA,
 };
 

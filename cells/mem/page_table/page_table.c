@@ -661,14 +661,9 @@ static void try_to_lock(struct spinlock **guard)
     }
 }
 
-bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
+/* What the tables say now of an aligned page. */
+static bool read_page(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
 {
-    page = page_align_down(page);
-    if (!ready || !is_mappable(page, 1)) {
-        return false;
-    }
-    OWNED(spinlock, guard);
-    try_to_lock(SLOT(guard));
     const entry_t *directory = find_directory(SLOT_SELF, page);
     if (!directory) {
         return false;
@@ -689,6 +684,23 @@ bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
         *out_flags = flags_of(entry);
     }
     return true;
+}
+
+bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
+{
+    page = page_align_down(page);
+    if (!ready || !is_mappable(page, 1)) {
+        return false;
+    }
+    OWNED(spinlock, guard);
+    try_to_lock(SLOT(guard));
+    return read_page(page, out_frame, out_flags);
+}
+
+bool page_table_find_stopped(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
+{
+    page = page_align_down(page);
+    return ready && is_mappable(page, 1) && read_page(page, out_frame, out_flags);
 }
 
 /* The first address behind `page` that an entry of this level may map; 0: there is none. */

@@ -62,6 +62,12 @@ MUST_CHECK CELL_API enum status page_table_cut(vaddr_t page);
  */
 CELL_API bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
 
+/*
+ * For who has stopped all other CPUs: the same without the lock, whose holder may be one of those that stand
+ * still, and so would be waited for in vain, page after page.
+ */
+CELL_API bool page_table_find_stopped(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
+
 /* ---- who looks for something in all memory ---- */
 
 /* Told of a page, or of 2 MiB; it is mapped until this returns. Waits for nobody. */

@@ -101,12 +101,15 @@ static void assert_mapped(vaddr_t page, paddr_t frame, unsigned flags)
     assert_true(page_table_find(page + 123, &found_frame, &found_flags));
     assert_int_equal(found_frame, frame);
     assert_int_equal(found_flags, flags);
+    assert_true(page_table_find_stopped(page + 123, &found_frame, NULL));
+    assert_int_equal(found_frame, frame);
 }
 
 static void assert_not_mapped(vaddr_t page)
 {
     assert_int_equal(translate(page), 0);
     assert_false(page_table_find(page, NULL, NULL));
+    assert_false(page_table_find_stopped(page, NULL, NULL));
 }
 
 /* ---- arithmetic ---- */
