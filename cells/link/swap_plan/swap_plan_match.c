@@ -26,6 +26,41 @@ static bool is_exported(const struct cell *cell, const struct swap_name *name)
 }
 
 /*
+ * The same in the cells that it replaces. Where several have one, that of the same source file is meant.
+ * Variables of which none can be told to be meant are ambiguous: each may hold a value.
+ */
+static const struct swap_name *find_replaced(const struct swap_plan *plan, uint32_t index,
+                                             const struct swap_name *name,
+                                             const struct swap_names **out_in, bool *out_ambiguous)
+{
+    const struct swap_names *of = &plan->new_names[index];
+    const struct swap_name *best = NULL;
+    bool is_contested = false;
+    *out_ambiguous = false;
+    for (uint32_t i = 0; i < plan->link_count; i++) {
+        if (plan->links[i].new != index) {
+            continue;
+        }
+        const struct swap_names *in = names_of_old(plan, plan->links[i].old);
+        bool here;
+        const struct swap_name *found = swap_names_find(in, of, name, &here);
+        *out_ambiguous |= here;
+        if (!found || found == best) {
+            continue;
+        }
+        int nearer = best ? swap_has_same_file(name, found) - swap_has_same_file(name, best) : 1;
+        if (nearer > 0) {
+            best = found;
+            *out_in = in;
+        }
+        is_contested = nearer < 0 ? is_contested : nearer == 0;
+    }
+    *out_ambiguous = best ? is_contested : *out_ambiguous;
+    bool is_variable = elf_symbol_type(swap_symbol(of->cell, name)) == STT_OBJECT;
+    return is_contested && is_variable ? NULL : best;
+}
+
+/*
  * What `name` of new cell `index` stands for in the old cells: in those that it replaces, and
  * exported ones in any. *out_in says in which.
  */
@@ -34,21 +69,10 @@ static const struct swap_name *find_old(const struct swap_plan *plan, uint32_t i
                                         const struct swap_names **out_in, bool *out_ambiguous)
 {
     const struct swap_names *of = &plan->new_names[index];
-    bool is_ambiguous = false;
-    for (uint32_t i = 0; i < plan->link_count; i++) {
-        if (plan->links[i].new == index) {
-            const struct swap_names *in = names_of_old(plan, plan->links[i].old);
-            bool here;
-            const struct swap_name *found = swap_names_find(in, of, name, &here);
-            is_ambiguous |= here;
-            if (found) {
-                *out_in = in;
-                *out_ambiguous = false;
-                return found;
-            }
-        }
+    const struct swap_name *replaced = find_replaced(plan, index, name, out_in, out_ambiguous);
+    if (replaced) {
+        return replaced;
     }
-    *out_ambiguous = is_ambiguous;
     for (uint32_t i = 0; is_exported(of->cell, name) && i < plan->old_count; i++) {
         bool here;
         const struct swap_name *found = swap_names_find(&plan->old_names[i], of, name, &here);

@@ -5,8 +5,9 @@
  * Which old thing is which new one? Exported ones have the same name. Local ones have the same name in the same
  * source file. GCC numbers static variables of functions (`count.0`), in an order that changes with
  * the source, so the number does not count; where several are left that are called the same, they are
- * told apart by .cell.abi, which knows the function, or else by their order if they are as many. A local
- * one whose file has another name is found if there is only one of its name on both sides.
+ * told apart by .cell.abi, which knows the function, or else by their order if they are as many; one that is alone
+ * in its file, on both sides, is the same. A local one whose file has another name is found if there is only
+ * one of its name on both sides.
  */
 #include "heap.h"
 #include "relocation.h"
@@ -51,7 +52,7 @@ static bool has_same_text(const struct swap_name *a, const struct swap_name *b)
            __builtin_memcmp(a->text, b->text, a->length) == 0;
 }
 
-static bool has_same_file(const struct swap_name *a, const struct swap_name *b)
+bool swap_has_same_file(const struct swap_name *a, const struct swap_name *b)
 {
     return a->file == b->file || (a->file && b->file && __builtin_strcmp(a->file, b->file) == 0);
 }
@@ -74,7 +75,7 @@ static void enter(struct swap_names *names, const char *text, const char *file, 
     name->next = *chain;
     for (uint32_t at = *chain; at; at = names->names[at - 1].next) {
         const struct swap_name *other = &names->names[at - 1];
-        if (has_same_text(name, other) && has_same_file(name, other)) {
+        if (has_same_text(name, other) && swap_has_same_file(name, other)) {
             name->ordinal = other->ordinal + 1; /* the latest stands first */
             break;
         }
@@ -172,7 +173,7 @@ static struct count count_names(const struct swap_names *in, const struct swap_n
         const struct swap_name *other = &in->names[at - 1];
         if (has_same_text(name, other) && is_same_kind(of, name, in, other)) {
             count.alike++;
-            count.same += has_same_file(name, other);
+            count.same += swap_has_same_file(name, other);
         }
     }
     return count;
@@ -189,8 +190,8 @@ const struct swap_name *swap_names_find(const struct swap_names *in, const struc
         if (!has_same_text(name, other) || !is_same_kind(of, name, in, other)) {
             continue;
         }
-        bool is_only = here.alike == 1 && there.alike == 1;
-        if (here.same == 0 ? is_only : has_same_file(name, other)) {
+        bool is_only = (here.alike == 1 && there.alike == 1) || (here.same == 1 && there.same == 1);
+        if (here.same == 0 ? is_only : swap_has_same_file(name, other)) {
             int by_abi = is_only ? -1 : compare_by_abi(of, name, in, other);
             bool is_right =
                 is_only || by_abi == 1 ||

@@ -47,6 +47,9 @@ void swap_names_destroy(struct swap_names *names);
 const struct swap_name *swap_names_find(const struct swap_names *in, const struct swap_names *of,
                                         const struct swap_name *name, bool *out_ambiguous);
 
+/* Are they local to one source file, or both to none? */
+bool swap_has_same_file(const struct swap_name *a, const struct swap_name *b);
+
 static inline const struct elf64_sym *swap_symbol(const struct cell *cell,
                                                   const struct swap_name *name)
 {
