@@ -26,6 +26,16 @@
     "int (*const middle_table[])(void) = {base_value, base_other};\n"      \
     "int middle_call(void) { return base_value() + base_state + 1; }\n"
 
+/* A handle, a lock, and a structure that is neither. */
+#define HANDLES_SOURCE                                               \
+    "struct gem { int weight; }; struct latch; struct pebble;\n"     \
+    "CELL_API void gem_drop(struct gem **gem);\n"                    \
+    "void gem_drop(struct gem **gem) { *gem = 0; }\n"                \
+    "CELL_API void latch_drop(struct latch **guard);\n"              \
+    "void latch_drop(struct latch **guard) { *guard = 0; }\n"        \
+    "CELL_API void latch_lock(struct latch *l, struct latch **g);\n" \
+    "void latch_lock(struct latch *l, struct latch **g) { *g = l; }\n"
+
 static const struct test_cell cells[] = {
     {.name = "base", .source = BASE_SOURCE},
     {.name = "middle", .source = MIDDLE_SOURCE},
@@ -72,6 +82,34 @@ static const struct test_cell cells[] = {
                               "CELL_API int meek_run(void);\n"
                               "int plan_pick(void) { return 3; }\n"
                               "int meek_run(void) { return plan_pick() + 1; }\n"},
+    {.name = "vault",
+     .source = TEST_CELL_HEAD HANDLES_SOURCE
+     "CELL_API struct gem *vault_open(void);\n"
+     "struct gem *vault_open(void) { return 0; }\n"
+     "struct chest { int count; struct { struct gem *first; } inner; };\n"
+     "CELL_API struct chest vault_chest(void);\n"
+     "struct chest vault_chest(void) { return (struct chest){0}; }\n"
+     "CELL_API struct gem vault_stone(void);\n"
+     "struct gem vault_stone(void) { return (struct gem){0}; }\n"
+     "static struct gem *make(int number) { return number ? vault_open() : 0; }\n"
+     "CELL_API extern struct gem *(*const vault_maker)(int);\n"
+     "struct gem *(*const vault_maker)(int) = make;\n"},
+    {.name = "lender",
+     .source = TEST_CELL_HEAD HANDLES_SOURCE
+     "CELL_API const struct gem *lender_look(void);\n"
+     "const struct gem *lender_look(void) { return 0; }\n"
+     "CELL_API struct gem **lender_place(void);\n"
+     "struct gem **lender_place(void) { return 0; }\n"
+     "CELL_API struct latch *lender_latch(void);\n"
+     "struct latch *lender_latch(void) { return 0; }\n"
+     "CELL_API struct pebble *lender_pebble(void);\n"
+     "struct pebble *lender_pebble(void) { return 0; }\n"
+     "struct shelf { struct gem **places; const struct gem *seen; struct gem *(*open)(void); };\n"
+     "CELL_API struct shelf lender_shelf(void);\n"
+     "struct shelf lender_shelf(void) { return (struct shelf){0}; }\n"
+     "typedef struct gem *(*opener)(void);\n"
+     "CELL_API opener lender_opener(void);\n"
+     "opener lender_opener(void) { return 0; }\n"},
     {.name = "bare",
      .source = TEST_CELL_HEAD,
      .assembly = ".text\n.globl bare_jump\n.type bare_jump, @function\nbare_jump:\n ret\n"
@@ -470,6 +508,41 @@ static void test_rules_find_violations_between_cells(void **state)
     model_destroy(model);
 }
 
+/* What is lent, a place, a lock, and what nobody drops may be returned. */
+static void test_rules_handles_returned_by_value_are_found(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {
+        "make returns the handle gem by value: struct gem*(s32)",
+        "vault_chest returns the handle gem by value: struct chest()",
+        "vault_open returns the handle gem by value: struct gem*()",
+        "vault_stone returns the handle gem by value: struct gem()",
+    };
+    const bool chosen[1] = {true};
+    struct model *model = LOAD("vault.cell");
+    struct findings findings;
+    assert_int_equal(rules_check(model, chosen, &findings), OK);
+    assert_int_equal(findings.count, ARRAY_COUNT(expected));
+    for (size_t i = 0; i < ARRAY_COUNT(expected); i++) {
+        bool found = false;
+        for (size_t k = 0; k < findings.count; k++) {
+            found |= strcmp(findings.list[k].what, expected[i]) == 0;
+        }
+        assert_true(found);
+        assert_int_equal(findings.list[i].rule, RULE_HANDLES);
+        assert_int_equal(findings.list[i].code, PROBLEM_CHECK_RETURNED);
+    }
+    findings_fini(&findings);
+    model_destroy(model);
+    model = LOAD("lender.cell");
+    assert_int_equal(rules_check(model, chosen, &findings), OK);
+    for (size_t i = 0; i < findings.count; i++) {
+        assert_int_not_equal(findings.list[i].rule, RULE_HANDLES);
+    }
+    findings_fini(&findings);
+    model_destroy(model);
+}
+
 static void test_rules_refuse_foreign_objects(void **state)
 {
     (void)state;
@@ -621,6 +694,7 @@ int main(void)
         cmocka_unit_test(test_graph_distances_obey_depth),
         cmocka_unit_test(test_rules_find_each_violation),
         cmocka_unit_test(test_rules_find_violations_between_cells),
+        cmocka_unit_test(test_rules_handles_returned_by_value_are_found),
         cmocka_unit_test(test_rules_refuse_foreign_objects),
         cmocka_unit_test(test_source_lines_name_the_call),
         cmocka_unit_test(test_source_lines_absent_is_no_error),

@@ -702,6 +702,85 @@ static void test_check_ownership_takes_findings_of_clang(void **state)
     unlink(scratch_path("middle.sources"));
 }
 
+/* A real clang of those that the rule takes; NULL: none is installed. */
+static const char *installed_clang(void)
+{
+    static const char *const programs[] = {"/usr/bin/clang-19", "/usr/bin/clang-22"};
+    for (size_t i = 0; i < ARRAY_COUNT(programs); i++) {
+        if (access(programs[i], X_OK) == 0) {
+            return programs[i];
+        }
+    }
+    return NULL;
+}
+
+/* Lines with `wrong` are findings, others are not. */
+#define KEPT_SOURCE                                                                \
+    "#include \"own.h\"\n"                                                         \
+    "struct OWN_CAPABILITY(\"gem\") gem;\n"                                        \
+    "OWN_DECLARE(gem);\n"                                                          \
+    "enum status gem_find(struct gem **out) OWN_ACQUIRES(**out);\n"                \
+    "struct box { struct gem *gem; };\n"                                           \
+    "static struct gem *best;\n"                                                   \
+    "enum status in_slot(void) {\n"                                                \
+    "    OWNED(gem, gem);\n"                                                       \
+    "    return gem_find(SLOT(gem));\n"                                            \
+    "}\n"                                                                          \
+    "enum status in_place(struct gem **out) OWN_ACQUIRES(**out);\n"                \
+    "enum status in_place(struct gem **out) {\n"                                   \
+    "    return *out ? ERR_STATE : gem_find(out);\n"                               \
+    "}\n"                                                                          \
+    "enum status in_field(struct box *box) {\n"                                    \
+    "    return gem_find(&box->gem);\n"                                            \
+    "}\n"                                                                          \
+    "enum status in_variable(int number) {\n"                                      \
+    "    struct gem *gem = NULL;\n"                                                \
+    "    if (number && gem_find(&gem) != OK) { return ERR_FAILED; } /* wrong */\n" \
+    "    gem_drop(&gem);\n"                                                        \
+    "    return OK;\n"                                                             \
+    "}\n"                                                                          \
+    "enum status in_static(void) { return gem_find(&best); }\n"
+
+static void test_check_handles_in_plain_variables_are_found(void **state)
+{
+    (void)state;
+    const char *clang = installed_clang();
+    if (!clang) {
+        skip();
+    }
+    char list[1024];
+    int length = snprintf(list, sizeof(list),
+                          "include " TEST_CELL_FOLDER "/../own\n"
+                          "include " TEST_CELL_FOLDER "/../status\n"
+                          "include " TEST_CELL_FOLDER "\n"
+                          "source %s\n",
+                          scratch_path("kept.c"));
+    scratch_write("middle.sources", list, (size_t)length);
+    scratch_write("kept.c", KEPT_SOURCE, sizeof(KEPT_SOURCE) - 1);
+    const char *marked = strstr(KEPT_SOURCE, "/* wrong */");
+    unsigned line = 1;
+    for (const char *at = KEPT_SOURCE; at < marked; at++) {
+        line += *at == '\n';
+    }
+    char where[64];
+    snprintf(where, sizeof(where), "kept.c:%u", line);
+    assert_int_equal(RUN("check", "--clang", (char *)clang, "--json", "middle"), EXIT_FAILED);
+    json_t *root = output_json("cellpack.check/1");
+    unsigned count = 0;
+    for (size_t i = 0; i < json_array_size(json_object_get(root, "findings")); i++) {
+        const json_t *finding = item(root, "findings", i);
+        if (strcmp(string_in(finding, "rule"), "handles") == 0) {
+            assert_string_equal(string_in(finding, "code"), "C0512");
+            assert_non_null(strstr(string_in(finding, "where"), where));
+            assert_non_null(strstr(string_in(finding, "what"), "'gem', which is no slot"));
+            count++;
+        }
+    }
+    assert_int_equal(count, 1);
+    json_decref(root);
+    unlink(scratch_path("middle.sources"));
+}
+
 static void test_check_ownership_without_clang_is_not_checked(void **state)
 {
     (void)state;
@@ -799,6 +878,7 @@ int main(void)
         cmocka_unit_test(test_check_unwind_reads_every_entry),
         cmocka_unit_test(test_check_reports_findings),
         cmocka_unit_test(test_check_ownership_takes_findings_of_clang),
+        cmocka_unit_test(test_check_handles_in_plain_variables_are_found),
         cmocka_unit_test(test_check_ownership_without_clang_is_not_checked),
         cmocka_unit_test(test_verbs_refuse_broken_input),
     };

@@ -622,6 +622,29 @@ EXPLAIN(PROBLEM_CHECK_LOCKS,
         "Take a guard for as long as the data is used; docs/locking.md has the order.",
         "GUARD(spinlock, guard, &table->lock);");
 
+EXPLAIN(
+    PROBLEM_CHECK_RETURNED,
+    "What a function returns is in a register until its caller has stored it. A fault or a kill at "
+    "that moment finds the handle nowhere, and nobody releases it. A type is a handle if its cell "
+    "has "
+    "a drop function, X_drop(struct X **), and a lock, which may be returned, if it has "
+    "X_lock(struct X *, struct X **) as well. Exported functions are looked at, and those whose "
+    "address is taken; also structures with a handle in them.",
+    "An acquisition that returns its result; or a function that only lends one, without const.",
+    "Take the address of the caller's slot as the last parameter, and fill it last; return what is "
+    "only lent as a pointer to const.",
+    "enum status window_open(struct window **out) OWN_ACQUIRES(**out);\n"
+    "    const struct window *window_of(const struct desk *desk);");
+EXPLAIN(
+    PROBLEM_CHECK_PLAIN,
+    "A function acquires a handle by a plain pointer of its own. That may be released on each way "
+    "out; but where a fault or a kill strikes, only slots are found and released. clang shows "
+    "where "
+    "handles are acquired, by functions that say so in their prototypes.",
+    "A local variable struct X *x, and &x as the place to fill.",
+    "Declare it with OWNED(X, x), and fill SLOT(x). Fields and static variables may own.",
+    "OWNED(frames, frames);\n    if (frame_allocator_take(1, 1, SLOT(frames)) != OK) { .. }");
+
 /* ---- 052x: what becomes of cells between two builds (cellpack diff) ---- */
 
 EXPLAIN(

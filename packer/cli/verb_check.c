@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verb_check.c - does a bundle keep the rules? Each rule is one function in lib/rules.c; the one
- * about ownership, which needs the sources and clang, is lib/ownership.c.
+ * verb_check.c - does a bundle keep the rules? Each rule is one function in lib/rules.c; what needs
+ * the sources and clang is lib/ownership.c.
  */
 #include "ownership.h"
 #include "subject.h"
@@ -21,8 +21,11 @@ struct outcome {
 /* What of a rule could not be checked, and why; NULL: nothing. */
 static const char *not_checked(const struct outcome *outcome, enum rule rule)
 {
-    bool missing = rule == RULE_OWNERSHIP && outcome->ownership.not_checked[0];
-    return missing ? outcome->ownership.not_checked : NULL;
+    const struct ownership_result *result = &outcome->ownership;
+    if (rule == RULE_HANDLES && result->no_clang) {
+        return "variables: clang, as for the rule ownership, or the sources are missing";
+    }
+    return rule == RULE_OWNERSHIP && result->not_checked[0] ? result->not_checked : NULL;
 }
 
 static uint32_t count_of(const struct findings *findings, enum rule rule)

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three passes, as own.h describes them; a finding of two passes is one. Of clang's warnings one is
+ * Four passes, as own.h describes them; a finding of two passes is one. Of clang's warnings one is
  * no finding: a slot that is full on one of two paths is released on both, so that it `is not held
  * on every path` is as it should be. The same about a plain pointer is a leak; own.h gives slots
  * names that end in _slot, to tell them apart.
+ *
+ * A fourth pass finds where handles are kept: nothing releases in it, so that clang reports each
+ * variable by which a function owns something, at its end or where paths join, with its name. A
+ * slot is where it ought to be. So is a field, an element or a static variable, which live on, and
+ * the place that an out parameter points to; clang's text does not tell that from a plain pointer,
+ * so the variable's declaration is looked up in the source.
  */
 #include "ownership.h"
 #include "process.h"
@@ -22,6 +28,7 @@
 struct pass {
     const char *contracts; /* the value of OWN_CONTRACTS */
     const char *const *warnings;
+    enum rule rule;
     unsigned code;
 };
 
@@ -30,10 +37,12 @@ static const char *const handle_warnings[] = {"-Wthread-safety", "-Wunused-resul
 static const char *const lock_warnings[] = {"-Wthread-safety", "-Wthread-safety-beta",
                                             "-Wthread-safety-pointer", NULL};
 static const struct pass handle_passes[] = {
-    {"1", handle_warnings, PROBLEM_CHECK_OWNERSHIP},
-    {"2", handle_warnings, PROBLEM_CHECK_OWNERSHIP},
+    {"1", handle_warnings, RULE_OWNERSHIP, PROBLEM_CHECK_OWNERSHIP},
+    {"2", handle_warnings, RULE_OWNERSHIP, PROBLEM_CHECK_OWNERSHIP},
 };
-static const struct pass lock_pass = {"3", lock_warnings, PROBLEM_CHECK_LOCKS};
+static const struct pass lock_pass = {"3", lock_warnings, RULE_OWNERSHIP, PROBLEM_CHECK_LOCKS};
+static const char *const place_warnings[] = {"-Wthread-safety-analysis", NULL};
+static const struct pass place_pass = {"4", place_warnings, RULE_HANDLES, PROBLEM_CHECK_PLAIN};
 
 struct checking {
     const struct ownership_request *request;
@@ -158,6 +167,23 @@ static bool is_known(const struct checking *checking, const char *where, const c
     return false;
 }
 
+/* `FILE:LINE:COLUMN` without the column. */
+static void cut_column(char *place)
+{
+    char *column = strrchr(place, ':');
+    if (column) {
+        *column = '\0';
+    }
+}
+
+/* Without the current folder. */
+static const char *short_place(const struct checking *checking, const char *place)
+{
+    size_t length = strlen(checking->here);
+    bool is_below = strncmp(place, checking->here, length) == 0 && place[length] == '/';
+    return is_below ? place + length + 1 : place;
+}
+
 /*
  * `FILE:LINE:COLUMN: warning: TEXT [-WFLAG]`, which is taken apart. False for other lines, which
  * are context.
@@ -177,18 +203,123 @@ static bool take_line(const struct checking *checking, const struct pass *pass, 
     *text = '\0';
     text += skip;
     translate(text);
-    char *column = strrchr(line, ':');
-    if (column) {
-        *column = '\0';
-    }
-    size_t length = strlen(checking->here);
-    const char *place = line;
-    if (strncmp(line, checking->here, length) == 0 && line[length] == '/') {
-        place = line + length + 1;
-    }
+    cut_column(line);
+    const char *place = short_place(checking, line);
     if (!is_known(checking, place, text)) {
-        findings_add(checking->findings, RULE_OWNERSHIP, pass->code, checking->cell->name,
+        findings_add(checking->findings, pass->rule, pass->code, checking->cell->name,
                      strdup(place), "%s", text);
+    }
+    return true;
+}
+
+/* ---- where handles are kept ---- */
+
+#define NAME_SIZE 64
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/*
+ * If a line declares the variable, `struct TYPE *NAME`: is it a plain pointer, and in a function?
+ * Not if it is static, or a place, `struct TYPE **NAME`.
+ */
+static void look_for_declaration(const char *line, size_t length, const char *name, bool *is_plain)
+{
+    size_t name_length = strlen(name);
+    const char *end = line + length;
+    const char *at = line;
+    while ((at = memmem(at, (size_t)(end - at), name, name_length))) {
+        const char *behind = at + name_length;
+        size_t before = (size_t)(at - line);
+        if (before >= 2 && at[-1] == '*' && (behind == end || !is_letter(*behind)) &&
+            memmem(line, before, "struct ", strlen("struct "))) {
+            bool is_inner = line[0] == ' ' && !memmem(line, before, "static ", strlen("static "));
+            *is_plain = at[-2] == ' ' && (is_inner || memchr(line, '(', before));
+        }
+        at = behind;
+    }
+}
+
+/* The last declaration of the name in the source in front of a line, or in it, decides. */
+static bool is_plain_variable(const struct bytes *source, unsigned line, const char *name)
+{
+    bool is_plain = false;
+    const char *text = (const char *)source->data;
+    const char *end = text + source->size;
+    for (unsigned i = 1; i <= line && text < end; i++) {
+        const char *next = memchr(text, '\n', (size_t)(end - text));
+        size_t length = next ? (size_t)(next - text) : (size_t)(end - text);
+        look_for_declaration(text, length, name, &is_plain);
+        text += length + 1;
+    }
+    return is_plain;
+}
+
+/*
+ * Of `owned TYPE 'NAME' is still held..`, and like it where paths join: the name, without an index.
+ * Slots and fields are left out.
+ */
+static bool name_kept(const char *text, char name[NAME_SIZE])
+{
+    const char *begin = strchr(text, '\'');
+    const char *end = begin ? strchr(begin + 1, '\'') : NULL;
+    if (!end || !strstr(text, ": warning: ") || strstr(text, SLOT_SUFFIX) ||
+        !(strstr(end, "is still held") || strstr(end, "is not held on every path") ||
+          strstr(end, "at start of each loop"))) {
+        return false;
+    }
+    begin++;
+    size_t length = (size_t)(end - begin);
+    size_t plain = strcspn(begin, "[.-'");
+    if (length >= NAME_SIZE || (plain < length && begin[plain] != '[')) {
+        return false;
+    }
+    memcpy(name, begin, plain);
+    name[plain] = '\0';
+    return true;
+}
+
+static void add_kept(const struct checking *checking, const struct pass *pass, char *place,
+                     const char *name)
+{
+    cut_column(place);
+    char *number = strrchr(place, ':');
+    struct bytes source = {0};
+    struct problem problem = {0};
+    if (!number) {
+        return;
+    }
+    *number = '\0';
+    bool found = bytes_read_file(&source, place, &problem) == OK;
+    *number = ':';
+    if (found && is_plain_variable(&source, (unsigned)atoi(number + 1), name)) {
+        const char *where = short_place(checking, place);
+        char what[NAME_SIZE + 64];
+        snprintf(what, sizeof(what), "'%s', which is no slot, owns what is acquired here", name);
+        if (!is_known(checking, where, what)) {
+            findings_add(checking->findings, pass->rule, pass->code, checking->cell->name,
+                         strdup(where), "%s", what);
+        }
+    }
+    problem_fini(&problem);
+    bytes_fini(&source);
+}
+
+/* A warning tells the variable, and the note behind it where it is filled. */
+static bool take_place(const struct checking *checking, const struct pass *pass, char *line,
+                       char name[NAME_SIZE])
+{
+    char *note = strstr(line, ": note: ");
+    if (note && name[0] && strstr(note, "acquired here")) {
+        *note = '\0';
+        add_kept(checking, pass, line, name);
+        name[0] = '\0';
+        return true;
+    }
+    if (!note && !name_kept(line, name)) {
+        name[0] = '\0';
     }
     return true;
 }
@@ -198,6 +329,7 @@ static bool take_output(const struct checking *checking, const struct pass *pass
                         struct bytes *output)
 {
     bool any = false;
+    char kept[NAME_SIZE] = "";
     bytes_append(output, "", 1);
     checking->findings->failed |= output->failed;
     char *rest = output->failed ? NULL : (char *)output->data;
@@ -207,7 +339,8 @@ static bool take_output(const struct checking *checking, const struct pass *pass
         if (rest) {
             *rest++ = '\0';
         }
-        any |= take_line(checking, pass, line);
+        any |= pass == &place_pass ? take_place(checking, pass, line, kept)
+                                   : take_line(checking, pass, line);
     }
     return any;
 }
@@ -242,7 +375,7 @@ static void run_pass(const struct checking *checking, const struct pass *pass, c
     } else {
         enum status status = process_run(&process, NULL, &remarks, &problem);
         if (!take_output(checking, pass, &remarks) && status != OK) {
-            findings_add(checking->findings, RULE_OWNERSHIP, pass->code, checking->cell->name,
+            findings_add(checking->findings, pass->rule, pass->code, checking->cell->name,
                          strdup(checking->cell->name), "%s: %s", problem.what, problem.because[0]);
         }
     }
@@ -312,6 +445,7 @@ static bool check_cell(struct checking *checking)
         for (size_t i = 0; i < ARRAY_COUNT(handle_passes); i++) {
             run_pass(checking, &handle_passes[i], checking->handles_clang, &sources);
         }
+        run_pass(checking, &place_pass, checking->handles_clang, &sources);
         if (checking->locks_clang) {
             run_pass(checking, &lock_pass, checking->locks_clang, &sources);
         }
@@ -338,6 +472,7 @@ enum status ownership_check(const struct model *model, const bool *chosen,
         snprintf(result.not_checked, sizeof(result.not_checked),
                  "no cell has a list of its sources (--sources)");
     }
+    result.no_clang = result.cells == 0;
     enum status status = checking.here && !findings->failed ? OK : ERR_NO_MEMORY;
     free(checking.handles_clang);
     free(checking.locks_clang);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ownership.h - the rule `ownership`: handles and locks are used as their contracts say.
+ * ownership.h - the rules that need the sources: handles and locks are used as their contracts say
+ * (`ownership`), and a function keeps what it has acquired in slots (`handles`).
  *
  * Why: the contracts of cells/base/own/own.h mean something to one compiler only, clang, and only
  * to its analysis; what is built is GCC's. So this rule needs the sources: it shows those of each
@@ -9,7 +10,8 @@
  * Rules: a cell `x` of the archive DIR/cells.a, or of the object DIR/x.cell, has its list in
  * DIR/x.sources or DIR/../cells/x.sources, written by the build: lines `include FOLDER` and
  * `source FILE`. A cell without one is left out. Handles need clang 19 or later, locks clang 22;
- * where it is missing the result says so, and that is no error.
+ * where it is missing the result says so, and that is no error. What acquires without saying so in
+ * its prototype, and functions that are OWN_UNCHECKED, are not seen.
  */
 #pragma once
 
@@ -25,6 +27,7 @@ struct ownership_request {
 struct ownership_result {
     uint32_t cells;                        /* whose sources were shown */
     char not_checked[OWNERSHIP_TEXT_SIZE]; /* what, and why; empty: everything was checked */
+    bool no_clang;                         /* no source was shown, for lack of clang or of lists */
 };
 
 /* Adds to `findings`. ERR_NO_MEMORY is the only error. */

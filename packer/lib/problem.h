@@ -56,6 +56,8 @@
     X(CHECK_ROWS, 508, ERR_BAD_FORMAT, "an unwind entry cannot be evaluated")                      \
     X(CHECK_STACK, 509, ERR_MISMATCH, "the unwind table does not follow the stack pointer")        \
     X(CHECK_REALIGNED, 510, ERR_UNSUPPORTED, "a function realigns its stack")                      \
+    X(CHECK_RETURNED, 511, ERR_STATE, "a function returns an owned handle by value")               \
+    X(CHECK_PLAIN, 512, ERR_STATE, "a handle is acquired by a variable that is no slot")           \
     X(DIFF_TRANSFER, 520, ERR_MISMATCH,                                                            \
       "a static variable of another type has no line about transfer")                              \
     X(DIFF_NAME, 521, ERR_NOT_FOUND, "no such cells in the two builds")

@@ -3,6 +3,7 @@
 #include "rules.h"
 
 #include "abi/abi_check.h"
+#include "abi/abi_handles.h"
 #include "model/model_graph.h"
 #include "relocation.h"
 #include "unwind_index.h"
@@ -561,6 +562,18 @@ static void add_conflict(void *context, const struct abi_conflict *conflict)
         (const char *)conflict->what.base, how);
 }
 
+static void add_returned(void *context, const struct abi_returned *returned)
+{
+    const struct abi_checking *abi = context;
+    const struct abi_party *party = returned->party;
+    if (abi->checking->chosen[party - abi->parties]) {
+        add(abi->checking, RULE_HANDLES, PROBLEM_CHECK_RETURNED, party->name,
+            place("%s", party->name), "%s returns the handle %.*s by value: %s",
+            elf_object_symbol_name(party->object, returned->symbol), (int)returned->handle.size,
+            (const char *)returned->handle.base, returned->text);
+    }
+}
+
 static bool check_abi(const struct checking *checking)
 {
     const struct model *model = checking->model;
@@ -586,6 +599,9 @@ static bool check_abi(const struct checking *checking)
     }
     struct abi_checking abi = {checking, parties};
     enum status status = abi_check(parties, model->cell_count, add_conflict, &abi);
+    if (status == OK) {
+        status = abi_find_returned(parties, model->cell_count, add_returned, &abi);
+    }
     free(parties);
     return status == OK;
 }

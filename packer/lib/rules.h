@@ -5,8 +5,9 @@
  * Why: what the compiler and the kernel's reader cannot see of one cell by itself shows in the
  * bundle: cycles, missing symbols, exports without a prefix, functions that cannot be unwound.
  *
- * Rules: pure, but for the rule `ownership`, which has a file of its own (ownership.h); a finding
- * carries a code of problem.h or diag.h, which `cellpack explain` explains.
+ * Rules: pure, but for the rule `ownership` and the half of `handles` that needs the sources, which
+ * have a file of their own (ownership.h); a finding carries a code of problem.h or diag.h, which
+ * `cellpack explain` explains.
  */
 #pragma once
 
@@ -25,6 +26,7 @@
     X(STATELESS, "stateless", "applications have no mutable statics")                              \
     X(APPLICATION, "application", "nobody needs an application")                                   \
     X(ABI, "abi", "cells declare alike what they share: symbols, and layouts of types")            \
+    X(HANDLES, "handles", "handles are in slots, and are not returned by value")                   \
     X(OWNERSHIP, "ownership", "handles and locks are used as their contracts say")
 
 enum rule {

@@ -211,8 +211,8 @@ static enum status use_up_pages(void)
     struct counts before = count();
     struct pages_link *all = take_pages(PAGE_ZONE_CODE);
     uint64_t left = page_allocator_statistics(PAGE_ZONE_CODE).free;
-    struct mapped_pages *none = NULL;
-    enum status refused = mapped_pages_create(PAGE_ZONE_CODE, 1, PAGE_WRITE, &none);
+    OWNED(mapped_pages, none);
+    enum status refused = mapped_pages_create(PAGE_ZONE_CODE, 1, PAGE_WRITE, SLOT(none));
     while (all) {
         struct pages_link *next = all->next;
         pages_drop(&all->pages);
@@ -222,7 +222,7 @@ static enum status use_up_pages(void)
     console_print("memory_test: pages\n");
     console_print("  %-34s %lu\n", "code pages left", (unsigned long)left);
     enum status status = expect("mapping one then", ERR_NO_ADDRESS_SPACE, refused);
-    mapped_pages_drop(&none);
+    mapped_pages_drop(SLOT(none));
     enum status compared = compare_all(before);
     return status == OK && left == 0 ? compared : ERR_FAILED;
 }

@@ -47,8 +47,9 @@
  * OWN_CONTRACTS shows plain pointers with contracts to `clang -fsyntax-only -Wthread-safety`; its
  * value is the pass. Pass 1 is for handles. clang does not look into functions that acquire
  * conditionally, so pass 2 is for these: in it every acquisition succeeds. Pass 3 is for locks; it
- * needs clang 22 and -Wthread-safety-beta. OWN_PLAIN shows plain pointers to `gcc -fanalyzer`,
- * which loses track of handles in linked slots.
+ * needs clang 22 and -Wthread-safety-beta. In pass 4 nothing releases, so that each variable that a
+ * function owns by is reported with its name, and those that are no slots are found. OWN_PLAIN shows
+ * plain pointers to `gcc -fanalyzer`, which loses track of handles in linked slots.
  */
 #ifndef OWN_CONTRACTS
     #define OWN_CONTRACTS 0
@@ -77,6 +78,9 @@
 #elif OWN_CONTRACTS == 2
     #define OWN_ACQUIRES(...) OWN_ATTRIBUTE_(assert_capability(__VA_ARGS__))
     #define OWN_FILLED_(...)  OWN_ATTRIBUTE_(assert_capability(__VA_ARGS__))
+#elif OWN_CONTRACTS == 4
+    #define OWN_ACQUIRES(...) OWN_FILLED_(__VA_ARGS__)
+    #define OWN_FILLED_(...)  __attribute__((acquire_capability(__VA_ARGS__)))
 #else
     #define OWN_ACQUIRES(...) MUST_CHECK
     #define OWN_FILLED_(...)
@@ -85,7 +89,11 @@
 /* ---- contracts: on the type, and behind prototypes ---- */
 
 /* On the forward declaration of a handle: `struct OWN_CAPABILITY("frames") frames;` */
-#define OWN_CAPABILITY(name) OWN_ATTRIBUTE_(capability("owned " name))
+#if OWN_CONTRACTS == 4
+    #define OWN_CAPABILITY(name) __attribute__((capability("owned " name)))
+#else
+    #define OWN_CAPABILITY(name) OWN_ATTRIBUTE_(capability("owned " name))
+#endif
 
 /*
  * OWN_ACQUIRES(**out): fills the slot if, and only if, it returns OK; the result must be tested.
