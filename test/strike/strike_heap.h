@@ -10,8 +10,10 @@
 
 #include "heap_block.h"
 
-#define STRIKE_BLOCKS     16u
-#define STRIKE_BLOCK_SIZE 512u
+#ifndef STRIKE_BLOCKS
+    #define STRIKE_BLOCKS     16u
+    #define STRIKE_BLOCK_SIZE 512u
+#endif
 
 /* Blocks that are not free; and demands that all of them are. */
 unsigned strike_heap_used(void);

@@ -9,8 +9,9 @@
  */
 #include "fpu.h"
 
+#include "commit.h"
 #include "exceptions.h"
-#include "heap.h"
+#include "heap_block.h"
 
 CELL(library, "1.0.0");
 
@@ -90,15 +91,16 @@ void fpu_switch(struct task *previous, struct task *next)
 uint64_t fpu_prepare(void)
 {
     struct task *task = CPU_LOCAL(task);
-    void *area = heap_allocate_zeroed(state_size + AREA_ALIGNMENT - 1);
-    if (!area) {
+    OWNED(heap_block, block);
+    if (!heap_block_take_zeroed(state_size + AREA_ALIGNMENT - 1, SLOT(block))) {
         task->vectors_refused = true;
         return task->vectors_resume;
     }
+    void *area = heap_block_of(*SLOT(block));
     aligned(area)->fcw = INITIAL_FCW;
     aligned(area)->mxcsr = INITIAL_MXCSR;
     disable_interrupts();
-    task->vector_state = area; /* from here on it is saved and freed */
+    commit_two(&task->vector_state, area, SLOT(block), NULL); /* saved and freed from here on */
     clear_task_switched();
     restore(area);
     enable_interrupts();

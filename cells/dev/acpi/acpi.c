@@ -13,7 +13,7 @@
 #include "boot_info.h"
 #include "firmware_memory.h"
 #include "freestanding.h"
-#include "heap.h"
+#include "heap_block.h"
 
 CELL(driver, "1.0.0");
 
@@ -50,25 +50,21 @@ static const struct acpi nothing = {.status = ERR_STATE};
 
 void acpi_state_drop(struct acpi_state **handle)
 {
-    struct acpi_state *state = *handle;
-    if (state) {
-        EMPTY(handle);
-        heap_free(state);
-    }
+    heap_block_give_thing(handle);
 }
 
 static enum status create_state(size_t entry_limit, struct acpi_state **out) OWN_ACQUIRES(**out);
 
-static enum status create_state(size_t entry_limit, struct acpi_state **out)
+/* Unchecked: a handle begins here. */
+OWN_UNCHECKED static enum status create_state(size_t entry_limit, struct acpi_state **out)
 {
-    struct acpi_state *state =
-        heap_allocate_zeroed(sizeof(*state) + entry_limit * sizeof(state->entries[0]));
-    if (!state) {
+    size_t size = sizeof(struct acpi_state) + entry_limit * sizeof(struct acpi_entry);
+    if (!heap_block_take_zeroed(size, out)) {
         return ERR_NO_MEMORY;
     }
+    struct acpi_state *state = *out;
     state->entry_limit = entry_limit;
     state->facts.entries = state->entries;
-    FILL(out, state);
     return OK;
 }
 
@@ -81,11 +77,7 @@ static bool is_named(const char *signature, const char *name)
 
 void acpi_table_drop(struct acpi_table **handle)
 {
-    struct acpi_table *table = *handle;
-    if (table) {
-        EMPTY(handle);
-        heap_free(table);
-    }
+    heap_block_give_thing(handle);
 }
 
 struct span acpi_table_bytes(const struct acpi_table *table)
@@ -108,14 +100,13 @@ static enum status refuse_memory(struct diag *diag, enum status status, const ch
 
 static enum status allocate_table(uint32_t length, struct acpi_table **out) OWN_ACQUIRES(**out);
 
-static enum status allocate_table(uint32_t length, struct acpi_table **out)
+/* Unchecked: a handle begins here. */
+OWN_UNCHECKED static enum status allocate_table(uint32_t length, struct acpi_table **out)
 {
-    struct acpi_table *table = heap_allocate(sizeof(*table) + length);
-    if (!table) {
+    if (!heap_block_take(sizeof(struct acpi_table) + length, out)) {
         return ERR_NO_MEMORY;
     }
-    table->bytes = span_of(table->content, length);
-    FILL(out, table);
+    (*out)->bytes = span_of((*out)->content, length);
     return OK;
 }
 
@@ -160,19 +151,22 @@ static enum status copy_table(paddr_t address, struct acpi_header *out_header, s
 
 /* ---- the root ---- */
 
-/* The root pointer in `size` bytes at `start`; what cannot be read has none. */
-static enum status scan_area(paddr_t start, size_t size, struct acpi_pointer *out)
+/*
+ * The root pointer in `size` bytes at `start`; what cannot be read has none. Unchecked: contracts do not
+ * know raw memory.
+ */
+OWN_UNCHECKED static enum status scan_area(paddr_t start, size_t size, struct acpi_pointer *out)
 {
     static_assert(EBDA_BYTES <= SCAN_BYTES, "it is scanned at once");
-    uint8_t *bytes = heap_allocate(SCAN_BYTES);
-    if (!bytes) {
+    OWNED(heap_block, block);
+    if (!heap_block_take(SCAN_BYTES, SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    void *bytes = heap_block_of(*SLOT(block));
     enum status status = firmware_memory_read(start, bytes, size);
     if (status == OK) {
         status = acpi_tables_find_pointer(span_of(bytes, size), out, NULL);
     }
-    heap_free(bytes);
     return status;
 }
 

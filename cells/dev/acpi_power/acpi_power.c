@@ -86,6 +86,7 @@ static enum status find_place(const struct acpi_register *where, size_t bytes, s
         return OK;
     }
     if (where->space == ACPI_SPACE_MEMORY) {
+        mmio_drop(STORED_SLOT(out->memory)); /* of an attempt that was struck */
         OWNED(mmio, memory);
         enum status status = mmio_create(where->address, bytes, SLOT(memory));
         if (status != OK) {
@@ -144,6 +145,13 @@ static void reset(struct power_way *way)
 static struct power_way off_way = {.name = "ACPI", .off = switch_off};
 static struct power_way reset_way = {.name = "ACPI", .reboot = reset};
 
+/* An attempt that was struck may have done it. */
+static enum status register_way(struct power_way *way)
+{
+    enum status status = power_register(way);
+    return status == ERR_EXISTS ? OK : status;
+}
+
 static enum status prepare_off(const struct acpi *acpi)
 {
     if (!acpi->off || acpi->fadt->is_hardware_reduced) {
@@ -159,7 +167,7 @@ static enum status prepare_off(const struct acpi *acpi)
     ways.smi_command = (uint16_t)acpi->fadt->smi_command;
     ways.acpi_enable = acpi->fadt->acpi_enable;
     ways.type = *acpi->off;
-    status = power_register(&off_way);
+    status = register_way(&off_way);
     ways.can_switch_off = status == OK;
     return status;
 }
@@ -174,7 +182,7 @@ static enum status prepare_reset(const struct acpi_fadt *fadt)
         return status;
     }
     ways.reset_value = fadt->reset_value;
-    return power_register(&reset_way);
+    return register_way(&reset_way);
 }
 
 enum status acpi_power_init(void)
@@ -186,9 +194,9 @@ enum status acpi_power_init(void)
     if (!acpi->fadt) {
         return ERR_NO_DEVICE;
     }
-    ways.is_ready = true;
     enum status off = prepare_off(acpi);
     enum status again = prepare_reset(acpi->fadt);
+    ways.is_ready = true;
     if (off != OK || again != OK) {
         return off != OK ? off : again;
     }

@@ -108,6 +108,7 @@ enum status hpet_init(void)
     if (!address) {
         return ERR_NO_DEVICE;
     }
+    mmio_drop(STORED_SLOT(registers)); /* of an attempt that was struck */
     OWNED(mmio, mmio);
     enum status status = mmio_create(address, HPET_BYTES, SLOT(mmio));
     if (status != OK) {

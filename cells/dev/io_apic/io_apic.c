@@ -10,7 +10,7 @@
 #include "io_apic.h"
 #include "acpi.h"
 #include "acpi_tables.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "logger.h"
 #include "mmio.h"
 #include "spinlock.h"
@@ -118,12 +118,16 @@ static enum status identify(struct controller *controller)
     }
     controller->version = (uint8_t)VERSION(version);
     controller->line_count = LAST_PIN(version) + 1;
-    controller->owners = heap_allocate_zeroed(controller->line_count * sizeof(void *));
-    return controller->owners ? OK : ERR_NO_MEMORY;
+    bool has_memory =
+        heap_block_take_zeroed(controller->line_count * sizeof(void *), &controller->owners);
+    return has_memory ? OK : ERR_NO_MEMORY;
 }
 
+/* What an attempt that was struck has left behind goes first. */
 static enum status take_over(const struct acpi_io_apic *place, struct controller *controller)
 {
+    mmio_drop(STORED_SLOT(controller->registers));
+    heap_block_give(&controller->owners);
     OWNED(mmio, registers);
     enum status status = mmio_create(place->address, REGISTERS_BYTES, SLOT(registers));
     if (status != OK) {
@@ -229,11 +233,10 @@ OWN_UNCHECKED enum status io_apic_route(uint32_t gsi, enum io_apic_trigger trigg
         return ERR_NOT_FOUND;
     }
     OWNED(io_apic_line, line);
-    struct io_apic_line *block = heap_allocate_zeroed(sizeof(*block));
-    if (!block) {
+    if (!heap_block_take_zeroed(sizeof(struct io_apic_line), SLOT(line))) {
         return ERR_NO_MEMORY;
     }
-    FILL(SLOT(line), block);
+    struct io_apic_line *block = *SLOT(line);
     block->pin = gsi - controller->gsi_base;
     COMPILER_BARRIER(); /* with a controller, it is about a line */
     block->controller = controller;
@@ -271,8 +274,7 @@ void io_apic_line_drop(struct io_apic_line **handle)
     if (line->controller) {
         leave_place(line);
     }
-    EMPTY(handle);
-    heap_free(line);
+    heap_block_give_thing(handle);
 }
 
 void io_apic_line_mask(struct io_apic_line *line)

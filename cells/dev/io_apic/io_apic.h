@@ -9,7 +9,7 @@
  * Rules: after local_apic_init_cpu() and acpi_init(); io_apic_init() once, on the CPU that boots, before the
  * rest. What is routed begins masked. Lines that share a pin are one line: who has it shares it. Safe at any
  * instruction: a line that is being routed or dropped has one owner or none, and masking may be begun
- * again; only the few bytes of a handle may be lost, where it comes from the heap or goes back. "Data sheet" is Intel's of the 82093AA.
+ * again. "Data sheet" is Intel's of the 82093AA.
  */
 #pragma once
 

@@ -11,11 +11,15 @@
 
 CELL(library, "1.0.0");
 
+/* A fresh descriptor is not complete, and then the rest is anything. */
 struct dma_buffer {
     struct mapped_pages *pages;
     paddr_t physical;
+    uint64_t is_complete;
 };
 static_assert(sizeof(struct dma_buffer) <= DESCRIPTOR_SIZE, "a descriptor");
+static_assert(offsetof(struct dma_buffer, is_complete) == DESCRIPTOR_COUNT_OFFSET,
+              "0 in a fresh one");
 
 static enum status take_below(uint64_t count, uint64_t alignment, paddr_t limit,
                               struct frames **out) OWN_ACQUIRES(**out);
@@ -65,8 +69,8 @@ static enum status check_request(uint64_t bytes, uint64_t alignment, paddr_t lim
 }
 
 /* Unchecked: handles begin here. */
-enum status dma_buffer_create(uint64_t bytes, uint64_t alignment, paddr_t limit,
-                              struct dma_buffer **out)
+OWN_UNCHECKED enum status dma_buffer_create(uint64_t bytes, uint64_t alignment, paddr_t limit,
+                                            struct dma_buffer **out)
 {
     enum status status = check_request(bytes, alignment, limit);
     if (status != OK) {
@@ -89,13 +93,17 @@ enum status dma_buffer_create(uint64_t bytes, uint64_t alignment, paddr_t limit,
     if (status != OK) {
         return status;
     }
-    struct dma_buffer *buffer = descriptor_pool_get();
-    if (!buffer) {
+    OWNED(dma_buffer, made);
+    if (!descriptor_pool_take(SLOT(made))) {
         return ERR_NO_MEMORY;
     }
-    *buffer = (struct dma_buffer){.physical = physical};
-    FILL(out, buffer);
+    struct dma_buffer *buffer = *SLOT(made);
+    buffer->pages = NULL;
+    buffer->physical = physical;
+    COMPILER_BARRIER();
+    buffer->is_complete = true;
     STORE(buffer->pages, mapped);
+    MOVE(*out, made);
     return OK;
 }
 
@@ -103,9 +111,10 @@ void dma_buffer_drop(struct dma_buffer **handle)
 {
     struct dma_buffer *buffer = *handle;
     if (buffer) {
-        mapped_pages_drop(&buffer->pages);
-        EMPTY(handle);
-        descriptor_pool_put(buffer);
+        if (buffer->is_complete) {
+            mapped_pages_drop(&buffer->pages);
+        }
+        descriptor_pool_give(handle);
     }
 }
 

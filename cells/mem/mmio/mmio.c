@@ -7,13 +7,15 @@
 
 CELL(library, "1.0.0");
 
+/* A fresh descriptor has no bytes, and then the rest is anything. */
 struct mmio {
     struct mapped_pages *pages;
     paddr_t physical;
-    vaddr_t start;
     uint64_t bytes;
+    vaddr_t start;
 };
 static_assert(sizeof(struct mmio) <= DESCRIPTOR_SIZE, "a descriptor");
+static_assert(offsetof(struct mmio, bytes) == DESCRIPTOR_COUNT_OFFSET, "0 in a fresh one");
 
 static enum status map_registers(paddr_t start, uint64_t bytes, struct mapped_pages **out)
     OWN_ACQUIRES(**out);
@@ -38,7 +40,7 @@ static enum status map_registers(paddr_t start, uint64_t bytes, struct mapped_pa
 }
 
 /* Unchecked: handles begin here. */
-enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio **out)
+OWN_UNCHECKED enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio **out)
 {
     if (bytes == 0) {
         return ERR_INVALID_ARGUMENT;
@@ -51,17 +53,18 @@ enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio **out)
     if (status != OK) {
         return status;
     }
-    struct mmio *mmio = descriptor_pool_get();
-    if (!mmio) {
+    OWNED(mmio, made);
+    if (!descriptor_pool_take(SLOT(made))) {
         return ERR_NO_MEMORY;
     }
-    *mmio = (struct mmio){
-        .physical = start,
-        .start = mapped_pages_start(REF(pages)) + start % PAGE_SIZE,
-        .bytes = bytes,
-    };
-    FILL(out, mmio);
+    struct mmio *mmio = *SLOT(made);
+    mmio->pages = NULL;
+    mmio->physical = start;
+    mmio->start = mapped_pages_start(REF(pages)) + start % PAGE_SIZE;
+    COMPILER_BARRIER();
+    mmio->bytes = bytes;
     STORE(mmio->pages, pages);
+    MOVE(*out, made);
     return OK;
 }
 
@@ -69,9 +72,10 @@ void mmio_drop(struct mmio **handle)
 {
     struct mmio *mmio = *handle;
     if (mmio) {
-        mapped_pages_drop(&mmio->pages);
-        EMPTY(handle);
-        descriptor_pool_put(mmio);
+        if (mmio->bytes) {
+            mapped_pages_drop(&mmio->pages);
+        }
+        descriptor_pool_give(handle);
     }
 }
 

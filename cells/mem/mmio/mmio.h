@@ -6,6 +6,9 @@
  * cached. So registers have a type of their own, whose accessors are volatile, and memory cannot be
  * had through it, nor registers through mapped_pages by mistake.
  *
+ * Safe at every instruction: a fault or a kill loses neither frames nor pages nor the descriptor
+ * (docs/fault-safety.md).
+ *
  * Rules: whole frames are owned: two drivers whose registers share one cannot both have it. Frames
  * of RAM are refused. What comes back from MMIO_AS is borrowed and ends with the mmio.
  */
