@@ -1,61 +1,109 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table has one row a region, not one a section: a load then copies three rows a cell, and the
- * second bisection runs over the cell's own `by_address`, which its layout has sorted already.
- * Sections that a cell has adopted lie within regions of others. They have rows of their own, which
- * are looked at first: the other cell may be gone, or know them as they were.
+ * A page belongs to one region of one cell, so there is a word for each page of the 2 GiB that
+ * cells lie in: the cell, and which of its regions. The words are in leaves that are there as long
+ * as one of them is in use. The sections of a region stand in the cell's `by_address`, sorted by
+ * its layout. So a change stores one word a page, however many cells there are.
+ *
+ * Sections that a cell has adopted lie in pages of other cells, which may be gone, or know them as
+ * they were. They have rows in a table of their own, immutable and sorted, which is made anew when
+ * they change; a mark at the page says that it has to be looked at first.
  */
 #include "address_map.h"
 #include "commit.h"
 #include "heap_block.h"
+#include "memory.h"
 #include "read_sections.h"
 #include "sort.h"
 
-CELL(library, "1.0.0");
+CELL(library, "2.0.0");
 
+/* A page's word: the address of its cell, its region, and whether adopted sections lie in it. */
+#define WORD_REGION  3ull
+#define WORD_ADOPTED 4ull
+#define WORD_MARKS   7ull
+static_assert(alignof(struct cell) > WORD_MARKS, "room for the marks");
+
+#define LEAF_PAGES 256u
+#define LEAF_COUNT ((1u << 31) / PAGE_SIZE / LEAF_PAGES)
+
+struct leaf {
+    struct leaf *next; /* of all that there are, or of a change's own */
+    uint64_t number;
+    uint64_t used; /* the index of a word that was in use when this was last asked */
+    uint64_t words[LEAF_PAGES];
+};
+
+/* An adopted section. */
 struct row {
     uint64_t start;
     uint64_t end;
     const struct cell *cell;
-    uint32_t region;
-    uint32_t section; /* of an adopted one: its index */
+    uint64_t section;
 };
 
+/* A change; where it has rows it is the table of adopted sections afterwards. */
 struct address_table {
-    size_t count;         /* of regions */
-    size_t adopted_count; /* of adopted sections, behind the regions */
+    struct leaf *leaves;        /* owned: those that it needs and that are not there */
+    const struct cell *without; /* or NULL */
+    struct cell *const *cells;  /* that are added, behind the rows */
+    size_t cell_count;
+    size_t row_count;
+    bool has_rows; /* else adopted sections are what they were */
     struct row rows[];
 };
 
-static struct address_table *published; /* NULL: empty. Stored with release, loaded with acquire */
-static uint64_t generation; /* raised when the table is there, so who sees the number sees it too */
+static struct leaf *leaves[LEAF_COUNT]; /* by page; stored with release, loaded with acquire */
+static struct leaf *first_leaf;
+static struct address_table *published; /* adopted sections; NULL: none. As the leaves */
+static uint64_t generation; /* raised when all is there, so who sees the number sees it too */
 static struct read_sections readers;
-static struct address_table *replaced; /* by the last exchange, until it is retired */
-static struct address_table *retired;  /* the one before; freed at the next publication */
+static struct address_table *pending;  /* is being made */
+static struct address_table *replaced; /* nobody finds it any more; readers may still look at it */
+static struct leaf *emptied;           /* the same for leaves */
+
+/* ---- finding ---- */
+
+/* Cells lie in the top 2 GiB; in a process of the host, in the lowest. */
+static inline uint64_t page_of(uint64_t address)
+{
+    return (address & INT32_MAX) >> PAGE_SHIFT;
+}
+
+static inline uint64_t word_of(uint64_t page)
+{
+    const struct leaf *leaf = __atomic_load_n(&leaves[page / LEAF_PAGES], __ATOMIC_ACQUIRE);
+    return leaf ? __atomic_load_n(&leaf->words[page % LEAF_PAGES], __ATOMIC_ACQUIRE) : 0;
+}
+
+static inline const struct cell *cell_of(uint64_t word)
+{
+    return (const struct cell *)(word & ~WORD_MARKS);
+}
 
 /* The last section that starts at or before `address`; sections of one region do not overlap. */
-static const struct section *find_section(const struct row *row, uint64_t address)
+static inline const struct section *find_section(uint64_t word, uint64_t address)
 {
-    const struct cell *cell = row->cell;
-    uint32_t low = cell->region_first[row->region];
-    uint32_t high = cell->region_first[row->region + 1];
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (cell->sections[cell->by_address[middle]].address <= address) {
-            low = middle;
-        } else {
-            high = middle;
-        }
+    const struct cell *cell = cell_of(word);
+    const uint32_t *first = cell->region_first + (word & WORD_REGION);
+    const struct section *sections = cell->sections;
+    const uint32_t *low = cell->by_address + first[0];
+    uint32_t count = first[1] - first[0];
+    while (count > 1) {
+        uint32_t half = count / 2;
+        low += sections[low[half]].address <= address ? half : 0;
+        count -= half;
     }
     /* Empty sections may share the address of the one that holds it: they stand before it. */
-    const struct section *section = &cell->sections[cell->by_address[low]];
+    const struct section *section = &sections[*low];
     return address - section->address < section->size ? section : NULL;
 }
 
-/* The row from `low` up to `high` that the address lies in, or NULL. */
-static const struct row *find_row(const struct address_table *table, size_t low, size_t high,
-                                  uint64_t address)
+/* The adopted section that the address lies in, or NULL. */
+static const struct section *find_adopted(const struct address_table *table, uint64_t address)
 {
+    size_t low = 0;
+    size_t high = table ? table->row_count : 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const struct row *row = &table->rows[middle];
@@ -64,38 +112,36 @@ static const struct row *find_row(const struct address_table *table, size_t low,
         } else if (address >= row->end) {
             low = middle + 1;
         } else {
-            return row;
+            return &row->cell->sections[row->section];
         }
     }
     return NULL;
 }
 
-static const struct section *find(uint64_t address)
+static NOINLINE const struct section *find_in_shared(uint64_t word, uint64_t address)
 {
-    const struct address_table *table = __atomic_load_n(&published, __ATOMIC_ACQUIRE);
-    if (!table) {
-        return NULL;
-    }
-    const struct row *row =
-        find_row(table, table->count, table->count + table->adopted_count, address);
-    if (row) {
-        return &row->cell->sections[row->section];
-    }
-    row = find_row(table, 0, table->count, address);
-    return row ? find_section(row, address) : NULL;
-}
-
-uint64_t address_map_generation(void)
-{
-    return __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+    const struct section *section =
+        find_adopted(__atomic_load_n(&published, __ATOMIC_ACQUIRE), address);
+    return section || !cell_of(word) ? section : find_section(word, address);
 }
 
 const struct section *address_map_find(uint64_t address)
 {
     struct read_section *reading = read_sections_enter(&readers);
-    const struct section *section = find(address);
+    const struct section *section = NULL;
+    uint64_t word = word_of(page_of(address));
+    if (UNLIKELY(word & WORD_ADOPTED)) {
+        section = find_in_shared(word, address);
+    } else if (LIKELY(word)) {
+        section = find_section(word, address);
+    }
     read_sections_leave(reading);
     return section;
+}
+
+uint64_t address_map_generation(void)
+{
+    return __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
 }
 
 struct read_section *address_map_enter(void)
@@ -113,6 +159,240 @@ bool address_map_wait(void)
     return read_sections_wait(&readers);
 }
 
+/* ---- making a change ---- */
+
+static inline uint64_t page_count(const struct region *region)
+{
+    return (region->size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+}
+
+static void store_word(uint64_t page, uint64_t word)
+{
+    struct leaf *leaf = leaves[page / LEAF_PAGES];
+    __atomic_store_n(&leaf->words[page % LEAF_PAGES], word, __ATOMIC_RELEASE);
+}
+
+static void enter_cell(const struct cell *cell)
+{
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        const struct region *region = &cell->regions[r];
+        uint64_t first = page_of(region->address);
+        uint64_t word = (uintptr_t)cell | r;
+        for (uint64_t i = 0; i < page_count(region); i++) {
+            store_word(first + i, word | (word_of(first + i) & WORD_ADOPTED));
+        }
+    }
+}
+
+static void erase_cell(const struct cell *cell)
+{
+    for (uint32_t r = 0; r < REGION_COUNT; r++) {
+        const struct region *region = &cell->regions[r];
+        uint64_t first = page_of(region->address);
+        for (uint64_t i = 0; i < page_count(region); i++) {
+            uint64_t word = word_of(first + i);
+            if (cell_of(word) == cell) {
+                store_word(first + i, word & WORD_ADOPTED);
+            }
+        }
+    }
+}
+
+/* Are there rows in the page? */
+static bool has_adopted(const struct address_table *table, uint64_t page)
+{
+    size_t low = 0;
+    for (size_t count = table->row_count; count > 0;) {
+        size_t half = count / 2;
+        if (page_of(table->rows[low + half].end - 1) < page) {
+            low += half + 1;
+            count -= half + 1;
+        } else {
+            count = half;
+        }
+    }
+    return low < table->row_count && page_of(table->rows[low].start) <= page;
+}
+
+/* Marks the pages of the rows, or takes the mark off where `still` has none. */
+static void mark_rows(const struct address_table *table, const struct address_table *still)
+{
+    for (size_t i = 0; i < table->row_count; i++) {
+        uint64_t last = page_of(table->rows[i].end - 1);
+        for (uint64_t page = page_of(table->rows[i].start); page <= last; page++) {
+            uint64_t word = word_of(page);
+            if (!still) {
+                store_word(page, word | WORD_ADOPTED);
+            } else if (word & WORD_ADOPTED && !has_adopted(still, page)) {
+                store_word(page, word & ~WORD_ADOPTED);
+            }
+        }
+    }
+}
+
+static void enter_leaves(struct address_table *change)
+{
+    while (change->leaves) {
+        struct leaf *leaf = change->leaves;
+        struct leaf *next = leaf->next;
+        const struct commit_store stores[] = {
+            {&change->leaves, (uintptr_t)next},
+            {&leaf->next, (uintptr_t)first_leaf},
+            {&first_leaf, (uintptr_t)leaf},
+            {&leaves[leaf->number], (uintptr_t)leaf},
+        };
+        commit_all(stores, ARRAY_COUNT(stores));
+    }
+}
+
+/*
+ * Makes the change that is pending. Each store says what is to be, so it may be begun again, by the
+ * next who prepares, when somebody was struck here.
+ */
+static void make_change(void)
+{
+    struct address_table *change = pending;
+    struct address_table *old = published;
+    enter_leaves(change);
+    if (change->without) {
+        erase_cell(change->without);
+    }
+    for (size_t i = 0; i < change->cell_count; i++) {
+        enter_cell(change->cells[i]);
+    }
+    if (!change->has_rows) {
+        commit_three(&generation, generation + 1, &replaced, change, &pending, NULL);
+        return;
+    }
+    mark_rows(change, NULL);
+    if (old != change) {
+        commit_two(&replaced, old, &published, change);
+    }
+    if (replaced) {
+        mark_rows(replaced, change);
+    }
+    commit_two(&generation, generation + 1, &pending, NULL);
+}
+
+/*
+ * The stores pair with address_map_find() and address_map_generation(): x86-64 keeps their order.
+ */
+void address_map_exchange(struct address_table **table)
+{
+    commit_move(&pending, table);
+    make_change();
+}
+
+static bool is_empty(struct leaf *leaf)
+{
+    if (LIKELY(leaf->words[leaf->used])) {
+        return false;
+    }
+    for (uint64_t i = 0; i < LEAF_PAGES; i++) {
+        if (leaf->words[i]) {
+            leaf->used = i;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Leaves without a page go. */
+static void drop_empty_leaves(void)
+{
+    struct leaf **link = &first_leaf;
+    while (*link) {
+        struct leaf *leaf = *link;
+        if (!is_empty(leaf)) {
+            link = &leaf->next;
+            continue;
+        }
+        commit_three(&leaves[leaf->number], NULL, link, leaf->next, &emptied, leaf);
+        if (address_map_wait()) {
+            heap_block_give(&emptied);
+        }
+    }
+}
+
+/* Where somebody does not come out of a section, what he may look at is never freed. */
+void address_map_retire(void)
+{
+    bool was_seen = replaced && replaced->has_rows;
+    if (was_seen && !address_map_wait()) {
+        replaced = NULL;
+    }
+    heap_block_give(&replaced);
+    drop_empty_leaves();
+}
+
+void address_map_publish(struct address_table **table)
+{
+    address_map_exchange(table);
+    address_map_retire();
+}
+
+void address_map_discard(struct address_table **table)
+{
+    struct address_table *change = *table;
+    while (change && change->leaves) {
+        OWNED(heap_block, leaf);
+        commit_two(SLOT(leaf), change->leaves, &change->leaves, change->leaves->next);
+    }
+    heap_block_give(table);
+}
+
+/* ---- preparing one ---- */
+
+/* Makes sure that there will be a leaf for the page. */
+static bool need_leaf(struct address_table *change, uint64_t page)
+{
+    uint64_t number = page / LEAF_PAGES;
+    const struct leaf *at = leaves[number] ? leaves[number] : change->leaves;
+    while (at && at->number != number) {
+        at = at->next;
+    }
+    if (at) {
+        return true;
+    }
+    OWNED(heap_block, block);
+    if (!heap_block_take_zeroed(sizeof(struct leaf), SLOT(block))) {
+        return false;
+    }
+    struct leaf *leaf = heap_block_of(*SLOT(block));
+    leaf->number = number;
+    leaf->next = change->leaves;
+    commit_move(&change->leaves, SLOT(block));
+    return true;
+}
+
+/* The same for all pages from that of `start` to that of `last`. */
+static bool need_leaves(struct address_table *change, uint64_t start, uint64_t last)
+{
+    for (uint64_t page = page_of(start); page <= page_of(last);
+         page = (page / LEAF_PAGES + 1) * LEAF_PAGES) {
+        if (!need_leaf(change, page)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool need_all_leaves(struct address_table *change)
+{
+    bool has_all = true;
+    for (size_t i = 0; i < change->cell_count; i++) {
+        for (uint32_t r = 0; r < REGION_COUNT; r++) {
+            const struct region *region = &change->cells[i]->regions[r];
+            has_all &= region->size == 0 ||
+                       need_leaves(change, region->address, region->address + region->size - 1);
+        }
+    }
+    for (size_t i = 0; i < change->row_count; i++) {
+        has_all &= need_leaves(change, change->rows[i].start, change->rows[i].end - 1);
+    }
+    return has_all;
+}
+
 static bool comes_before(const void *a, const void *b)
 {
     return ((const struct row *)a)->start < ((const struct row *)b)->start;
@@ -124,7 +404,7 @@ static void add_adopted(struct address_table *table, const struct cell *cell)
     for (uint32_t k = 0; k < cell->adopted_count; k++) {
         const struct section *section = &cell->sections[indices[k]];
         if (section->size > 0) {
-            table->rows[table->count + table->adopted_count++] = (struct row){
+            table->rows[table->row_count++] = (struct row){
                 .start = section->address,
                 .end = section->address + section->size,
                 .cell = cell,
@@ -134,88 +414,66 @@ static void add_adopted(struct address_table *table, const struct cell *cell)
     }
 }
 
-static void add_rows(struct address_table *table, const struct cell *cell)
+/* The rows afterwards; room for them is there. */
+static void make_rows(struct address_table *change)
 {
-    for (uint32_t r = 0; r < REGION_COUNT; r++) {
-        const struct region *region = &cell->regions[r];
-        if (region->size > 0) {
-            table->rows[table->count++] = (struct row){
-                .start = region->address,
-                .end = region->address + region->size,
-                .cell = cell,
-                .region = r,
-            };
+    for (size_t i = 0; published && i < published->row_count; i++) {
+        const struct row *row = &published->rows[i];
+        if (row->cell != change->without && !row->cell->is_leaving) {
+            change->rows[change->row_count++] = *row;
         }
     }
+    for (size_t i = 0; i < change->cell_count; i++) {
+        add_adopted(change, change->cells[i]);
+    }
+    sort_array(change->rows, change->row_count, sizeof(change->rows[0]), comes_before);
+    change->has_rows = true;
+}
+
+static enum status prepare(struct cell *const *cells, uint32_t count, const struct cell *without,
+                           bool has_rows, struct address_table **out_table)
+{
+    if (pending) { /* who made it did not come to its end */
+        make_change();
+    }
+    if (replaced) {
+        address_map_retire();
+    }
+    size_t rows = published ? published->row_count : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        rows += cells[i]->adopted_count;
+    }
+    size_t rows_size = has_rows ? rows * sizeof(struct row) : 0;
+    size_t cells_size = count * sizeof(cells[0]);
+    OWNED(heap_block, block);
+    if (!heap_block_take(sizeof(struct address_table) + rows_size + cells_size, SLOT(block))) {
+        return ERR_NO_MEMORY;
+    }
+    struct address_table *change = heap_block_of(*SLOT(block));
+    void *list = (uint8_t *)change->rows + rows_size;
+    *change = (struct address_table){.without = without, .cells = list, .cell_count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        ((struct cell **)list)[i] = cells[i];
+    }
+    commit_move(out_table, SLOT(block));
+    if (has_rows) {
+        make_rows(change);
+    }
+    if (!need_all_leaves(change)) {
+        address_map_discard(out_table);
+        return ERR_NO_MEMORY;
+    }
+    return OK;
 }
 
 enum status address_map_prepare(struct cell *const *cells, uint32_t count,
                                 const struct cell *without, struct address_table **out_table)
 {
-    if (replaced) { /* who exchanged it did not come so far */
-        address_map_retire(replaced);
-    }
-    size_t old_count = published ? published->count : 0;
-    size_t old_adopted = published ? published->adopted_count : 0;
-    size_t capacity = old_count + old_adopted + (size_t)count * REGION_COUNT;
-    for (uint32_t i = 0; i < count; i++) {
-        capacity += cells[i]->adopted_count;
-    }
-    OWNED(heap_block, block);
-    if (!heap_block_take(sizeof(struct address_table) + capacity * sizeof(struct row),
-                         SLOT(block))) {
-        return ERR_NO_MEMORY;
-    }
-    struct address_table *table = heap_block_of(*SLOT(block));
-    table->count = 0;
-    table->adopted_count = 0;
-    for (size_t i = 0; i < old_count; i++) {
-        if (published->rows[i].cell != without) {
-            table->rows[table->count++] = published->rows[i];
-        }
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        add_rows(table, cells[i]);
-    }
-    sort_array(table->rows, table->count, sizeof(table->rows[0]), comes_before);
-    for (size_t i = old_count; i < old_count + old_adopted; i++) {
-        const struct row *row = &published->rows[i];
-        if (row->cell != without && !row->cell->is_leaving) {
-            table->rows[table->count + table->adopted_count++] = *row;
-        }
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        add_adopted(table, cells[i]);
-    }
-    sort_array(table->rows + table->count, table->adopted_count, sizeof(table->rows[0]),
-               comes_before);
-    commit_move(out_table, SLOT(block));
-    return OK;
+    return prepare(cells, count, without, without && without->adopted_count > 0, out_table);
 }
 
-/* The stores pair with address_map_find() and address_map_generation(): x86-64 keeps their order.
- */
-struct address_table *address_map_exchange(struct address_table *table)
+enum status address_map_prepare_swap(struct cell *const *cells, uint32_t count,
+                                     struct address_table **out_table)
 {
-    struct address_table *old = published;
-    commit_three(&published, table, &generation, generation + 1, &replaced, old);
-    return old;
-}
-
-/* Where somebody does not come out of a section, what he may look at is never freed. */
-void address_map_retire(struct address_table *table)
-{
-    OWNED(heap_block, old);
-    bool may_free = retired && address_map_wait();
-    commit_three(&retired, table, &replaced, NULL, SLOT(old), may_free ? retired : NULL);
-}
-
-void address_map_publish(struct address_table *table)
-{
-    address_map_retire(address_map_exchange(table));
-}
-
-void address_map_discard(struct address_table *table)
-{
-    heap_block_give(&table);
+    return prepare(cells, count, NULL, true, out_table);
 }

@@ -5,11 +5,13 @@
  * Why: fault reports, backtraces and the unwinder ask this, from any context, also while cells are
  * being loaded.
  *
- * Rules: lookups take no lock and allocate nothing: they bisect an immutable table that is
- * published by one pointer store, then the sections of one region. A change builds a new table
- * aside (address_map_prepare, may fail) and publishes it (cannot fail). The table that was replaced
- * is freed at the next publication, when no lookup that began before is under way
- * (read_sections.h). Changes are serialised by the loader.
+ * Rules: lookups take no lock and allocate nothing: a word for each page says which cell's it is,
+ * and the sections of that are bisected. A change is prepared aside (may fail), and then made
+ * (cannot fail), in as many stores as it has pages; who is struck in the middle of that leaves it
+ * to the next who prepares one. Who looks meanwhile finds each page as it was or as it will be.
+ * What nobody finds any more is freed when no lookup that began before is under way
+ * (read_sections.h). Changes are serialised by the loader. Regions start at a page, and no two
+ * share one.
  */
 #pragma once
 
@@ -20,8 +22,8 @@ struct read_section;
 
 /*
  * Between these two, which may nest, what address_map_find() returns is there, whatever other CPUs
- * unload. Any context; preemption is held meanwhile. Who knows that the cell stays, because he holds
- * it, needs neither.
+ * unload. Any context; preemption is held meanwhile. Who knows that the cell stays, because he
+ * holds it, needs neither.
  */
 CELL_API struct read_section *address_map_enter(void);
 CELL_API void address_map_leave(struct read_section *section);
@@ -34,28 +36,34 @@ CELL_API MUST_CHECK bool address_map_wait(void);
 
 /*
  * The section that holds `address`, or NULL. Addresses in the padding between sections belong to
- * none. O(log cells + log sections). Any context.
+ * none. O(log sections). Any context.
  */
 CELL_API const struct section *address_map_find(uint64_t address);
 
-/* How often a table was published: what was found is right as long as this is the same. */
+/* How often something has changed: what was found is right as long as this is the same. */
 CELL_API uint64_t address_map_generation(void);
 
 /*
- * Builds the table that has the `count` cells more, and lacks `without` (or NULL). What a cell that is about to
- * be replaced (`is_leaving`) had adopted is no longer its own; its regions stay. ERR_NO_MEMORY.
- * The result is given to address_map_publish() or to address_map_discard(), before the next
- * preparation.
+ * Prepares that the `count` cells are added, and `without` (or NULL) is not found any more.
+ * ERR_NO_MEMORY. The result is the caller's until it is published or discarded, which is before the
+ * next preparation; both empty the variable.
  */
 CELL_API MUST_CHECK enum status address_map_prepare(struct cell *const *cells, uint32_t count,
                                                     const struct cell *without,
                                                     struct address_table **out_table);
-CELL_API void address_map_publish(struct address_table *table);
+CELL_API void address_map_publish(struct address_table **table);
+CELL_API void address_map_discard(struct address_table **table);
 
 /*
- * address_map_publish() in two parts: the store, which waits for nobody, for who has stopped all other
- * CPUs; and what becomes of the table that it returns.
+ * The same for a swap: what a cell that is about to be replaced (`is_leaving`) had adopted is no
+ * longer its own, and what the new ones have adopted is theirs; the old regions stay.
  */
-CELL_API struct address_table *address_map_exchange(struct address_table *table);
-CELL_API void address_map_retire(struct address_table *table);
-CELL_API void address_map_discard(struct address_table *table);
+CELL_API MUST_CHECK enum status address_map_prepare_swap(struct cell *const *cells, uint32_t count,
+                                                         struct address_table **out_table);
+
+/*
+ * address_map_publish() in two parts: the stores, which wait for nobody, for who has stopped all
+ * other CPUs; and the end of what they have left, which may be repeated.
+ */
+CELL_API void address_map_exchange(struct address_table **table);
+CELL_API void address_map_retire(void);

@@ -16,10 +16,11 @@
 
 static bool no_memory;
 static int blocks;
+static int fail_at; /* this allocation, counted from 1, and no other */
 
 void *heap_allocate(size_t bytes)
 {
-    if (no_memory) {
+    if (no_memory || (fail_at > 0 && --fail_at == 0)) {
         return NULL;
     }
     blocks++;
@@ -74,10 +75,33 @@ static void begin(struct sample *sample)
 static void change(struct sample *with, const struct sample *without)
 {
     struct cell *cells[] = {with ? &with->cell : NULL};
-    struct address_table *table;
+    struct address_table *table = NULL;
     assert_int_equal(
         address_map_prepare(cells, with ? 1 : 0, without ? &without->cell : NULL, &table), OK);
-    address_map_publish(table);
+    address_map_publish(&table);
+    assert_null(table);
+}
+
+/* The last section of `new` is to lie where that of `old` does. */
+static void adopt(struct sample *new, const struct section *old)
+{
+    uint32_t i = new->count++;
+    new->sections[i] = *old;
+    new->sections[i].is_adopted = 1;
+    new->by_address[new->cell.region_first[REGION_COUNT] + new->cell.adopted_count++] = i;
+}
+
+static void swap(struct sample *old, struct sample *new)
+{
+    struct cell *cells[] = {&new->cell};
+    struct address_table *table = NULL;
+    old->cell.is_leaving = true;
+    assert_int_equal(address_map_prepare_swap(cells, 1, &table), OK);
+    address_map_exchange(&table);
+    assert_null(table);
+    address_map_retire();
+    address_map_retire();
+    old->cell.is_leaving = false;
 }
 
 static void test_address_map_empty_finds_nothing(void **state)
@@ -163,13 +187,15 @@ static void test_address_map_neighbours_are_told_apart(void **state)
     struct sample samples[3];
     for (uint64_t i = 0; i < 3; i++) {
         begin(&samples[i]);
-        add(&samples[i], REGION_TEXT, 0x1000 + 0x10 * i, 0x10);
+        add(&samples[i], REGION_TEXT, 0x1000 + 0x1000 * i, 0x1000);
         change(&samples[i], NULL);
     }
     for (uint64_t i = 0; i < 3; i++) {
-        assert_ptr_equal(address_map_find(0x1000 + 0x10 * i), &samples[i].sections[0]);
-        assert_ptr_equal(address_map_find(0x100f + 0x10 * i), &samples[i].sections[0]);
+        assert_ptr_equal(address_map_find(0x1000 + 0x1000 * i), &samples[i].sections[0]);
+        assert_ptr_equal(address_map_find(0x1fff + 0x1000 * i), &samples[i].sections[0]);
     }
+    assert_null(address_map_find(0xfff));
+    assert_null(address_map_find(0x4000));
     for (int i = 0; i < 3; i++) {
         change(NULL, &samples[i]);
     }
@@ -182,11 +208,12 @@ static void test_address_map_prepared_table_is_not_seen_before_it_is_published(v
     begin(&sample);
     add(&sample, REGION_TEXT, 0x1000, 0x10);
     struct cell *cells[] = {&sample.cell};
-    struct address_table *table;
+    struct address_table *table = NULL;
     int before = blocks;
     assert_int_equal(address_map_prepare(cells, 1, NULL, &table), OK);
     assert_null(address_map_find(0x1000));
-    address_map_discard(table);
+    address_map_discard(&table);
+    assert_null(table);
     assert_null(address_map_find(0x1000));
     assert_int_equal(blocks, before);
 }
@@ -207,17 +234,135 @@ static void test_address_map_without_memory_changes_nothing(void **state)
     change(NULL, &sample);
 }
 
-static void test_address_map_keeps_two_tables_at_most(void **state)
+static void test_address_map_needs_memory_only_where_cells_are(void **state)
 {
     (void)state;
     struct sample sample;
     begin(&sample);
     add(&sample, REGION_TEXT, 0x1000, 0x10);
+    int before = blocks;
     for (int i = 0; i < 100; i++) {
         change(&sample, NULL);
+        assert_int_equal(blocks, before + 1);
         change(NULL, &sample);
-        assert_int_equal(blocks, 2); /* the published one and the one before it */
+        assert_int_equal(blocks, before);
     }
+}
+
+static void test_address_map_regions_may_be_large(void **state)
+{
+    (void)state;
+    struct sample sample;
+    begin(&sample);
+    add(&sample, REGION_TEXT, 0x40000000, 0x400001);
+    add(&sample, REGION_RODATA, 0x7ffff000, 0x1000); /* the last page that there is */
+    change(&sample, NULL);
+    for (uint64_t address = 0x40000000; address <= 0x40400000; address += 0x1000) {
+        assert_ptr_equal(address_map_find(address), &sample.sections[0]);
+    }
+    assert_null(address_map_find(0x40400001));
+    assert_ptr_equal(address_map_find(0x7fffffff), &sample.sections[1]);
+    assert_null(address_map_find(0xffff80007fffffff)); /* the same page elsewhere */
+    assert_null(address_map_find(0x140000000));
+    change(NULL, &sample);
+    assert_null(address_map_find(0x40000000));
+}
+
+static void test_address_map_without_memory_for_any_block_changes_nothing(void **state)
+{
+    (void)state;
+    struct sample sample;
+    begin(&sample);
+    add(&sample, REGION_TEXT, 0x10000000, 0x400000); /* needs four blocks and the change's */
+    struct cell *cells[] = {&sample.cell};
+    int before = blocks;
+    enum status status = ERR_NO_MEMORY;
+    int needed = 0;
+    while (status != OK) {
+        struct address_table *table = NULL;
+        fail_at = ++needed;
+        status = address_map_prepare(cells, 1, NULL, &table);
+        fail_at = 0;
+        assert_true(status == OK || status == ERR_NO_MEMORY);
+        assert_int_equal(table != NULL, status == OK);
+        assert_null(address_map_find(0x10000000));
+        address_map_discard(&table);
+        assert_int_equal(blocks, before);
+    }
+    assert_int_equal(needed, 6);
+}
+
+static void test_address_map_adopted_sections_are_their_new_cells(void **state)
+{
+    (void)state;
+    struct sample samples[4];
+    int before = blocks;
+    for (uint64_t i = 0; i < 4; i++) {
+        begin(&samples[i]);
+        add(&samples[i], REGION_TEXT, 0x100000 + 0x10000 * i, 0x100);
+    }
+    add(&samples[0], REGION_DATA, 0x200000, 0x10);
+    add(&samples[0], REGION_DATA, 0x200010, 0x10);
+    add(&samples[0], REGION_DATA, 0x200020, 0x2000); /* into the page behind */
+    change(&samples[0], NULL);
+    for (uint32_t i = 1; i < 4; i++) {
+        struct sample *old = &samples[i - 1];
+        adopt(&samples[i], &samples[0].sections[1]);
+        adopt(&samples[i], &samples[0].sections[3]);
+        swap(old, &samples[i]);
+        const struct section *last = &samples[i].sections[2];
+        assert_ptr_equal(address_map_find(0x200000), &samples[i].sections[1]);
+        assert_ptr_equal(address_map_find(0x200020), last);
+        assert_ptr_equal(address_map_find(0x20201f), last);
+        assert_null(address_map_find(0x202020));
+        assert_ptr_equal(address_map_find(0x100000 + 0x10000 * i), &samples[i].sections[0]);
+        assert_ptr_equal(address_map_find(old->sections[0].address), &old->sections[0]);
+        /* What nobody has adopted is still the first one's, while that is there. */
+        assert_ptr_equal(address_map_find(0x200010), i < 2 ? &samples[0].sections[2] : NULL);
+        change(NULL, old);
+        assert_null(address_map_find(old->sections[0].address));
+        assert_null(address_map_find(0x200010));
+        assert_ptr_equal(address_map_find(0x200000), &samples[i].sections[1]);
+        assert_ptr_equal(address_map_find(0x202010), last);
+    }
+    change(NULL, &samples[3]);
+    assert_null(address_map_find(0x200000));
+    assert_null(address_map_find(0x200020));
+    assert_int_equal(blocks, before + 1); /* a table without rows */
+    for (uint32_t i = 0; i < 4; i++) {
+        begin(&samples[i]);
+    }
+}
+
+/* The cells that are described are gone for good, and their regions are used again. */
+static void test_address_map_pages_may_be_used_again(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct sample sample;
+        begin(&sample);
+        add(&sample, REGION_TEXT, 0x1000, 0x10);
+        add(&sample, REGION_DATA, 0x200000, 0x10);
+        change(&sample, NULL);
+        assert_ptr_equal(address_map_find(0x1000), &sample.sections[0]);
+        assert_ptr_equal(address_map_find(0x200000), &sample.sections[1]);
+        change(NULL, &sample);
+        assert_null(address_map_find(0x200000));
+    }
+}
+
+static void test_address_map_every_change_has_a_number(void **state)
+{
+    (void)state;
+    struct sample sample;
+    begin(&sample);
+    add(&sample, REGION_TEXT, 0x1000, 0x10);
+    uint64_t number = address_map_generation();
+    change(&sample, NULL);
+    assert_int_not_equal(address_map_generation(), number);
+    number = address_map_generation();
+    change(NULL, &sample);
+    assert_int_not_equal(address_map_generation(), number);
 }
 
 static void test_address_map_many_cells_are_all_found(void **state)
@@ -234,9 +379,9 @@ static void test_address_map_many_cells_are_all_found(void **state)
         add(&samples[i], REGION_RODATA, 0x900000 + 0x1000 * place, 0x100);
         cells[i] = &samples[i].cell;
     }
-    struct address_table *table;
+    struct address_table *table = NULL;
     assert_int_equal(address_map_prepare(cells, CELLS, NULL, &table), OK);
-    address_map_publish(table);
+    address_map_publish(&table);
     for (uint32_t i = 0; i < CELLS; i++) {
         for (uint32_t k = 0; k < 3; k++) {
             const struct section *section = &samples[i].sections[k];
@@ -261,7 +406,12 @@ int main(void)
         cmocka_unit_test(test_address_map_neighbours_are_told_apart),
         cmocka_unit_test(test_address_map_prepared_table_is_not_seen_before_it_is_published),
         cmocka_unit_test(test_address_map_without_memory_changes_nothing),
-        cmocka_unit_test(test_address_map_keeps_two_tables_at_most),
+        cmocka_unit_test(test_address_map_needs_memory_only_where_cells_are),
+        cmocka_unit_test(test_address_map_regions_may_be_large),
+        cmocka_unit_test(test_address_map_without_memory_for_any_block_changes_nothing),
+        cmocka_unit_test(test_address_map_adopted_sections_are_their_new_cells),
+        cmocka_unit_test(test_address_map_pages_may_be_used_again),
+        cmocka_unit_test(test_address_map_every_change_has_a_number),
         cmocka_unit_test(test_address_map_many_cells_are_all_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

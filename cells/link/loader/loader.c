@@ -376,7 +376,7 @@ static enum status unload_locked(struct cell *cell, struct diag *diag)
         return status;
     }
     struct loaded_cell *loaded = CONTAINER_OF(cell, struct loaded_cell, cell);
-    address_map_publish(table);
+    address_map_publish(&table);
     for (uint32_t i = 0; i < cell->dependency_count; i++) {
         if (cell->dependencies[i].target) {
             unlink_from(cell->dependencies[i].target, cell);

@@ -255,7 +255,7 @@ enum status loader_aside_table(struct loader_aside *aside, struct address_table 
         for (uint32_t i = 0; i < transaction->count; i++) {
             cells[i] = &transaction->staged[i].loaded->cell;
         }
-        status = address_map_prepare(cells, transaction->count, NULL, out_table);
+        status = address_map_prepare_swap(cells, transaction->count, out_table);
     }
     heap_free(cells);
     return status == OK ? OK : diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});

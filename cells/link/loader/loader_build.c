@@ -196,8 +196,7 @@ void commit(struct transaction *transaction)
         link_dependencies(&loaded->cell);
         count_cell(loaded);
     }
-    address_map_publish(transaction->table);
-    transaction->table = NULL;
+    address_map_publish(&transaction->table);
     for (uint32_t i = 0; i < transaction->count; i++) {
         loader_announce(&transaction->staged[i].loaded->cell);
     }

@@ -4,6 +4,7 @@
  * for each name that neither the namespace nor a staged cell defines it appends the member that
  * does. The list ends because every member is staged once at most, and has LOADER_MAX_CELLS places.
  */
+#include "address_map.h"
 #include "cell_info.h"
 #include "cell_namespace.h"
 #include "commit.h"
@@ -461,7 +462,7 @@ void transaction_end(struct transaction *transaction, bool keep_cells)
         }
     }
     heap_block_give(&transaction->exports.slots);
-    heap_block_give(&transaction->table);
+    address_map_discard(&transaction->table);
     transaction->count = 0;
     COMPILER_BARRIER();
     heap_block_give(&transaction->staged);

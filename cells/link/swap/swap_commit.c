@@ -247,7 +247,7 @@ static enum status apply(struct swap_work *work, struct diag *diag)
         return status;
     }
     work->state = SWAP_STATE_COMMITTED; /* nothing behind this can fail */
-    work->plan.table = address_map_exchange(work->plan.table);
+    address_map_exchange(&work->plan.table);
     return OK;
 }
 
@@ -335,11 +335,7 @@ uint64_t swap_finish(struct swap_work *work)
     work->plan.names.slots = work->plan.names_before;
     move_references(work);
     loader_aside_commit(STORED(work->plan.aside));
-    if (work->plan.table) {
-        struct address_table *old = work->plan.table;
-        work->plan.table = NULL;
-        address_map_retire(old);
-    }
+    address_map_retire();
     for (uint32_t i = 0; i < work->plan.old_count; i++) {
         work->plan.old[i]->is_leaving = false;
     }

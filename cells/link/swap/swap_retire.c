@@ -212,11 +212,11 @@ static void unlink_records(struct cell *cell)
  */
 static bool take_out(struct cell_namespace *namespace, struct cell *cell)
 {
-    struct address_table *table;
+    struct address_table *table = NULL;
     if (address_map_prepare(NULL, 0, cell, &table) != OK) {
         return false;
     }
-    address_map_publish(table);
+    address_map_publish(&table);
     struct cell **link = &namespace->retired;
     while (*link != cell) {
         link = &(*link)->next;

@@ -83,11 +83,7 @@ void swap_plan_fini(struct swap_plan *plan)
     loader_aside_drop(&plan->aside);
     release_names(&plan->old_names, plan->old_count);
     release_names(&plan->new_names, plan->new_count);
-    struct address_table *table = plan->table;
-    plan->table = NULL;
-    if (table) {
-        address_map_discard(table);
-    }
+    address_map_discard(&plan->table);
     plan->old_count = 0;
     void **const blocks[] = {(void **)&plan->old,
                              (void **)&plan->links,

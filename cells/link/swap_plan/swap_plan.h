@@ -146,7 +146,7 @@ struct swap_plan {
     struct symbol_map names;
     const struct symbol_key **symbols_before; /* the slots that they replace */
     const struct symbol_key **names_before;
-    struct address_table *table; /* owned until it is published, then the one before it */
+    struct address_table *table; /* owned until it is published */
     struct swap_plan_counts counts;
 };
 
