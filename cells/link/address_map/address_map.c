@@ -325,10 +325,24 @@ void address_map_retire(void)
     drop_empty_leaves();
 }
 
+void address_map_settle(void)
+{
+    if (pending) {
+        make_change();
+    }
+    address_map_retire();
+}
+
+void address_map_plan_publish(struct address_table **table, struct commit_list *list)
+{
+    commit_add(list, &pending, *table);
+    commit_add(list, table, NULL);
+}
+
 void address_map_publish(struct address_table **table)
 {
-    address_map_exchange(table);
-    address_map_retire();
+    commit_move(&pending, table);
+    address_map_settle();
 }
 
 void address_map_discard(struct address_table **table)

@@ -67,3 +67,12 @@ CELL_API MUST_CHECK enum status address_map_prepare_swap(struct cell *const *cel
  */
 CELL_API void address_map_exchange(struct address_table **table);
 CELL_API void address_map_retire(void);
+
+/*
+ * For who commits more than this at one moment: adds to `list` what takes the change from `*table`, 2
+ * stores. From that commit on it will be made, by address_map_settle(): that is the next call, or
+ * that of who finds that its caller was struck. Settling may be repeated.
+ */
+struct commit_list;
+CELL_API void address_map_plan_publish(struct address_table **table, struct commit_list *list);
+CELL_API void address_map_settle(void);

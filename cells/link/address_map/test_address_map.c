@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "address_map.h"
+#include "commit.h"
 #include "heap.h"
 
 static bool no_memory;
@@ -351,6 +352,37 @@ static void test_address_map_pages_may_be_used_again(void **state)
     }
 }
 
+static void test_address_map_a_planned_change_is_made_once_it_is_committed(void **state)
+{
+    (void)state;
+    struct sample samples[2];
+    for (uint64_t i = 0; i < 2; i++) {
+        begin(&samples[i]);
+        add(&samples[i], REGION_TEXT, 0x1000 + 0x1000 * i, 0x10);
+    }
+    struct cell *cells[] = {&samples[0].cell};
+    struct address_table *table = NULL;
+    assert_int_equal(address_map_prepare(cells, 1, NULL, &table), OK);
+    struct commit_list list = {.count = 0};
+    address_map_plan_publish(&table, &list);
+    assert_non_null(table);
+    assert_null(address_map_find(0x1000));
+    commit_list(&list);
+    assert_null(table);
+    address_map_settle();
+    address_map_settle();
+    assert_ptr_equal(address_map_find(0x1000), &samples[0].sections[0]);
+    /* Who is struck before he settles leaves it to the next. */
+    assert_int_equal(address_map_prepare(NULL, 0, &samples[0].cell, &table), OK);
+    list.count = 0;
+    address_map_plan_publish(&table, &list);
+    commit_list(&list);
+    change(&samples[1], NULL);
+    assert_null(address_map_find(0x1000));
+    assert_ptr_equal(address_map_find(0x2000), &samples[1].sections[0]);
+    change(NULL, &samples[1]);
+}
+
 static void test_address_map_every_change_has_a_number(void **state)
 {
     (void)state;
@@ -411,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_address_map_without_memory_for_any_block_changes_nothing),
         cmocka_unit_test(test_address_map_adopted_sections_are_their_new_cells),
         cmocka_unit_test(test_address_map_pages_may_be_used_again),
+        cmocka_unit_test(test_address_map_a_planned_change_is_made_once_it_is_committed),
         cmocka_unit_test(test_address_map_every_change_has_a_number),
         cmocka_unit_test(test_address_map_many_cells_are_all_found),
     };
