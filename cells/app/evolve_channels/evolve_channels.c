@@ -5,8 +5,8 @@
  *
  * Each message has its number and a checksum; the receiver counts those that are lost, doubled, out of
  * order or damaged. What a person sees is the order in which a pair sends (S) and receives (R): in lock
- * step while every message is handed over, in runs while a ring lies between them. Two lines `figure NAME
- * VALUE` say for how long all CPUs stood still, in ticks.
+ * step while every message is handed over, in runs while a ring lies between them. Lines `figure NAME
+ * VALUE` say what the swaps cost (swap_figures.h).
  */
 #include "application.h"
 #include "cell_namespace.h"
@@ -14,8 +14,8 @@
 #include "diag.h"
 #include "heap.h"
 #include "message_channel.h"
-#include "sort.h"
 #include "swap.h"
+#include "swap_figures.h"
 #include "task.h"
 
 CELL(application, "1.0.0");
@@ -63,7 +63,7 @@ struct world {
     struct numbers_receiver *receivers[PAIRS];
     struct sender_task *sending[PAIRS];
     struct receiver_task *receiving[PAIRS];
-    uint64_t windows[SWAPS_MAX];
+    struct swap_figures figures;
 };
 
 static uint64_t checksum(const struct number *message)
@@ -236,21 +236,13 @@ static enum status swap_once(const char *from, const char *to, struct swap_repor
     return status;
 }
 
-static bool comes_before(const void *a, const void *b)
+static void print_figures(struct swap_figures *figures, uint64_t swaps)
 {
-    return *(const uint64_t *)a < *(const uint64_t *)b;
-}
-
-static void print_windows(struct world *world, uint64_t swaps)
-{
-    sort_array(world->windows, swaps, sizeof(world->windows[0]), comes_before);
+    struct swap_figure window = swap_figures_of(figures, SWAP_FIGURES_WINDOW);
     console_print("evolve_channels: %lu swaps; all CPUs stood still for %lu ticks (median), %lu "
                   "(worst)\n",
-                  (unsigned long)swaps, (unsigned long)world->windows[swaps / 2],
-                  (unsigned long)world->windows[swaps - 1]);
-    console_print("figure swap_window_channels_median %lu\nfigure swap_window_channels_worst %lu\n",
-                  (unsigned long)world->windows[swaps / 2],
-                  (unsigned long)world->windows[swaps - 1]);
+                  (unsigned long)swaps, (unsigned long)window.median, (unsigned long)window.worst);
+    swap_figures_print(figures, "channels");
 }
 
 static enum status evolve(struct world *world, uint64_t swaps)
@@ -267,7 +259,7 @@ static enum status evolve(struct world *world, uint64_t swaps)
         if (status != OK) {
             break;
         }
-        world->windows[i] = report.window_ticks;
+        swap_figures_add(&world->figures, &report);
         if (shown) {
             console_print("evolve_channels: swapped: %u fields patched, %u entries, window %lu "
                           "ticks\n",
@@ -280,7 +272,7 @@ static enum status evolve(struct world *world, uint64_t swaps)
     }
     if (status == OK) {
         show(world);
-        print_windows(world, swaps);
+        print_figures(&world->figures, swaps);
     }
     return status;
 }
@@ -306,18 +298,9 @@ static enum status check(const struct world *world)
     return status;
 }
 
-static uint64_t number_of(const char *text)
-{
-    uint64_t number = 0;
-    for (; *text >= '0' && *text <= '9' && number <= SWAPS_MAX; text++) {
-        number = number * 10 + (uint64_t)(*text - '0');
-    }
-    return number;
-}
-
 enum status evolve_channels_main(const struct app_arguments *arguments)
 {
-    uint64_t swaps = arguments->count > 1 ? number_of(arguments->values[1]) : SWAPS_DEFAULT;
+    uint64_t swaps = app_number(arguments, 1, SWAPS_DEFAULT);
     if (swaps == 0 || swaps > SWAPS_MAX || swaps % 2 != 0 || !parking_self()) {
         console_print("usage: evolve_channels [SWAPS], an even number up to %u; with tasks\n",
                       SWAPS_MAX);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * evolve_scheduler - changes the scheduling policy while tasks of three priorities compute on every
- * CPU: from round robin to priority, and back; then swaps that fail at their last steps, when the tasks
- * have moved already, change nothing. What a person sees is who gets the time: first all
- * three alike, then the highest alone, then all three again.
+ * evolve_scheduler [SWAPS] - changes the scheduling policy while tasks of three priorities compute on
+ * every CPU: from round robin to priority, and back, SWAPS times (default 2); then swaps that fail at
+ * their last steps, when the tasks have moved already, change nothing. What a person sees is who gets
+ * the time: first all three alike, then the highest alone, then all three again. Lines `figure NAME VALUE` say
+ * what the swaps cost (swap_figures.h).
  */
 #include "application.h"
 #include "console.h"
@@ -11,21 +12,25 @@
 #include "heap.h"
 #include "scheduler.h"
 #include "scheduler_change.h"
+#include "swap_figures.h"
 #include "task.h"
 
 CELL(application, "1.0.0");
 
 APPLICATION(evolve_scheduler);
 
-#define RANKS      3u
-#define PHASE_NS   300000000u /* long beside a time slice */
-#define LAST_STEPS 4u
-#define LINE_SIZE  400 /* the longest diag */
-#define FAIR_MIN   10u /* percent; a third, if the host that emulates gave every CPU its time */
-#define ALONE_MIN  90u
-#define TRIES      5u  /* when tasks were spawned meanwhile */
-#define PHASES_MAX 20u /* in which a busy host may spoil what is measured */
+#define SWAPS_DEFAULT 2u
+#define RANKS         3u
+#define PHASE_NS      300000000u /* long beside a time slice */
+#define LAST_STEPS    4u
+#define LINE_SIZE     400 /* the longest diag */
+#define FAIR_MIN      10u /* percent; a third, if the host that emulates gave every CPU its time */
+#define ALONE_MIN     90u
+#define TRIES         5u  /* when tasks were spawned meanwhile */
+#define PHASES_MAX    20u /* in which a busy host may spoil what is measured */
 
+static const char in_turn[] = "scheduler_round_robin";
+static const char by_priority[] = "scheduler_priority";
 static const char *const names[RANKS] = {"low", "middle", "high"};
 
 struct world {
@@ -33,6 +38,7 @@ struct world {
     bool is_over;                           /* atomically */
     struct counter_task *tasks[DISPATCHER_CPUS][RANKS];
     uint32_t cpus;
+    struct swap_figures figures;
 };
 
 struct place {
@@ -136,15 +142,14 @@ static enum status watch(struct world *world, bool is_fair)
     return is_right ? OK : ERR_MISMATCH;
 }
 
-static enum status change_to(const char *policy, uint64_t *out_steps)
+static enum status change_to(const char *policy, struct swap_report *out_report)
 {
-    struct swap_report report;
     struct diag diag;
     enum status status;
     unsigned tries = 0;
     do {
         diag = (struct diag){0};
-        status = scheduler_change(policy, 0, &report, &diag);
+        status = scheduler_change(policy, 0, out_report, &diag);
     } while (status == ERR_AGAIN && ++tries < TRIES);
     if (status != OK) {
         char line[LINE_SIZE];
@@ -152,10 +157,6 @@ static enum status change_to(const char *policy, uint64_t *out_steps)
         console_print("evolve_scheduler: %s refused: %s: %s\n", policy, status_name(status), line);
         return status;
     }
-    console_print("evolve_scheduler: swapped: %u fields patched, %u entries, window %lu ticks\n",
-                  (unsigned)report.patches, (unsigned)report.entries,
-                  (unsigned long)report.window_ticks);
-    *out_steps = report.steps;
     return OK;
 }
 
@@ -170,8 +171,7 @@ static enum status fail_to(const char *policy, const char *current, uint64_t ste
         enum status failed = scheduler_change(policy, step, &report, &diag);
         refused += failed != OK && diag.code == DIAG_SWAP_STEP;
         if (failed == OK) {
-            uint64_t unused;
-            status = change_to(current, &unused);
+            status = change_to(current, &report);
         }
     }
     console_print(
@@ -180,9 +180,38 @@ static enum status fail_to(const char *policy, const char *current, uint64_t ste
     return status == OK && refused == 0 ? ERR_MISMATCH : status;
 }
 
+/* From one policy to the other and back; what the last two bring is shown. */
+static enum status change(struct world *world, uint32_t swaps, uint64_t *out_steps_to_priority)
+{
+    struct swap_report report;
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < swaps; i++) {
+        status = change_to(i % 2 == 0 ? by_priority : in_turn, &report);
+        if (status != OK) {
+            break;
+        }
+        if (i % 2 == 0) {
+            *out_steps_to_priority = report.steps;
+        }
+        swap_figures_add(&world->figures, &report);
+        if (i + 2 >= swaps) {
+            console_print(
+                "evolve_scheduler: swapped: %u fields patched, %u entries, window %lu ticks\n",
+                (unsigned)report.patches, (unsigned)report.entries,
+                (unsigned long)report.window_ticks);
+            status = watch(world, i % 2 != 0);
+        }
+    }
+    return status;
+}
+
 enum status evolve_scheduler_main(const struct app_arguments *arguments)
 {
-    (void)arguments;
+    uint32_t swaps = app_number(arguments, 1, SWAPS_DEFAULT);
+    if (swaps == 0 || swaps % 2 != 0) {
+        console_print("usage: evolve_scheduler [SWAPS], an even number\n");
+        return ERR_INVALID_ARGUMENT;
+    }
     if (!parking_self() || __builtin_strcmp(run_queue_policy(), "round robin") != 0) {
         console_print("evolve_scheduler: wants tasks, and round robin to begin with\n");
         return ERR_STATE;
@@ -192,16 +221,14 @@ enum status evolve_scheduler_main(const struct app_arguments *arguments)
         return ERR_NO_MEMORY;
     }
     world->cpus = dispatcher_cpu_count();
+    uint64_t steps = 0;
     enum status status = spawn_all(world);
     status = status == OK ? watch(world, true) : status;
-    uint64_t steps = 0;
-    uint64_t unused;
-    status = status == OK ? change_to("scheduler_priority", &steps) : status;
-    status = status == OK ? watch(world, false) : status;
-    status = status == OK ? change_to("scheduler_round_robin", &unused) : status;
-    status = status == OK ? fail_to("scheduler_priority", "scheduler_round_robin", steps) : status;
+    status = status == OK ? change(world, swaps, &steps) : status;
+    status = status == OK ? fail_to(by_priority, in_turn, steps) : status;
     status = status == OK ? watch(world, true) : status;
     enum status joined = join_all(world);
+    swap_figures_print(&world->figures, "scheduler");
     heap_free(world);
     status = status == OK ? joined : status;
     console_print("evolve_scheduler: %s\n", status_name(status));

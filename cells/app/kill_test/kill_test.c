@@ -52,19 +52,6 @@ enum status compare(const char *test, struct counts before)
     return is_same ? OK : ERR_FAILED;
 }
 
-/* The decimal argument `index`, or another number if there is none. */
-static uint64_t number_of(const struct app_arguments *arguments, int index, uint64_t otherwise)
-{
-    if (index >= arguments->count) {
-        return otherwise;
-    }
-    uint64_t number = 0;
-    for (const char *at = arguments->values[index]; *at >= '0' && *at <= '9'; at++) {
-        number = number * 10 + (uint64_t)(*at - '0');
-    }
-    return number;
-}
-
 static bool is_word(const struct app_arguments *arguments, const char *word)
 {
     return arguments->count > 1 && strcmp(arguments->values[1], word) == 0;
@@ -72,15 +59,15 @@ static bool is_word(const struct app_arguments *arguments, const char *word)
 
 enum status kill_test_main(const struct app_arguments *arguments)
 {
-    uint64_t seed = number_of(arguments, 3, SEED_DEFAULT);
+    uint64_t seed = app_number(arguments, 3, SEED_DEFAULT);
     if (is_word(arguments, "states")) {
         return test_states();
     }
     if (is_word(arguments, "storm")) {
-        return test_storm((unsigned)number_of(arguments, 2, KILLS_DEFAULT), 0, seed);
+        return test_storm((unsigned)app_number(arguments, 2, KILLS_DEFAULT), 0, seed);
     }
     if (is_word(arguments, "soak")) {
-        return test_storm(0, (unsigned)number_of(arguments, 2, SOAK_DEFAULT), seed);
+        return test_storm(0, (unsigned)app_number(arguments, 2, SOAK_DEFAULT), seed);
     }
     if (arguments->count > 1) {
         console_print("kill_test: what is `%s`?\n", arguments->values[1]);

@@ -260,19 +260,10 @@ static enum status run_on_all(struct storm *storm)
     return status;
 }
 
-static unsigned number_of(const char *text)
-{
-    unsigned number = 0;
-    while (*text >= '0' && *text <= '9') {
-        number = number * 10 + (unsigned)(*text++ - '0');
-    }
-    return number;
-}
-
 enum status memory_storm_main(const struct app_arguments *arguments)
 {
     struct storm storm = {
-        .rounds = arguments->count > 1 ? number_of(arguments->values[1]) : ROUNDS_DEFAULT,
+        .rounds = app_number(arguments, 1, ROUNDS_DEFAULT),
     };
     console_print("memory_storm: %u CPUs, %u rounds, seed 0x%x\n", dispatcher_cpu_count(),
                   storm.rounds, SEED);

@@ -451,19 +451,10 @@ static enum status test_all(unsigned rounds)
     return good ? OK : ERR_FAILED;
 }
 
-static unsigned number_of(const char *text)
-{
-    unsigned number = 0;
-    for (; *text >= '0' && *text <= '9' && number < 1000000; text++) {
-        number = number * 10 + (unsigned)(*text - '0');
-    }
-    return number;
-}
-
 enum status smp_test_main(const struct app_arguments *arguments)
 {
     const char *kind = arguments->count > 1 ? arguments->values[1] : "all";
-    unsigned rounds = arguments->count > 2 ? number_of(arguments->values[2]) : ROUNDS_DEFAULT;
+    unsigned rounds = app_number(arguments, 2, ROUNDS_DEFAULT);
     if (strcmp(kind, "all") == 0 && rounds > 0) {
         return test_all(rounds);
     }

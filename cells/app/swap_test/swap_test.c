@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * swap_test [callers [SWAPS]|system|load [STEP]|refusals|failures|thousand] - swaps cells that are in use, and looks
- * at what became of them.
+ * swap_test [callers [SWAPS]|system|all [SWAPS]|load [STEP]|refusals|failures|thousand] - swaps cells
+ * that are in use, and looks at what became of them.
  *
- * callers: two cells that can be told apart are swapped for each other, SWAPS times, while tasks on all CPUs
- * call them; two lines `figure NAME VALUE` say for how long all stood still. system:
- * all cells are swapped for fresh copies of themselves, one by one and together, and together once more, which
- * fails in the window and is taken back to the byte. load: the same while tasks use memory, one by one only
+ * callers: two cells that can be told apart are swapped for each other, SWAPS times, while tasks on all
+ * CPUs call them; lines `figure NAME VALUE` say what the swaps cost (swap_figures.h). system: all cells
+ * are swapped for fresh copies of themselves, one by one and together, and together once more, which
+ * fails in the window and is taken back to the byte. all: together, SWAPS times, with figures. load: the same while tasks use memory, one by one only
  * every STEP-th. refusals: what must not be swapped is not; layouts are transferred; swaps are taken back.
  * failures: every step fails in turn. thousand: so many swaps, after which memory is as before.
  */
@@ -20,8 +20,8 @@
 #include "loader.h"
 #include "mapped_pages.h"
 #include "mutex.h"
-#include "sort.h"
 #include "swap.h"
+#include "swap_figures.h"
 #include "swap_sample.h"
 #include "task.h"
 
@@ -29,18 +29,18 @@ CELL(application, "1.0.0");
 
 APPLICATION(swap_test);
 
-#define ONE               "swap_sample_one"
-#define TWO               "swap_sample_two"
-#define THREE             "swap_sample_three"
-#define CALLERS           4u
-#define CALLERS_SWAPS     3u
-#define CALLERS_SWAPS_MAX 100u
-#define THOUSAND          1000u
-#define RETIRE_TRIES      5u /* what a stale word on a stack holds may be gone later */
-#define WARM_UP           (4 * SWAP_RETIRE_AT) /* swaps, until tables have their size */
-#define PAUSE_NS          2000000ull
-#define TIMEOUT_NS        2000000000ull
-#define LINE_SIZE         400u
+#define ONE           "swap_sample_one"
+#define TWO           "swap_sample_two"
+#define THREE         "swap_sample_three"
+#define CALLERS       4u
+#define CALLERS_SWAPS 3u
+#define ALL_SWAPS     3u
+#define THOUSAND      1000u
+#define RETIRE_TRIES  5u /* what a stale word on a stack holds may be gone later */
+#define WARM_UP       (4 * SWAP_RETIRE_AT) /* swaps, until tables have their size */
+#define PAUSE_NS      2000000ull
+#define TIMEOUT_NS    2000000000ull
+#define LINE_SIZE     400u
 
 static bool report_diag(const char *what, const struct diag *diag)
 {
@@ -142,22 +142,9 @@ static bool check_sample(uint64_t version, const char *name, swap_sample_functio
            check("variables stay", swap_sample_count() > count);
 }
 
-static bool comes_before(const void *a, const void *b)
-{
-    return *(const uint64_t *)a < *(const uint64_t *)b;
-}
-
-static void print_windows(uint64_t windows[], uint32_t count)
-{
-    sort_array(windows, count, sizeof(windows[0]), comes_before);
-    console_print("figure swap_window_callers_median %lu\nfigure swap_window_callers_worst %lu\n",
-                  (unsigned long)windows[count / 2], (unsigned long)windows[count - 1]);
-}
-
 /* Unchecked, as the next: tasks lie in an array, and what failed is told by a flag. */
-static bool swap_under_callers(uint32_t swaps) OWN_UNCHECKED
+static bool swap_under_callers(uint32_t swaps, struct swap_figures *figures) OWN_UNCHECKED
 {
-    uint64_t windows[CALLERS_SWAPS_MAX];
     struct shared shared = {0};
     struct shared *argument = &shared;
     struct caller_task *callers[CALLERS] = {NULL};
@@ -181,7 +168,7 @@ static bool swap_under_callers(uint32_t swaps) OWN_UNCHECKED
         uint64_t count = swap_sample_count();
         is_right = is_right && swap(&pair, 1, 0, &report);
         print_report(pair.new_name, &report);
-        windows[version - 2] = report.window_ticks;
+        swap_figures_add(figures, &report);
         is_right &= check_sample(version % 2 == 0 ? 2 : 1, name, function, count);
         task_sleep(PAUSE_NS);
     }
@@ -198,7 +185,7 @@ static bool swap_under_callers(uint32_t swaps) OWN_UNCHECKED
               waiter_join(SLOT(waiter), &waited) == OK && waited == (swaps % 2 == 0 ? 11 : 12));
     console_print("swap_test: %lu calls, %lu of them wrong\n", (unsigned long)shared.calls,
                   (unsigned long)shared.wrong);
-    print_windows(windows, swaps);
+    swap_figures_print(figures, "callers");
     return is_right && shared.wrong == 0 && shared.calls > 0;
 }
 
@@ -479,6 +466,27 @@ static bool swap_system(uint32_t step)
     return is_right;
 }
 
+static bool swap_all(uint32_t swaps, struct swap_figures *figures)
+{
+    struct names *names = heap_allocate(sizeof(*names));
+    if (!names) {
+        return false;
+    }
+    collect_names(names);
+    bool is_right = true;
+    for (uint32_t i = 0; is_right && i < swaps; i++) {
+        struct swap_report report = {0};
+        is_right = swap(names->pairs, names->count, 0, &report);
+        if (is_right) {
+            swap_figures_add(figures, &report);
+        }
+    }
+    console_print("swap_test: %u cells at once\n", (unsigned)names->count);
+    swap_figures_print(figures, "all");
+    heap_free(names);
+    return is_right;
+}
+
 /* ---- the whole system, under load ---- */
 
 #define BLOCKS 8u
@@ -573,13 +581,13 @@ static bool swap_under_load(uint32_t step) OWN_UNCHECKED
     return is_right && shared.wrong == 0 && shared.calls > 0;
 }
 
-static uint32_t number_of(const char *text)
+/* Runs a test that swaps again and again and notes what that cost. */
+static bool with_figures(bool (*test)(uint32_t swaps, struct swap_figures *figures), uint32_t swaps)
 {
-    uint32_t number = 0;
-    for (; *text >= '0' && *text <= '9' && number <= SWAP_MAX_PAIRS; text++) {
-        number = number * 10 + (uint32_t)(*text - '0');
-    }
-    return number;
+    struct swap_figures *figures = swaps > 0 ? heap_allocate_zeroed(sizeof(*figures)) : NULL;
+    bool is_right = figures && test(swaps, figures);
+    heap_free(figures);
+    return is_right;
 }
 
 enum status swap_test_main(const struct app_arguments *arguments)
@@ -587,13 +595,15 @@ enum status swap_test_main(const struct app_arguments *arguments)
     const char *what = arguments->count > 1 ? arguments->values[1] : "callers";
     bool is_right = false;
     if (__builtin_strcmp(what, "callers") == 0) {
-        uint32_t swaps = arguments->count > 2 ? number_of(arguments->values[2]) : CALLERS_SWAPS;
-        is_right = swaps > 0 && swaps <= CALLERS_SWAPS_MAX &&
-                   check("two cells for each other, in use", swap_under_callers(swaps));
+        is_right = check("two cells for each other, in use",
+                         with_figures(swap_under_callers, app_number(arguments, 2, CALLERS_SWAPS)));
+    } else if (__builtin_strcmp(what, "all") == 0) {
+        is_right = check("all cells at once, again and again",
+                         with_figures(swap_all, app_number(arguments, 2, ALL_SWAPS)));
     } else if (__builtin_strcmp(what, "system") == 0) {
         is_right = check("cells of the system", swap_system(1));
     } else if (__builtin_strcmp(what, "load") == 0) {
-        uint32_t step = arguments->count > 2 ? number_of(arguments->values[2]) : 1;
+        uint32_t step = app_number(arguments, 2, 1);
         is_right = step > 0 && check("cells of the system, under load", swap_under_load(step));
     } else if (__builtin_strcmp(what, "refusals") == 0) {
         is_right = check("refusals, frames and transfers", test_refusals());
@@ -602,8 +612,8 @@ enum status swap_test_main(const struct app_arguments *arguments)
     } else if (__builtin_strcmp(what, "thousand") == 0) {
         is_right = check("a thousand swaps leave memory flat", test_thousand(THOUSAND));
     } else {
-        console_print(
-            "swap_test: callers [SWAPS], system, load [STEP], refusals, failures or thousand\n");
+        console_print("swap_test: callers [SWAPS], system, all [SWAPS], load [STEP], refusals, "
+                      "failures or thousand\n");
     }
     return is_right ? OK : ERR_FAILED;
 }

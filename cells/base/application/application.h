@@ -26,3 +26,23 @@ typedef enum status (*app_main)(const struct app_arguments *arguments);
 
 /* What follows an application's name in its entry symbol. */
 #define APP_ENTRY_SUFFIX "_main"
+
+#define APP_NUMBER_MAX 1000000000u
+
+/*
+ * The decimal argument `index`, or `otherwise` if there is none. What is not a number up to
+ * APP_NUMBER_MAX is 0.
+ */
+static inline uint32_t app_number(const struct app_arguments *arguments, int index,
+                                  uint32_t otherwise)
+{
+    if (index >= arguments->count) {
+        return otherwise;
+    }
+    uint64_t number = 0;
+    const char *at = arguments->values[index];
+    for (; *at >= '0' && *at <= '9' && number <= APP_NUMBER_MAX; at++) {
+        number = number * 10 + (uint64_t)(*at - '0');
+    }
+    return *at == '\0' && number <= APP_NUMBER_MAX ? (uint32_t)number : 0;
+}
