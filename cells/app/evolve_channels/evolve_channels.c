@@ -3,10 +3,10 @@
  * evolve_channels [SWAPS] - changes how messages travel while eight pairs of tasks exchange them at
  * full speed: from hand to hand, then through a ring, and back, SWAPS times (default 2).
  *
- * Each message has its number and a checksum; the receiver counts those that are lost, doubled, out of
- * order or damaged. What a person sees is the order in which a pair sends (S) and receives (R): in lock
- * step while every message is handed over, in runs while a ring lies between them. Lines `figure NAME
- * VALUE` say what the swaps cost (swap_figures.h).
+ * Each message has its number and a checksum; the receiver counts those that are lost, doubled, out
+ * of order or damaged. What a person sees is the order in which a pair sends (S) and receives (R):
+ * in lock step while every message is handed over, in runs while a ring lies between them. Lines
+ * `figure NAME VALUE` say what the swaps cost (swap_figures.h).
  */
 #include "application.h"
 #include "cell_namespace.h"

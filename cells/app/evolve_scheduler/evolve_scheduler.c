@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * evolve_scheduler [SWAPS] - changes the scheduling policy while tasks of three priorities compute on
- * every CPU: from round robin to priority, and back, SWAPS times (default 2); then swaps that fail at
- * their last steps, when the tasks have moved already, change nothing. What a person sees is who gets
- * the time: first all three alike, then the highest alone, then all three again. Lines `figure NAME VALUE` say
- * what the swaps cost (swap_figures.h).
+ * evolve_scheduler [SWAPS] - changes the scheduling policy while tasks of three priorities compute
+ * on every CPU: from round robin to priority, and back, SWAPS times (default 2); then swaps that
+ * fail at their last steps, when the tasks have moved already, change nothing. What a person sees
+ * is who gets the time: first all three alike, then the highest alone, then all three again. Lines
+ * `figure NAME VALUE` say what the swaps cost (swap_figures.h).
  */
 #include "application.h"
 #include "console.h"

@@ -3,10 +3,10 @@
  * memory_storm [ROUNDS] - allocates, maps, loads and unloads on all CPUs at once, and counts what
  * is left.
  *
- * There is a task on each CPU; each does the same things in an order of its own, from a seed that is printed.
- * Blocks are passed on: what one has allocated another one frees. Everything holds a pattern that only
- * its owner knows, so memory that two have at once is seen. In the end there must be as much of
- * everything as before.
+ * There is a task on each CPU; each does the same things in an order of its own, from a seed that
+ * is printed. Blocks are passed on: what one has allocated another one frees. Everything holds a
+ * pattern that only its owner knows, so memory that two have at once is seen. In the end there must
+ * be as much of everything as before.
  */
 #include "application.h"
 #include "cell_namespace.h"

@@ -2,8 +2,8 @@
 /*
  * swap_figures.h - what many swaps of one kind cost: the median and the worst, of each stage.
  *
- * Why: one swap says little, and a mean hides the one that took long. Applications that swap again and
- * again collect the reports of their swaps here, and print what scripts/bench reads.
+ * Why: one swap says little, and a mean hides the one that took long. Applications that swap again
+ * and again collect the reports of their swaps here, and print what scripts/bench reads.
  *
  * Rules: one task at a time for each struct swap_figures; zeroed it is empty. No memory is taken.
  */
@@ -35,8 +35,8 @@ CELL_API void swap_figures_add(struct swap_figures *figures, const struct swap_r
 CELL_API struct swap_figure swap_figures_of(struct swap_figures *figures, uint32_t kind);
 
 /*
- * Prints lines `figure swap_NAME_KIND_median TICKS`, the same with `worst`, and lines `time swap_NAME_KIND_..
- * NANOSECONDS` by the clock, for load, verify, plan, commit, retire and window; and `figure` lines with
- * patches, entries and stores.
+ * Prints lines `figure swap_NAME_KIND_median TICKS`, the same with `worst`, and lines `time
+ * swap_NAME_KIND_.. NANOSECONDS` by the clock, for load, verify, plan, commit, retire and window;
+ * and `figure` lines with patches, entries and stores.
  */
 CELL_API void swap_figures_print(struct swap_figures *figures, const char *name);

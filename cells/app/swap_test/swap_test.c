@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * swap_test [callers [SWAPS]|system|all [SWAPS]|load [STEP]|refusals|failures|thousand] - swaps cells
- * that are in use, and looks at what became of them.
+ * swap_test [callers [SWAPS]|system|all [SWAPS]|load [STEP]|refusals|failures|thousand] - swaps
+ * cells that are in use, and looks at what became of them.
  *
- * callers: two cells that can be told apart are swapped for each other, SWAPS times, while tasks on all
- * CPUs call them; lines `figure NAME VALUE` say what the swaps cost (swap_figures.h). system: all cells
- * are swapped for fresh copies of themselves, one by one and together, and together once more, which
- * fails in the window and is taken back to the byte. all: together, SWAPS times, with figures. load: the same while tasks use memory, one by one only
- * every STEP-th. refusals: what must not be swapped is not; layouts are transferred; swaps are taken back.
- * failures: every step fails in turn. thousand: so many swaps, after which memory is as before.
+ * callers: two cells that can be told apart are swapped for each other, SWAPS times, while tasks on
+ * all CPUs call them; lines `figure NAME VALUE` say what the swaps cost (swap_figures.h). system:
+ * all cells are swapped for fresh copies of themselves, one by one and together, and together once
+ * more, which fails in the window and is taken back to the byte. all: together, SWAPS times, with
+ * figures. load: as system, while tasks use memory, one by one only every STEP-th. refusals: what
+ * must not be swapped is not; layouts are transferred; swaps are taken back. failures: every step
+ * fails in turn. thousand: so many swaps, after which memory is as before.
  */
 #include "application.h"
 #include "cell_namespace.h"
