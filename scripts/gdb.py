@@ -6,7 +6,8 @@
 `theoris attach BUILD TARGET` adds the symbols of the static cells, whose addresses `cellpack link`
 wrote beside the image, connects to TARGET (as `target remote` has it), and from then on adds the
 symbols of each cell that the kernel announces, in place of those of an older version. `theoris cells`
-lists what was added.
+lists what was added; `theoris sections FILE` writes where each section was, of replaced cells too, for
+scripts/profile.
 """
 import json
 import os
@@ -23,6 +24,7 @@ class Cells:
     def __init__(self):
         self.build = None
         self.added = {}
+        self.all_sections = [] # (address, cell, section), also of those that were replaced
 
     def add(self, name, sections):
         """`sections`: pairs of name and address, of those that are loaded."""
@@ -34,6 +36,7 @@ class Cells:
         options = " ".join(f"-s {section} {address:#x}" for section, address in sections)
         gdb.execute(f"add-symbol-file {debug} {options}", to_string=True)
         self.added[name] = sections
+        self.all_sections += [(address, name, section) for section, address in sections]
 
     def add_static(self):
         with open(os.path.join(self.build, "image", "nano_core.map.json"), encoding="utf-8") as file:
@@ -72,7 +75,7 @@ class Announcement(gdb.Breakpoint):
 
 
 class Theoris(gdb.Command):
-    """Commands that know cells: theoris attach BUILD TARGET, theoris cells."""
+    """Commands that know cells: theoris attach BUILD TARGET, theoris cells, theoris sections FILE."""
 
     def __init__(self):
         super().__init__("theoris", gdb.COMMAND_USER)
@@ -85,8 +88,13 @@ class Theoris(gdb.Command):
         elif verb == "cells":
             for name, sections in self.cells.added.items():
                 print(f"{min(address for _, address in sections):#018x} {name}")
+        elif verb == "sections" and rest:
+            with open(rest, "w", encoding="utf-8") as file:
+                for address, name, section in self.cells.all_sections:
+                    file.write(f"{address:x} {name} {section}\n")
         else:
-            raise gdb.GdbError("usage: theoris attach BUILD TARGET | theoris cells")
+            raise gdb.GdbError("usage: theoris attach BUILD TARGET | theoris cells"
+                               " | theoris sections FILE")
 
     def attach(self, build, target):
         self.cells.build = os.path.abspath(build)
