@@ -72,27 +72,39 @@ static NOINLINE void wake_idle_cpu(const struct cpu *busy)
     }
 }
 
+/* Something became ready on a CPU that may have more than it can run at once. */
+static NOINLINE void offer_to_idle_cpus(struct cpu *cpu)
+{
+    if (!cpu->current->is_idle && run_queue_count(STORED(cpu->queue)) > 1) {
+        wake_idle_cpu(cpu);
+    }
+}
+
+static inline bool is_here(const struct cpu *cpu)
+{
+    return cpu->index == CPU_LOCAL(index);
+}
+
 static inline void make_ready(struct cpu *cpu, struct task *task)
 {
     run_queue_add(STORED(cpu->queue), task);
-    struct task *current = cpu->current;
-    bool is_here = cpu->index == CPU_LOCAL(index);
+    const struct task *current = cpu->current;
     if (current->is_idle || run_queue_preempts(task, current)) {
-        if (is_here) {
+        if (is_here(cpu)) {
             preemption_request();
         } else {
             cpu->wants_switch = true;
             dispatcher_hardware->wake(cpu->index);
         }
-    } else if (cpu->slice_end == NO_SLICE) {
-        if (is_here) {
+    } else if (UNLIKELY(cpu->slice_end == NO_SLICE)) {
+        if (is_here(cpu)) {
             begin_slice(cpu);
         } else {
             dispatcher_hardware->wake(cpu->index);
         }
     }
-    if (dispatcher_running > 1 && !current->is_idle && run_queue_count(STORED(cpu->queue)) > 1) {
-        wake_idle_cpu(cpu);
+    if (UNLIKELY(dispatcher_running > 1)) {
+        offer_to_idle_cpus(cpu);
     }
 }
 
@@ -257,7 +269,10 @@ static enum status park(uint64_t deadline, const struct parking_reason *reason)
     }
     struct timer_entry timer; /* block() fills it if there is a deadline */
     block(cpu, task, &timer, deadline, reason);
-    switch_away(cpu);
+    struct task *next = run_queue_take(STORED(cpu->queue));
+    preemption_clear_request();
+    switch_to(cpu, task, LIKELY(next) ? next : cpu->idle);
+    task = CPU_LOCAL(task); /* as it was, but need not be kept */
     if (UNLIKELY(task->standing.signs & TASK_SIGNS_AFTER_WAIT)) {
         return wake_up(task);
     }
@@ -265,9 +280,9 @@ static enum status park(uint64_t deadline, const struct parking_reason *reason)
     return OK;
 }
 
-static void unpark(struct task *task)
+/* It does not wait, or with a deadline, or has moved meanwhile. */
+static NOINLINE void unpark_any(struct task *task, bool enable)
 {
-    bool enable = begin();
     struct cpu *cpu = lock_home(task);
     if (task->state == TASK_BLOCKED) {
         unblock(cpu, task);
@@ -276,6 +291,23 @@ static void unpark(struct task *task)
     } else {
         task->has_permit = true;
     }
+    unlock(cpu);
+    end(enable);
+}
+
+/* One comparison says that it waits, that this is its home, and that there is nothing else to do. */
+static void unpark(struct task *task)
+{
+    bool enable = begin();
+    struct cpu *cpu = dispatcher_cpus[__atomic_load_n(&task->home, __ATOMIC_RELAXED)];
+    lock(cpu);
+    if (UNLIKELY(task->standing.word != cpu->blocked_here.word)) {
+        unlock(cpu);
+        unpark_any(task, enable);
+        return;
+    }
+    set_state(task, TASK_READY);
+    make_ready(cpu, task);
     unlock(cpu);
     end(enable);
 }
