@@ -45,6 +45,7 @@ DF_QUEUE_DEFINE(events, uint64_t);
 
 /* What the other task has. */
 static struct numbers_receiver *numbers_of_other;
+static struct numbers_sender *numbers_to_send_of_other;
 static struct meetings_receiver *meetings_of_other;
 static struct handovers_receiver *handovers_of_other;
 static struct square_server *server_of_other;
@@ -56,6 +57,7 @@ static struct parcel *parcel_of_other;
 static void drop_others(void)
 {
     numbers_receiver_drop(&numbers_of_other);
+    numbers_sender_drop(&numbers_to_send_of_other);
     meetings_receiver_drop(&meetings_of_other);
     handovers_receiver_drop(&handovers_of_other);
     square_server_drop(&server_of_other);
@@ -142,6 +144,34 @@ static void wait_for_room(void)
     strike_demand(numbers_send(REF(to), &number) == OK);
     strike_demand(numbers_send(REF(to), &number) == OK);
     strike_demand(strike_parks == 1);
+}
+
+static void other_sends(void)
+{
+    uint64_t number = 3;
+    (void)!numbers_try_send(numbers_to_send_of_other, &number);
+}
+
+static void prepare_sender(void)
+{
+    strike_other_begin(other_sends);
+}
+
+/* The sender serves the receiver's record, past the ring. */
+static void wait_for_message(void)
+{
+    OWNED(numbers_receiver, from);
+    {
+        OWNED(numbers_sender, to);
+        if (numbers_channel_create(1, SLOT(to), SLOT(from)) != OK) {
+            return;
+        }
+        STORE(numbers_to_send_of_other, to);
+    }
+    uint64_t number = 0;
+    strike_demand(numbers_receive(REF(from), &number) == OK && number == 3);
+    strike_demand(strike_parks == 1);
+    strike_demand(numbers_try_receive(REF(from), &number) == ERR_AGAIN);
 }
 
 /* ---- rendezvous ---- */
@@ -351,6 +381,7 @@ int main(void)
         {"async_channel", NULL, send_numbers, check_all},
         {"async_channel of handles", NULL, send_parcels, check_all},
         {"async_channel that is full", prepare_receiver, wait_for_room, check_all},
+        {"async_channel that is empty", prepare_sender, wait_for_message, check_all},
         {"rendezvous", prepare_meeting, meet, check_all},
         {"rendezvous of handles", prepare_handover, hand_over_in_person, check_all},
         {"fast_path, a call", prepare_server, call, check_all},

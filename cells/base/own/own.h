@@ -208,6 +208,31 @@ static inline void own_leave(struct own_slot *slot, own_drop_t drop)
     COMPILER_BARRIER();
 }
 
+/* Links a slot that is full from its first moment on. */
+static inline void own_enter_full(struct own_slot *slot, own_drop_t drop, uintptr_t flags,
+                                  void *handle)
+{
+    slot->handle = handle;
+    slot->peer = NULL;
+    slot->below = OWN_TOP;
+    COMPILER_BARRIER();
+    slot->tag = ((uintptr_t)slot ^ (uintptr_t)drop) + flags;
+    COMPILER_BARRIER();
+    OWN_TOP = slot;
+    COMPILER_BARRIER();
+}
+
+/* Ends a slot's scope where its handle stands for nothing any more. */
+static inline void own_leave_done(struct own_slot *slot)
+{
+    OWN_DEMAND_ORDER_(slot);
+    COMPILER_BARRIER();
+    OWN_TOP = slot->below;
+    COMPILER_BARRIER();
+    slot->tag = 0;
+    COMPILER_BARRIER();
+}
+
 /* The type of the slot that has this tag: its drop function. */
 static inline own_drop_t own_type_of(const struct own_slot *slot, uintptr_t tag)
 {
@@ -351,6 +376,10 @@ CELL_API size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t h
     #define FILL(out, resource) own_fill(out, resource)
     #define EMPTY(slot)         own_empty(slot)
     #define LEAVE(slot)         own_leave_to_caller(slot)
+    #define OWN_BEGIN(type, name, resource) \
+        struct type *name##_slot = NULL;    \
+        own_fill(&name##_slot, (resource))
+    #define OWN_END(name) own_empty(&name##_slot)
 
 #else
 
@@ -449,5 +478,15 @@ CELL_API size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t h
         } while (0)
     /* In a consumer that fails: what it did not take stays in its caller's slot, which releases it. */
     #define LEAVE(slot) ((void)(slot))
+
+    /*
+     * For the inside of primitives, where each instruction counts: a slot that is full from its
+     * beginning, and ends, without a cleanup, where there is nothing left to release. Every way out
+     * passes OWN_END.
+     */
+    #define OWN_BEGIN(type, name, resource) \
+        struct type##_slot name;            \
+        own_enter_full(&(name).slot, (own_drop_t)type##_drop, type##_own_flags, (resource))
+    #define OWN_END(name) own_leave_done(&(name).slot)
 
 #endif

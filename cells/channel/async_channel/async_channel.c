@@ -10,6 +10,11 @@
  *      sending     entry is ignored                 the sender's slot is emptied
  *      receiving   the receiver's slot is emptied   nothing is left to do
  *
+ * A word does not go through the ring where a receiver waits and the ring is empty: the sender puts it
+ * into the receiver's record and takes that off the list, which is the commit, in the step in which it wakes
+ * it (channel_serve). Who finds itself off the list has its word, and needs no lock to see it. A receiver
+ * that is killed then has received it.
+ *
  * Sending and receiving exist three times, for words, bytes and handles, from one source, so that
  * no form pays for the others.
  */
@@ -81,6 +86,7 @@ static inline void commit(uint64_t *counter, uint64_t value)
 static inline void note_move(struct channel_operation *operation, bool is_sending, void **slot,
                              uint64_t position)
 {
+    channel_begin_notes(operation);
     operation->is_sending = is_sending;
     operation->position = position;
     COMPILER_BARRIER();
@@ -208,23 +214,38 @@ static inline enum status wait_for_message(struct channel_operation *operation,
     return OK;
 }
 
+/* Gives the message to a receiver that waits, if it is the next. False: it has to go through the ring. */
+static inline bool serve_receiver(struct async_channel *ring, uint64_t word)
+{
+    struct channel_queue *receivers = &ring->channel.waiting[CHANNEL_RECEIVERS];
+    struct channel_operation *first = receivers->first;
+    if (!first || !is_empty(ring)) {
+        return false;
+    }
+    first->word = word;
+    COMPILER_BARRIER();
+    channel_serve(receivers);
+    channel_wake(&ring->channel, CHANNEL_SENDERS); /* as who receives does */
+    return true;
+}
+
 __attribute__((always_inline)) static inline enum status send(struct channel_end *end,
                                                               enum form form, union message message,
                                                               uint64_t deadline)
 {
     struct async_channel *ring = of(end->channel);
     struct channel_operation record;
-    OWNED(channel_operation, operation);
-    channel_begin(&record, &ring->channel, SLOT(operation));
-    channel_lock(&record);
+    channel_begin(&record, &ring->channel);
+    OWN_BEGIN(channel_operation, operation, &record);
+    channel_lock_of(&ring->channel, &record);
     enum status status = wait_for_room(&record, ring, deadline);
-    if (LIKELY(status == OK)) {
+    if (LIKELY(status == OK) && !(form == FORM_WORD && serve_receiver(ring, message.word))) {
         put_message(&record, ring, form, message);
         channel_wake(&ring->channel, CHANNEL_RECEIVERS);
     }
     channel_leave(&record);
-    channel_unlock(&record);
-    EMPTY(SLOT(operation));
+    channel_unlock_of(&ring->channel);
+    OWN_END(operation);
     return status;
 }
 
@@ -235,17 +256,74 @@ __attribute__((always_inline)) static inline enum status receive(struct channel_
 {
     struct async_channel *ring = of(end->channel);
     struct channel_operation record;
-    OWNED(channel_operation, operation);
-    channel_begin(&record, &ring->channel, SLOT(operation));
-    channel_lock(&record);
+    channel_begin(&record, &ring->channel);
+    OWN_BEGIN(channel_operation, operation, &record);
+    channel_lock_of(&ring->channel, &record);
     enum status status = wait_for_message(&record, ring, deadline);
     if (LIKELY(status == OK)) {
         take_message(&record, ring, form, out);
         channel_wake(&ring->channel, CHANNEL_SENDERS);
     }
     channel_leave(&record);
-    channel_unlock(&record);
-    EMPTY(SLOT(operation));
+    channel_unlock_of(&ring->channel);
+    OWN_END(operation);
+    return status;
+}
+
+/* ---- words ---- */
+
+static inline enum status take_word(struct channel_operation *record, struct async_channel *ring,
+                                    uint64_t *out_word)
+{
+    take_message(record, ring, FORM_WORD, (union destination){.word = out_word});
+    channel_wake(&ring->channel, CHANNEL_SENDERS);
+    return OK;
+}
+
+/* Waits, linked, with the lock let go; true: a sender has served it, and the lock stays let go. */
+static inline bool wait_to_be_served(struct channel_operation *record, struct channel *channel,
+                                     uint64_t deadline, enum status *status)
+{
+    *status = channel_link(record, CHANNEL_RECEIVERS, deadline);
+    if (*status != OK) {
+        return false;
+    }
+    channel_unlock_of(channel);
+    *status = parking_park(deadline, &channel->reason);
+    if (LIKELY(channel_was_served(record))) {
+        return true;
+    }
+    channel_lock_of(channel, record);
+    if (LIKELY(!channel_was_served(record))) {
+        return false;
+    }
+    channel_unlock_of(channel);
+    return true;
+}
+
+/* The ring is empty. With the lock held; it is let go in the end. */
+static NOINLINE enum status wait_for_word(struct channel_operation *record,
+                                          struct async_channel *ring, uint64_t *out_word,
+                                          uint64_t deadline)
+{
+    enum status status = OK;
+    while (is_empty(ring)) {
+        if (channel_is_closed(&ring->channel, CHANNEL_SENDERS)) {
+            status = ERR_CLOSED;
+        }
+        if (status != OK) {
+            channel_leave(record);
+            channel_unlock_of(&ring->channel);
+            return status;
+        }
+        if (wait_to_be_served(record, &ring->channel, deadline, &status)) {
+            *out_word = record->word;
+            return OK;
+        }
+    }
+    status = take_word(record, ring, out_word);
+    channel_leave(record);
+    channel_unlock_of(&ring->channel);
     return status;
 }
 
@@ -268,7 +346,20 @@ enum status async_channel_send_owned(struct channel_end *end, void **message, ui
 enum status async_channel_receive_word(struct channel_end *end, uint64_t *out_word,
                                        uint64_t deadline)
 {
-    return receive(end, FORM_WORD, (union destination){.word = out_word}, deadline);
+    struct async_channel *ring = of(end->channel);
+    struct channel_operation record;
+    enum status status = OK;
+    channel_begin(&record, &ring->channel);
+    OWN_BEGIN(channel_operation, operation, &record);
+    channel_lock_of(&ring->channel, &record);
+    if (is_empty(ring)) {
+        status = wait_for_word(&record, ring, out_word, deadline);
+    } else {
+        status = take_word(&record, ring, out_word);
+        channel_unlock_of(&ring->channel);
+    }
+    OWN_END(operation);
+    return status;
 }
 
 enum status async_channel_receive_bytes(struct channel_end *end, void *out_message,

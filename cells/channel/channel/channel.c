@@ -73,25 +73,44 @@ void channel_unlink(struct channel_operation *operation)
     COMPILER_BARRIER();
 }
 
+enum status channel_link(struct channel_operation *operation, enum channel_side side,
+                         uint64_t deadline)
+{
+    if (UNLIKELY(deadline == CHANNEL_TRY)) {
+        return ERR_AGAIN;
+    }
+    operation->is_woken = false;
+    if (LIKELY(!operation->queue)) {
+        operation->task = parking_self();
+        if (UNLIKELY(!operation->task)) {
+            return ERR_STATE;
+        }
+        link_last(&operation->channel->waiting[side], operation);
+    }
+    return OK;
+}
+
 enum status channel_wait(struct channel_operation *operation, enum channel_side side,
                          uint64_t deadline)
 {
     struct channel *channel = operation->channel;
-    if (deadline == CHANNEL_TRY) {
-        return ERR_AGAIN;
+    enum status status = channel_link(operation, side, deadline);
+    if (status != OK) {
+        return status;
     }
-    operation->is_woken = false;
-    if (!operation->queue) {
-        operation->task = parking_self();
-        if (!operation->task) {
-            return ERR_STATE;
-        }
-        link_last(&channel->waiting[side], operation);
-    }
-    channel_unlock(operation);
-    enum status status = parking_park(deadline, &channel->reason);
-    channel_lock(operation);
+    channel_unlock_of(channel);
+    status = parking_park(deadline, &channel->reason);
+    channel_lock_of(channel, operation);
     return status;
+}
+
+void channel_serve(struct channel_queue *queue)
+{
+    struct channel_operation *first = queue->first;
+    parking_unpark(first->task);
+    struct channel_operation *next = first->next;
+    commit_three(&queue->first, next, next ? &next->previous : &queue->last, NULL, &first->queue,
+                 NULL);
 }
 
 void channel_wake_next(struct channel_operation *first)
@@ -191,6 +210,18 @@ static void drop_message(struct channel_operation *operation)
     }
 }
 
+/* What the notes say was begun. May be begun again. */
+static void finish_noted(struct channel_operation *operation)
+{
+    operation->channel->kind->settle(operation);
+    if (operation->end) {
+        finish_release(operation);
+    }
+    if (operation->clone) {
+        finish_clone(operation);
+    }
+}
+
 void channel_operation_drop(struct channel_operation **handle)
 {
     struct channel_operation *operation = *handle;
@@ -202,12 +233,8 @@ void channel_operation_drop(struct channel_operation **handle)
         if (channel->holder != operation) {
             channel_lock(operation);
         }
-        channel->kind->settle(operation);
-        if (operation->end) {
-            finish_release(operation);
-        }
-        if (operation->clone) {
-            finish_clone(operation);
+        if (operation->has_notes) {
+            finish_noted(operation);
         }
         channel_leave(operation);
         pass_on(channel);
@@ -215,7 +242,9 @@ void channel_operation_drop(struct channel_operation **handle)
     if (channel->holder == operation) {
         channel_unlock(operation);
     }
-    drop_message(operation);
+    if (operation->has_notes) {
+        drop_message(operation);
+    }
     if (operation->is_last) {
         OWNED(heap_block, block);
         free_unused(channel);
@@ -265,8 +294,10 @@ enum status channel_end_clone(struct channel_end *end, struct channel_end **out)
 {
     struct channel *channel = end->channel;
     struct channel_operation record;
+    channel_begin(&record, channel);
+    channel_begin_notes(&record);
     OWNED(channel_operation, operation);
-    channel_begin(&record, channel, SLOT(operation));
+    FILL(SLOT(operation), &record);
     channel_lock(&record);
     enum status status = find_unused(&record);
     if (status == OK && channel->open[end->side] == CHANNEL_ENDS_MAX) {
@@ -320,8 +351,10 @@ void channel_end_drop(struct channel_end **handle)
     }
     struct channel *channel = end->channel;
     struct channel_operation record;
+    channel_begin(&record, channel);
+    channel_begin_notes(&record);
     OWNED(channel_operation, operation);
-    channel_begin(&record, channel, SLOT(operation));
+    FILL(SLOT(operation), &record);
     channel_lock(&record);
     if (end->side == CHANNEL_RECEIVERS && channel->open[CHANNEL_RECEIVERS] == 1) {
         drop_rest(&record);

@@ -17,6 +17,7 @@
  *      in the record            it means                                   its drop
  *      channel->holder == it    the lock is held                           unlocks, last
  *      queue                    linked there, or half so                   unlinks
+ *      has_notes                the next four mean something               looks at them
  *      slot, partner            a message is on its way, from or to there  the kind's `settle`
  *      end                      this end is being taken from its handle    finishes that
  *      clone                    this end is being given to a handle        finishes it, or takes it back
@@ -90,22 +91,32 @@ struct channel {
 struct OWN_CAPABILITY("operation on a channel") channel_operation {
     struct channel *channel;
     struct channel_queue *queue;
+    union {
+        struct {
+            bool has_notes;
+            bool is_last;
+            bool is_taken; /* a partner has transferred its message */
+            bool unused;
+        };
+        uint32_t flags; /* all of them */
+    };
+
+    /* Notes: NULL where there are none. */
     void **slot;
     struct channel_end *end;
     struct channel_end *clone;
-    struct channel_end **end_slot; /* of end, of clone */
     void *message;
     struct channel_operation *partner; /* of a rendezvous */
-    bool is_last;
-    bool is_taken; /* a partner has transferred its message */
 
     /* These are set before they are used. */
+    struct channel_end **end_slot; /* of end, of clone */
     bool is_woken;
     bool is_sending; /* of `slot` */
     struct channel_operation *next;
     struct channel_operation *previous;
     struct task *task;
     uint64_t position; /* for the kind */
+    uint64_t word;     /* for the kind */
     uint32_t count;    /* of ends, when that is finished */
 };
 OWN_DECLARE_HOLDING(channel_operation);
@@ -124,41 +135,54 @@ CELL_API enum status channel_end_clone(struct channel_end *end, struct channel_e
 /* How many ends the other side of this one has, a moment ago. 0 stays 0. */
 CELL_API size_t channel_end_peers(const struct channel_end *end) OWN_BORROWS(*end);
 
-/* Begins an operation; the caller's slot owns the record from now on. */
-static inline void channel_begin(struct channel_operation *record, struct channel *channel,
-                                 struct channel_operation **slot)
-    OWN_ALWAYS_ACQUIRES(**slot) OWN_UNCHECKED;
-static inline void channel_begin(struct channel_operation *record, struct channel *channel,
-                                 struct channel_operation **slot)
+/* Begins an operation; its record is to be owned by a slot of the caller from now on. */
+static inline void channel_begin(struct channel_operation *record, struct channel *channel)
 {
     record->channel = channel;
     record->queue = NULL;
+    record->flags = 0;
+}
+
+/* Before the first note. */
+static inline void channel_begin_notes(struct channel_operation *record)
+{
     record->slot = NULL;
     record->end = NULL;
     record->clone = NULL;
     record->message = NULL;
     record->partner = NULL;
-    record->is_last = false;
-    record->is_taken = false;
-    FILL(slot, record);
+    COMPILER_BARRIER();
+    record->has_notes = true;
+    COMPILER_BARRIER();
 }
 
 CELL_API void channel_lock_contended(struct channel_operation *operation);
 
-static inline void channel_lock(struct channel_operation *operation)
+/* Of the operation's channel, which the caller knows. */
+static inline void channel_lock_of(struct channel *channel, struct channel_operation *operation)
 {
     struct channel_operation *nobody = NULL;
     preemption_hold();
-    if (UNLIKELY(!__atomic_compare_exchange_n(&operation->channel->holder, &nobody, operation,
-                                              false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))) {
+    if (UNLIKELY(!__atomic_compare_exchange_n(&channel->holder, &nobody, operation, false,
+                                              __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))) {
         channel_lock_contended(operation);
     }
 }
 
-static inline void channel_unlock(struct channel_operation *operation)
+static inline void channel_lock(struct channel_operation *operation)
 {
-    __atomic_store_n(&operation->channel->holder, NULL, __ATOMIC_RELEASE);
+    channel_lock_of(operation->channel, operation);
+}
+
+static inline void channel_unlock_of(struct channel *channel)
+{
+    __atomic_store_n(&channel->holder, NULL, __ATOMIC_RELEASE);
     preemption_release();
+}
+
+static inline void channel_unlock(const struct channel_operation *operation)
+{
+    channel_unlock_of(operation->channel);
 }
 
 /* Of a handle of any type, one store. */
@@ -184,7 +208,23 @@ static inline bool channel_is_closed(const struct channel *channel, enum channel
 CELL_API enum status channel_wait(struct channel_operation *operation, enum channel_side side,
                                   uint64_t deadline);
 
+/* The half of channel_wait() before the lock is let go: links it, if it is not. ERR_AGAIN, ERR_STATE. */
+CELL_API MUST_CHECK enum status channel_link(struct channel_operation *operation,
+                                             enum channel_side side, uint64_t deadline);
+
 CELL_API void channel_unlink(struct channel_operation *operation);
+
+/*
+ * Takes the oldest that waits on a side off the list and wakes it, in one step, after which it is not to be
+ * touched: it may find out without the lock (channel_was_served) and be gone.
+ */
+CELL_API void channel_serve(struct channel_queue *queue);
+
+/* Of an operation that was linked. */
+static inline bool channel_was_served(const struct channel_operation *operation)
+{
+    return !__atomic_load_n(&operation->queue, __ATOMIC_ACQUIRE);
+}
 
 /* Off the list of those who wait, if it is on it. */
 static inline void channel_leave(struct channel_operation *operation)

@@ -312,11 +312,13 @@ static inline enum status meeting_exchange(struct channel_end *end, enum channel
                                            void *slot, uint64_t capacity, uint64_t deadline)
 {
     struct channel_operation record;
-    OWNED(channel_operation, operation);
+    channel_begin(&record, end->channel);
+    channel_begin_notes(&record);
     record.is_sending = side == CHANNEL_SENDERS;
     record.count = WAY_NONE;
-    channel_begin(&record, end->channel, SLOT(operation));
     record.slot = slot;
+    OWNED(channel_operation, operation);
+    FILL(SLOT(operation), &record);
     channel_lock(&record);
     enum status status = meeting_wait(&record, side, capacity, deadline);
     channel_leave(&record);

@@ -156,16 +156,22 @@ __attribute__((always_inline)) static inline enum status exchange(struct channel
                                                                   enum form form, void *slot,
                                                                   uint64_t deadline)
 {
+    struct channel *channel = end->channel;
     struct channel_operation record;
-    OWNED(channel_operation, operation);
+    channel_begin(&record, channel);
+    record.has_notes = true;
     record.is_sending = side == CHANNEL_SENDERS;
-    channel_begin(&record, end->channel, SLOT(operation));
     record.slot = slot;
-    channel_lock(&record);
+    record.end = NULL;
+    record.clone = NULL;
+    record.message = NULL;
+    record.partner = NULL;
+    OWN_BEGIN(channel_operation, operation, &record);
+    channel_lock_of(channel, &record);
     enum status status = meet(&record, side, form, deadline);
     channel_leave(&record);
-    channel_unlock(&record);
-    EMPTY(SLOT(operation));
+    channel_unlock_of(channel);
+    OWN_END(operation);
     return status;
 }
 
