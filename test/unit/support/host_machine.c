@@ -22,6 +22,7 @@ struct host_machine host_machine;
 
 static uint64_t now(void)
 {
+    host_machine.now += host_machine.tick;
     return host_machine.now;
 }
 
@@ -150,6 +151,12 @@ void cell_retirement_release_image(const struct cell *cell)
 
 bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
 {
+    return true;
+}
+
+bool page_table_find_stopped(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
+{
+    assert_true(host_machine.is_stopped);
     return true;
 }
 

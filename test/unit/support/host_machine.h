@@ -20,6 +20,7 @@ struct host_machine {
     uint32_t frames;             /* so often a frame of `frame_of` is found */
     const struct cell *frame_of; /* NULL: a stack that cannot be read */
     const struct cell *keeps;    /* what a stack or a word still needs: it is not retired */
+    uint64_t tick;               /* nanoseconds that pass each time somebody asks */
     bool knows_nothing;          /* retirement cannot be found out */
     void (*in_window)(void);     /* called when all others have stopped; may be NULL */
     void (*in_sleep)(void);      /* called while somebody waits; may be NULL */

@@ -11,6 +11,9 @@ struct counts {
 
 #define COUNT static struct counts count
 #define NEXT  count.taken_over + ++count.since
+#ifndef WIDENED
+    #define WIDENED OK
+#endif
 #ifndef TRANSFER
     #define TRANSFER                                                                         \
         static enum status widen(const void *old, size_t old_bytes, void *new, size_t bytes) \
@@ -19,7 +22,7 @@ struct counts {
                 return ERR_MISMATCH;                                                         \
             }                                                                                \
             ((struct counts *)new)->taken_over = *(const uint64_t *)old;                     \
-            return OK;                                                                       \
+            return WIDENED;                                                                  \
         }                                                                                    \
         TAKE_OVER(FROM);
 #endif
