@@ -341,12 +341,11 @@ EXPLAIN(
     "A CELL_TRANSFER() line of a new cell names an old variable that the cells which it replaces "
     "do not have, or have more than once.",
     "The line was written for another version.", "Correct the line, or drop it.", "nm heap.cell");
-EXPLAIN(
-    DIAG_SWAP_TRANSFER_FAILED,
-    "A function of transfer returned an error, faulted, or took longer than it may with all CPUs "
-    "stopped: `found` nanoseconds. The swap was taken back.",
-    "It does not know this older version, or it loops.",
-    "Test the function on the host with the values that it was given.", "cellpack explain C0703");
+EXPLAIN(DIAG_SWAP_TRANSFER_FAILED,
+        "A function of transfer returned an error or faulted. The swap was taken back.",
+        "It does not know this older version, or its input surprises it.",
+        "Test the function on the host with the values that it was given.",
+        "cellpack explain C0703");
 EXPLAIN(DIAG_SWAP_UNKNOWN, "A swap can be taken back as long as it is remembered, and only once.",
         "The number is wrong, or many swaps came after it.",
         "Swap the old cells in as if they were new.", "cellpack ls");
@@ -358,8 +357,17 @@ EXPLAIN(DIAG_SWAP_STEP, "A test let this step of a swap fail. All was taken back
 EXPLAIN(
     DIAG_SWAP_HOOK,
     "Who asked for the swap carries something over by a function of its own, and that one failed.",
-    "There was no memory in `prepare`, or in `transfer` things were not as they had been.",
+    "There was no memory in `prepare`, or in `transfer` things were not as they had been, or it "
+    "took "
+    "too long (ERR_TIMEOUT).",
     "Try again; the status says why it failed.", "cellpack explain C0716");
+EXPLAIN(
+    DIAG_SWAP_TRANSFER_LIMIT,
+    "A function of transfer took longer than it may with all CPUs stopped: `found` nanoseconds. It "
+    "was ended, and the swap was taken back. 0: it was not begun, for the CPU's timer, which would "
+    "have ended it, could not be had.",
+    "It loops, or it does in the window what could be done before.",
+    "Test the function on the host with the values that it was given.", "cellpack explain C0703");
 EXPLAIN(DIAG_ARCHIVE_MAGIC,
         "The file does not begin with \"!<arch>\" and a newline, so it is not an archive.",
         "A single cell or another file was named where an archive is expected.",

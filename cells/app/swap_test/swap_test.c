@@ -234,7 +234,7 @@ static bool refuse_all(void)
         {ONE, "hello", DIAG_SWAP_MISSING, 0},
         {ONE, THREE, DIAG_SWAP_TRANSFER_FAILED, SWAP_SAMPLE_FAULT},
         {ONE, THREE, DIAG_SWAP_TRANSFER_FAILED, SWAP_SAMPLE_REFUSE},
-        {ONE, THREE, DIAG_SWAP_TRANSFER_FAILED, SWAP_SAMPLE_SPIN},
+        {ONE, THREE, DIAG_SWAP_TRANSFER_LIMIT, SWAP_SAMPLE_SPIN},
     };
     bool is_right = true;
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -246,6 +246,60 @@ static bool refuse_all(void)
         is_right &= swap_sample_version() == 1;
     }
     return is_right;
+}
+
+/* What the hook below was asked for. */
+struct hook_calls {
+    uint32_t transfers;
+    uint32_t restores;
+    uint32_t ends;
+    bool is_committed;
+};
+
+static enum status never_end(void *context)
+{
+    struct hook_calls *calls = context;
+    calls->transfers++;
+    while (__atomic_load_n(&calls->transfers, __ATOMIC_RELAXED) > 0) {
+        cpu_relax();
+    }
+    return OK;
+}
+
+static void count_restore(void *context)
+{
+    ((struct hook_calls *)context)->restores++;
+}
+
+static void count_end(void *context, bool is_committed)
+{
+    struct hook_calls *calls = context;
+    calls->ends++;
+    calls->is_committed |= is_committed;
+}
+
+/* In its middle all stores have been made: they are taken back. */
+static bool end_hook(void)
+{
+    struct hook_calls calls = {0};
+    const struct swap_hooks hooks = {
+        .transfer = never_end, .restore = count_restore, .finish = count_end, .context = &calls};
+    const struct swap_pair pair = {ONE, TWO};
+    const struct swap_request request = {
+        .namespace = cell_namespace_initial(),
+        .pairs = &pair,
+        .pair_count = 1,
+        .flags = SWAP_PROVE,
+        .hooks = &hooks,
+    };
+    struct diag diag = {0};
+    struct swap_report report;
+    uint64_t before = swap_state_hash(request.namespace, false);
+    enum status status = swap_cells(&request, &report, &diag);
+    return status == ERR_TIMEOUT && diag.code == DIAG_SWAP_HOOK && calls.transfers == 1 &&
+           calls.restores == 1 && calls.ends == 1 && !calls.is_committed &&
+           report.hash_before == report.hash_after &&
+           swap_state_hash(request.namespace, false) == before && swap_sample_version() == 1;
 }
 
 static bool roll_back(const char *what, uint64_t id, uint32_t code)
@@ -303,6 +357,7 @@ static bool test_refusals(void)
 {
     return check("the first one is there", swap_sample_version() == 1) &
            check("refusals change nothing", refuse_all()) &
+           check("a hook that never ends is ended", end_hook()) &
            check("frames of old cells", wait_for_frames()) &
            check("a changed layout is transferred", transfer_and_back());
 }

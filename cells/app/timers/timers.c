@@ -2,12 +2,13 @@
 /*
  * timers - prints which clock, timer and interrupt controllers this machine has, and tries them:
  * the clock goes on, the timer's interrupt comes when it should, and so does one that this CPU
- * sends to itself, and one of the serial line. Where somebody else has brought up the timer, all
+ * sends to itself, and one of the serial line; what takes too long is ended by it. Where somebody else has brought up the timer, all
  * that is his: then it is only printed. The lines `figure NAME VALUE` are what an operation costs
  * in ticks, as bench has them: instructions, in an emulator that counts these.
  */
 #include "apic_timer.h"
 #include "application.h"
+#include "catch.h"
 #include "clock.h"
 #include "console.h"
 #include "hpet.h"
@@ -17,6 +18,8 @@
 #include "local_apic.h"
 #include "pic.h"
 #include "port_io.h"
+#include "preemption.h"
+#include "time_limit.h"
 #include "x86.h"
 
 CELL(application, "1.0.0");
@@ -207,6 +210,48 @@ static void measure(void)
     say("interrupt_end", time_rounds(local_apic_end_of_interrupt), loop);
 }
 
+/* ---- a limit in time ---- */
+
+static void never_end(void *argument)
+{
+    while (!__atomic_load_n((bool *)argument, __ATOMIC_RELAXED)) {
+        cpu_relax();
+    }
+}
+
+/* By the timer, whose vector is the handler's again afterwards. */
+static enum status try_limit(uint64_t *time)
+{
+    bool ends = false;
+    *time = 0;
+    uint64_t start;
+    enum status status = catch_enable();
+    if (status != OK) {
+        return status;
+    }
+    {
+        GUARD(interrupt_mask, masked, INTERRUPTS);
+        OWNED(time_limit, limit);
+        status = time_limit_begin(SLOT(limit));
+        if (status != OK) {
+            return status;
+        }
+        start = clock_now_ns();
+        status = time_limit_call(REF(limit), never_end, &ends, SHOT_NS);
+    }
+    uint64_t after = clock_now_ns() - start;
+    console_print("timers: a call that never ends was ended after %lu ns: %s\n",
+                  (unsigned long)after, status == ERR_TIMEOUT ? "OK" : "FAILED");
+    if (status != ERR_TIMEOUT || after < SHOT_NS - EARLY_NS) {
+        return ERR_FAILED;
+    }
+    if (!wait_for(time, start)) { /* the timer's own user is interrupted at once, */
+        return ERR_FAILED;
+    }
+    *time = 0;
+    return try_timer(time); /* and as before from then on */
+}
+
 /* ---- bringing it up ---- */
 
 static enum status bring_up(unsigned vector)
@@ -231,6 +276,9 @@ static enum status try_all(uint64_t *time, unsigned vector)
     }
     if (status == OK) {
         status = try_line(time, vector);
+    }
+    if (status == OK) {
+        status = try_limit(time);
     }
     return status == OK ? try_stop(time) : status;
 }

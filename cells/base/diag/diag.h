@@ -118,11 +118,12 @@
     X(SWAP_MEMORY, 709, ERR_NO_MEMORY, "not enough memory to swap")                               \
     X(SWAP_BYTES, 710, ERR_MISMATCH, "memory does not hold what the linker wrote there")          \
     X(SWAP_TRANSFER, 711, ERR_NOT_FOUND, "a transfer names a variable that no old cell has")      \
-    X(SWAP_TRANSFER_FAILED, 712, ERR_FAILED, "a function of transfer failed, or took too long")   \
+    X(SWAP_TRANSFER_FAILED, 712, ERR_FAILED, "a function of transfer has failed")                 \
     X(SWAP_UNKNOWN, 713, ERR_NOT_FOUND, "no swap of this number is remembered")                   \
     X(SWAP_STOP, 714, ERR_TIMEOUT, "another CPU did not stop")                                    \
     X(SWAP_STEP, 715, ERR_FAILED, "a step was made to fail, by a test")                           \
-    X(SWAP_HOOK, 716, ERR_FAILED, "who asked for the swap has taken it back")
+    X(SWAP_HOOK, 716, ERR_FAILED, "who asked for the swap has taken it back")                     \
+    X(SWAP_TRANSFER_LIMIT, 717, ERR_TIMEOUT, "a function of transfer took too long, and was ended")
 
 #define DIAG_EVOLUTION_TABLE(X)                                                                 \
     X(EVOLUTION_FORMAT, 801, ERR_UNSUPPORTED, "not an evolution manifest of version 1")         \

@@ -32,8 +32,8 @@
  * swap that changes no layout never waits: frames of old code finish in old code, on the same variables. A
  * function with another signature keeps its own entry and its old cell, as one without a successor. A swap
  * that transfers, makes variables fresh, or changes a layout waits until no stack has a frame in an old cell,
- * to its deadline, and then is refused. While the CPUs stand still interrupts are off; what
- * functions of CELL_TRANSFER may do then says cell_transfer.h. After a failure nothing has changed and `diag`
+ * to its deadline, and then is refused. While the CPUs stand still interrupts are off, but for the one that
+ * ends a transfer which takes too long; what functions of CELL_TRANSFER may do then says cell_transfer.h. After a failure nothing has changed and `diag`
  * says why. Bytes of a bundle stay mapped for as long as there are cells of it, or swaps that rollback
  * may undo: in practice, for ever.
  * The cells of the swap itself, of the memory below it and of the scheduler are swapped like others.
@@ -85,8 +85,8 @@ CELL_API uint64_t swap_view_find(const struct swap_view *view, enum swap_side si
 struct swap_hooks {
     /* The new cells are loaded, the plan is made, nothing has changed yet. May allocate and wait. */
     enum status (*prepare)(void *context, const struct swap_view *view);
-    /* In the window, as the last of what may fail, behind functions of CELL_TRANSFER: allocates nothing, takes
-     * no lock, does not wait. Called once in each attempt. */
+    /* In the window, as the last of what may fail, behind functions of CELL_TRANSFER, and under the same
+     * limit: allocates nothing, takes no lock, does not wait. Called once in each attempt. */
     enum status (*transfer)(void *context);
     /* In the window, if transfer was called and the swap is taken back after all, or transfer failed. */
     void (*restore)(void *context);
@@ -142,8 +142,11 @@ struct swap_report {
     uint64_t hash_after;            /* and, if the swap failed in it, when it closed */
 };
 
-#define SWAP_TRANSFER_LIMIT_NS \
-    10000000ull /* one function of transfer, before the swap is taken back */
+/*
+ * One function of transfer, or the hook: then it is ended (time_limit.h) and the swap is taken back. Any is far
+ * quicker; but an emulated CPU may get no time from its host for tens of milliseconds.
+ */
+#define SWAP_TRANSFER_LIMIT_NS 100000000ull
 
 /*
  * Swaps. `out_report` may be NULL; it is written in any case. `diag`: C02xx and C03xx of loading; C07xx of

@@ -24,6 +24,7 @@
 #include "swap_priv.h"
 #include "task.h"
 #include "text_write.h"
+#include "time_limit.h"
 
 #define RETRY_NS 1000000ull /* between two windows */
 
@@ -168,21 +169,21 @@ static enum status make_transfer(struct swap_work *work, const struct swap_trans
         return swap_refuse_step(diag);
     }
     uint64_t start = parking_now();
-    enum status status = catch_unwind(call_transfer, &call, NULL);
+    enum status status =
+        time_limit_call(STORED(work->limit), call_transfer, &call, SWAP_TRANSFER_LIMIT_NS);
     uint64_t taken = parking_now() - start;
     status = status == OK ? call.status : status;
-    if (status == OK && taken > SWAP_TRANSFER_LIMIT_NS) {
-        status = ERR_TIMEOUT;
+    if (status == OK && taken <= SWAP_TRANSFER_LIMIT_NS) {
+        return OK;
     }
-    return status == OK ? OK
-                        : diag_set(diag, DIAG_SWAP_TRANSFER_FAILED,
-                                   &(struct diag_site){
-                                       .cell = cell->name,
-                                       .symbol = elf_object_symbol_name(&cell->object,
-                                                                        transfer->function_symbol),
-                                       .expected = SWAP_TRANSFER_LIMIT_NS,
-                                       .found = taken,
-                                   });
+    bool took_too_long = status == OK || status == ERR_TIMEOUT;
+    return diag_set(diag, took_too_long ? DIAG_SWAP_TRANSFER_LIMIT : DIAG_SWAP_TRANSFER_FAILED,
+                    &(struct diag_site){
+                        .cell = cell->name,
+                        .symbol = elf_object_symbol_name(&cell->object, transfer->function_symbol),
+                        .expected = SWAP_TRANSFER_LIMIT_NS,
+                        .found = taken,
+                    });
 }
 
 static enum status make_transfers(struct swap_work *work, struct diag *diag)
@@ -221,7 +222,8 @@ static enum status transfer_by_hook(struct swap_work *work, struct diag *diag)
         return swap_refuse_step(diag);
     }
     work->is_transferring = true;
-    enum status status = catch_unwind(call_hook, &call, NULL);
+    enum status status =
+        time_limit_call(STORED(work->limit), call_hook, &call, SWAP_TRANSFER_LIMIT_NS);
     status = status == OK ? call.status : status;
     if (status != OK) {
         return swap_refuse_hook(status, "transfer", diag);
@@ -282,9 +284,17 @@ static enum status look_and_apply(struct swap_work *work, const struct remote_st
     return status;
 }
 
+/* Does it call what others have written? */
+static bool calls_others(const struct swap_work *work)
+{
+    const struct swap_hooks *hooks = work->request->hooks;
+    return work->plan.transfer_count > 0 || (hooks && hooks->transfer);
+}
+
 static enum status open_window(struct swap_work *work, struct diag *diag)
 {
     OWNED(remote_stop, stop);
+    OWNED(time_limit, limit); /* newer than the stop: interrupts are off until it is dropped */
     if (step_fails(&work->steps)) {
         return swap_refuse_step(diag);
     }
@@ -293,7 +303,12 @@ static enum status open_window(struct swap_work *work, struct diag *diag)
         return diag_set(diag, DIAG_SWAP_STOP, &(struct diag_site){0});
     }
     uint64_t start = swap_ticks();
-    enum status status;
+    enum status status = calls_others(work) ? time_limit_begin(SLOT(limit)) : OK;
+    if (status != OK) {
+        return diag_set(diag, DIAG_SWAP_TRANSFER_LIMIT,
+                        &(struct diag_site){.expected = SWAP_TRANSFER_LIMIT_NS});
+    }
+    work->limit = HELD(limit) ? REF(limit) : NULL;
     {
         OWNED(swap_window, window); /* newer than the stop: undone before the others go on */
         FILL(SLOT(window), (struct swap_window *)work);

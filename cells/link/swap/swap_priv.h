@@ -31,6 +31,7 @@ enum swap_state {
 };
 
 struct swap_record;
+struct time_limit;
 
 /* One swap under way. Everything that it owns is released by its drop, at whatever stage. */
 struct OWN_CAPABILITY("swap under way") swap_work {
@@ -38,6 +39,7 @@ struct OWN_CAPABILITY("swap under way") swap_work {
     struct step_counter steps;
     struct swap_plan plan;
     struct swap_record *record; /* owned until it is remembered */
+    struct time_limit *limit;   /* borrowed from the window; NULL where it calls nobody */
     enum swap_state state;
     bool is_prepared;     /* hooks: `finish` is owed */
     bool is_transferring; /* hooks: `restore` is owed if the stores are taken back */
