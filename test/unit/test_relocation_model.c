@@ -210,7 +210,9 @@ static void apply_linker(struct bench *bench, struct outcome *outcome, bool with
 {
     struct function own[FUNCTIONS];
     for (uint32_t i = 0; i < FUNCTIONS; i++) {
-        own[i] = (struct function){functions[i].section, functions[i].offset, outcome->slots[i], 0};
+        own[i] = (struct function){.section = functions[i].section,
+                                   .offset = functions[i].offset,
+                                   .slot = outcome->slots[i]};
     }
     uint8_t *bytes = malloc(SIZE);
     struct dependency *records = malloc(bench->count * sizeof(*records)); /* exactly as many */

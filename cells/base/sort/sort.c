@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "sort.h"
 
-CELL(library, "1.0.0");
+CELL(library, "1.1.0");
+
+#define DIGIT_COUNT 256u
+#define DIGITS_FROM 96u /* keys; below that the table of digits costs more than it saves */
+#define FEW_DIGITS  4u  /* passes; more cost as much as merging */
 
 struct heap {
     uint8_t *base;
@@ -90,11 +94,8 @@ static size_t merge_runs(const uint64_t *from, uint64_t *to, size_t count)
     return runs;
 }
 
-void sort_keys(uint64_t *keys, uint64_t *scratch, size_t count)
+static void merge(uint64_t *keys, uint64_t *scratch, size_t count)
 {
-    if (count == 0 || run_end(keys, 0, count) == count) {
-        return;
-    }
     uint64_t *from = keys;
     uint64_t *to = scratch;
     size_t runs;
@@ -106,5 +107,78 @@ void sort_keys(uint64_t *keys, uint64_t *scratch, size_t count)
     } while (runs > 1);
     if (from != keys) {
         __builtin_memcpy(keys, from, count * sizeof(*keys));
+    }
+}
+
+/* Distributes `from` over `to` by the digit at bit `shift`, keeping the order of equal ones. */
+static void distribute(const uint64_t *from, uint64_t *to, size_t count, unsigned shift)
+{
+    uint32_t next[DIGIT_COUNT] = {0}; /* where the next one of that digit goes */
+    for (size_t i = 0; i < count; i++) {
+        next[from[i] >> shift & (DIGIT_COUNT - 1)]++;
+    }
+    uint32_t before = 0;
+    for (uint32_t digit = 0; digit < DIGIT_COUNT; digit++) {
+        uint32_t here = next[digit];
+        next[digit] = before;
+        before += here;
+    }
+    for (size_t i = 0; i < count; i++) {
+        to[next[from[i] >> shift & (DIGIT_COUNT - 1)]++] = from[i];
+    }
+}
+
+/* Bits in which not all keys are equal. */
+static uint64_t differing_bits(const uint64_t *keys, size_t count)
+{
+    uint64_t differing = 0;
+    for (size_t i = 1; i < count; i++) {
+        differing |= keys[i] ^ keys[0];
+    }
+    return differing;
+}
+
+/* Takes the lowest digit that matters out of `*bits`, and returns where it starts. */
+static unsigned take_digit(uint64_t *bits)
+{
+    unsigned shift = (unsigned)__builtin_ctzll(*bits);
+    *bits &= ~((uint64_t)(DIGIT_COUNT - 1) << shift);
+    return shift;
+}
+
+static bool has_few_digits(uint64_t bits)
+{
+    for (unsigned i = 0; bits && i < FEW_DIGITS; i++) {
+        take_digit(&bits);
+    }
+    return bits == 0;
+}
+
+/* By the lowest digit first. */
+static void sort_by_digits(uint64_t *keys, uint64_t *scratch, size_t count, uint64_t differing)
+{
+    uint64_t *from = keys;
+    uint64_t *to = scratch;
+    while (differing) {
+        distribute(from, to, count, take_digit(&differing));
+        uint64_t *sorted = to;
+        to = from;
+        from = sorted;
+    }
+    if (from != keys) {
+        __builtin_memcpy(keys, from, count * sizeof(*keys));
+    }
+}
+
+void sort_keys(uint64_t *keys, uint64_t *scratch, size_t count)
+{
+    if (count == 0 || run_end(keys, 0, count) == count) {
+        return;
+    }
+    uint64_t differing = count >= DIGITS_FROM ? differing_bits(keys, count) : UINT64_MAX;
+    if (has_few_digits(differing) && count <= UINT32_MAX) {
+        sort_by_digits(keys, scratch, count, differing);
+    } else {
+        merge(keys, scratch, count);
     }
 }

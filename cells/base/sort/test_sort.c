@@ -124,6 +124,36 @@ static void test_sort_keys_agrees_with_qsort(void **state)
     check_keys(10001, 50);
 }
 
+/* As offsets in sections are: they differ in some bits only. */
+static void test_sort_keys_differing_in_few_bits(void **state)
+{
+    (void)state;
+    static const uint64_t masks[] = {0xff,
+                                     0xf0f0,
+                                     0x3fffff0,
+                                     0x700fffff0,
+                                     0xff000000000000ff,
+                                     0xff00ff00ff00ff,
+                                     0x8000000000000001,
+                                     0xff00ff00ff00ff00};
+    enum { MOST = 500 };
+    uint64_t keys[MOST];
+    uint64_t expected[MOST];
+    uint64_t scratch[MOST];
+    for (size_t m = 0; m < ARRAY_COUNT(masks); m++) {
+        for (size_t count = 90; count <= MOST; count += 41) {
+            for (size_t i = 0; i < count; i++) {
+                uint64_t random =
+                    (uint64_t)rand() << 33 ^ (uint64_t)rand() << 11 ^ (uint64_t)rand();
+                keys[i] = expected[i] = 0x123456789abcdef0 ^ (random & masks[m]);
+            }
+            sort_keys(keys, scratch, count);
+            qsort(expected, count, sizeof(*expected), compare_numbers);
+            assert_memory_equal(keys, expected, count * sizeof(*keys));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +161,7 @@ int main(void)
         cmocka_unit_test(test_sort_sorted_input_costs_one_pass),
         cmocka_unit_test(test_sort_reverse_input_stays_n_log_n),
         cmocka_unit_test(test_sort_keys_agrees_with_qsort),
+        cmocka_unit_test(test_sort_keys_differing_in_few_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

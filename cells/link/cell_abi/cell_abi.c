@@ -151,6 +151,25 @@ const struct cell_abi_type *cell_abi_find_type(const struct cell_abi *abi, const
     return NULL;
 }
 
+/* The first row from *row on, before `end`, whose key is not less; false: there is none. */
+static inline bool pass_below(const struct cell_abi_type **row, const struct cell_abi_type *end,
+                              uint64_t key)
+{
+    const struct cell_abi_type *at = *row;
+    while (at != end && at->key < key) {
+        at++;
+    }
+    *row = at;
+    return at != end;
+}
+
+static inline bool is_conflict(const struct cell_abi_type *a, const struct cell_abi_type *b,
+                               uint32_t flags)
+{
+    return UNLIKELY(a->layout != b->layout) && a->layout != 0 && b->layout != 0 &&
+           (a->flags & b->flags & flags) == flags;
+}
+
 const struct cell_abi_type *cell_abi_next_conflict(const struct cell_abi *mine,
                                                    const struct cell_abi *theirs, uint32_t flags,
                                                    struct cell_abi_cursor *cursor,
@@ -161,14 +180,9 @@ const struct cell_abi_type *cell_abi_next_conflict(const struct cell_abi *mine,
     const struct cell_abi_type *a_end = mine->types + mine->type_count;
     const struct cell_abi_type *b_end = theirs->types + theirs->type_count;
     const struct cell_abi_type *found = NULL;
-    while (!found && a < a_end && b < b_end) {
-        if (a->key < b->key) {
-            a++;
-        } else if (a->key > b->key) {
-            b++;
-        } else {
-            if (a->layout != b->layout && a->layout != 0 && b->layout != 0 &&
-                (a->flags & b->flags & flags) == flags) {
+    while (!found && b != b_end && pass_below(&a, a_end, b->key) && pass_below(&b, b_end, a->key)) {
+        if (a->key == b->key) {
+            if (is_conflict(a, b, flags)) {
                 found = a;
                 *out_theirs = b;
             }

@@ -81,8 +81,8 @@ struct symbol {
 
 /* A function that has, or may get, an entry. Sorted by section, then offset. */
 struct function {
+    uint32_t offset;  /* these two are compared as one number */
     uint32_t section; /* index */
-    uint32_t offset;
     uint32_t slot;  /* of the cell's own entries, or as below */
     uint64_t entry; /* its address; 0: none yet. Of an older version's cell where that had one */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Four passes over the section table, one for each group: text, rodata, data with bytes, data
- * without. A pass is a compare and an addition per section; a sort would cost more and say less.
+ * Sections are sorted by group: text, rodata, data with bytes, data without; by counting, so they
+ * stay in the order of the object. Then each is placed behind the one before it.
  */
 #include "layout.h"
 #include "diag.h"
@@ -31,15 +31,14 @@ static enum group group_of(const struct elf64_shdr *section)
     return section->sh_type == SHT_NOBITS ? GROUP_BSS : GROUP_DATA;
 }
 
-static enum status place_group(const struct elf_object *object, const struct section *sections,
-                               enum group group, struct section_place *places, uint32_t *by_address,
-                               uint32_t *count, uint64_t *end, struct diag *diag)
+/* Places `count` sections of one group behind `*end`. */
+static enum status place_group(const struct elf_object *object, enum group group,
+                               const uint32_t *indices, uint32_t count,
+                               struct section_place *places, uint64_t *end, struct diag *diag)
 {
-    for (uint32_t i = 0; i < object->section_count; i++) {
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t i = indices[k];
         const struct elf64_shdr *section = &object->sections[i];
-        if (group_of(section) != group || (sections && sections[i].is_adopted)) {
-            continue;
-        }
         uint64_t alignment = section->sh_addralign ? section->sh_addralign : 1;
         uint64_t offset = (*end + alignment - 1) & ~(alignment - 1);
         if (offset + section->sh_size > LAYOUT_MAX_REGION) {
@@ -52,9 +51,39 @@ static enum status place_group(const struct elf_object *object, const struct sec
         }
         places[i] = (struct section_place){.offset = offset, .region = group_region[group]};
         *end = offset + section->sh_size;
-        by_address[(*count)++] = i;
     }
     return OK;
+}
+
+/*
+ * Sorts the sections that are to be placed by group, in `by_address`; group `g` starts at
+ * first[g]. Where each belongs stands in its place meanwhile.
+ */
+static void sort_by_group(const struct elf_object *object, const struct section *sections,
+                          struct section_place *places, uint32_t *by_address,
+                          uint32_t first[GROUP_COUNT + 1])
+{
+    uint32_t counts[GROUP_COUNT + 1] = {0};
+    for (uint32_t i = 0; i < object->section_count; i++) {
+        bool is_adopted = sections && sections[i].is_adopted;
+        enum group group = is_adopted ? GROUP_COUNT : group_of(&object->sections[i]);
+        places[i].offset = group;
+        places[i].region = REGION_NONE;
+        counts[group]++;
+    }
+    uint32_t next[GROUP_COUNT];
+    first[0] = 0;
+    for (uint32_t group = 0; group < GROUP_COUNT; group++) {
+        next[group] = first[group];
+        first[group + 1] = first[group] + counts[group];
+    }
+    for (uint32_t i = 0; i < object->section_count; i++) {
+        if (places[i].offset != GROUP_COUNT) {
+            by_address[next[places[i].offset]++] = i;
+        } else {
+            places[i].offset = 0;
+        }
+    }
 }
 
 enum status layout_plan(const struct elf_object *object, struct section_place *places,
@@ -69,17 +98,16 @@ enum status layout_plan_without_adopted(const struct elf_object *object,
                                         struct layout *out_layout, struct diag *diag)
 {
     struct layout layout = {0};
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < object->section_count; i++) {
-        places[i] = (struct section_place){.region = REGION_NONE};
-    }
+    uint32_t first[GROUP_COUNT + 1];
+    sort_by_group(object, sections, places, by_address, first);
     for (enum group group = GROUP_TEXT; group < GROUP_COUNT; group++) {
         uint32_t region = group_region[group];
         if (group != GROUP_BSS) {
-            layout.region_first[region] = count;
+            layout.region_first[region] = first[group];
         }
-        enum status status = place_group(object, sections, group, places, by_address, &count,
-                                         &layout.sizes[region], diag);
+        enum status status =
+            place_group(object, group, by_address + first[group], first[group + 1] - first[group],
+                        places, &layout.sizes[region], diag);
         if (status != OK) {
             return status;
         }
@@ -87,7 +115,7 @@ enum status layout_plan_without_adopted(const struct elf_object *object,
             layout.file_sizes[region] = layout.sizes[region];
         }
     }
-    layout.region_first[REGION_COUNT] = count;
+    layout.region_first[REGION_COUNT] = first[GROUP_COUNT];
     *out_layout = layout;
     return OK;
 }

@@ -126,14 +126,18 @@ static void plan_sections(struct link_unit *unit)
     const struct elf_object *object = &cell->object;
     for (uint32_t i = 0; i < object->section_count; i++) {
         const struct elf64_shdr *header = &object->sections[i];
-        cell->sections[i] = (struct section){
-            .cell = cell,
-            .name = elf_object_section_name(object, i),
-            .size = header->sh_size,
-            .index = i,
-            .flags = (uint32_t)header->sh_flags,
-            .region = unit->places[i].region,
-        };
+        struct section *section = &cell->sections[i]; /* every field, and each once */
+        section->cell = cell;
+        section->name = elf_object_section_name(object, i);
+        section->address = 0;
+        section->size = header->sh_size;
+        section->outgoing = NULL;
+        section->incoming = NULL;
+        section->outgoing_count = 0;
+        section->index = i;
+        section->flags = (uint32_t)header->sh_flags;
+        section->region = (uint16_t)unit->places[i].region;
+        section->is_adopted = 0;
     }
     for (uint32_t i = 0; i <= REGION_COUNT; i++) {
         cell->region_first[i] = unit->layout.region_first[i];

@@ -64,21 +64,26 @@ const char *relocation_name(uint32_t type)
     return type < ARRAY_COUNT(names) && names[type] ? names[type] : "R_X86_64_?";
 }
 
+static inline uint64_t place_of(const struct function *function)
+{
+    static_assert(offsetof(struct function, section) == offsetof(struct function, offset) + 4,
+                  "section above offset");
+    uint64_t place;
+    __builtin_memcpy(&place, &function->offset, sizeof(place));
+    return place;
+}
+
+/* Halves what is left without a branch that depends on the place. */
 struct function *relocation_find_function(struct function *functions, uint32_t count,
                                           uint32_t section, uint32_t offset)
 {
     const uint64_t wanted = (uint64_t)section << 32 | offset;
-    while (count > 0) {
+    while (count > 1) {
         uint32_t half = count / 2;
-        struct function *middle = functions + half;
-        if (((uint64_t)middle->section << 32 | middle->offset) < wanted) {
-            functions = middle + 1;
-            count -= half + 1;
-        } else {
-            count = half;
-        }
+        functions = place_of(functions + half - 1) < wanted ? functions + half : functions;
+        count -= half;
     }
-    return functions;
+    return count > 0 && place_of(functions) < wanted ? functions + 1 : functions;
 }
 
 static size_t append(char *to, size_t at, size_t size, const char *from)
@@ -120,11 +125,8 @@ COLD NOINLINE static enum status refuse(const struct relocation_batch *batch,
                     });
 }
 
-/*
- * The entry that a reference to `target_offset` binds to instead of the place itself, or 0.
- */
-NOINLINE static uint64_t entry_for(const struct relocation_batch *batch,
-                                   const struct link_symbol *symbol, int64_t target_offset)
+uint64_t relocation_entry_for(const struct relocation_batch *batch,
+                              const struct link_symbol *symbol, int64_t target_offset)
 {
     if (target_offset == symbol->offset && symbol->entry) {
         return symbol->entry;
@@ -246,7 +248,7 @@ static enum status apply_one(const struct relocation_scope *scope, const struct 
         bool is_branch = is_operand && relocation_is_branch(batch->bytes, offset);
         uint64_t entry = is_branch || scope->binds_to_functions
                              ? 0
-                             : entry_for(batch, symbol, (int64_t)target_offset);
+                             : relocation_entry_for(batch, symbol, (int64_t)target_offset);
         value = entry ? entry - bias : value;
         info |= entry ? INFO_VIA_ENTRY : 0;
     }

@@ -3,7 +3,8 @@
  * The two loops that nearly every relocation goes through; instructions are counted here.
  *
  * Operands: in code most relocations are calls and jumps, or name data. What they bind to does not
- * depend on where functions start, so nothing has to be looked up.
+ * depend on where functions start, so nothing has to be looked up; an address that is taken, as a
+ * number, is the only other kind that stays in the loop.
  *
  * Runs: tables that tools make (unwind data, sites to patch, jump tables) refer to one section
  * hundreds of times, in the order of its addresses. All that depends on the symbol is done once a
@@ -43,7 +44,7 @@ void relocation_apply_operands(const struct relocation_scope *scope,
             break;
         }
         const struct link_symbol *symbol = &symbols[rela->r_sym];
-        const uint64_t info = info_of(rela);
+        uint64_t info = info_of(rela);
         uint64_t value = symbol->value + (uint64_t)rela->r_addend;
         uint64_t target_offset = symbol->offset + (uint64_t)rela->r_addend;
         if (LIKELY(is_relative32((uint32_t)info))) {
@@ -54,8 +55,12 @@ void relocation_apply_operands(const struct relocation_scope *scope,
             }
             value -= address + offset;
             target_offset += RELOCATION_OPERAND_SIZE;
-        } else if ((uint32_t)info != R_X86_64_32S || symbol->kind != LINK_SYMBOL_DATA) {
+        } else if ((uint32_t)info != R_X86_64_32S || symbol->kind == LINK_SYMBOL_NOT_LOADED) {
             break;
+        } else if (symbol->kind == LINK_SYMBOL_CODE) { /* takes an address */
+            const uint64_t entry = relocation_entry_for(batch, symbol, (int64_t)target_offset);
+            value = entry ? entry : value;
+            info |= entry ? INFO_VIA_ENTRY : 0;
         }
         if (UNLIKELY(!sign_extends(value))) {
             break;

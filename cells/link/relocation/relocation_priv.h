@@ -33,6 +33,10 @@ void relocation_apply_operands(const struct relocation_scope *scope,
                                struct relocation_cursor *cursor);
 void relocation_apply_run(const struct relocation_scope *scope, struct relocation_cursor *cursor);
 
+/* The entry that a reference to `target_offset` binds to instead of the place itself, or 0. */
+uint64_t relocation_entry_for(const struct relocation_batch *batch,
+                              const struct link_symbol *symbol, int64_t target_offset);
+
 #define INFO_VIA_ENTRY (1ull << 16) /* in the unused half of the type; see struct dependency */
 
 static inline uint64_t info_of(const struct elf64_rela *rela)

@@ -733,7 +733,8 @@ static void test_relocation_records_say_source_and_target(void **state)
 static void test_relocation_find_function_is_a_lower_bound(void **state)
 {
     (void)state;
-    struct function functions[] = {{2, 0, 0, 0}, {2, 16, 0, 0}, {5, 4, 0, 0}};
+    struct function functions[] = {
+        {.section = 2, .offset = 0}, {.section = 2, .offset = 16}, {.section = 5, .offset = 4}};
     assert_ptr_equal(relocation_find_function(functions, 3, 0, 99), &functions[0]);
     assert_ptr_equal(relocation_find_function(functions, 3, 2, 0), &functions[0]);
     assert_ptr_equal(relocation_find_function(functions, 3, 2, 1), &functions[1]);

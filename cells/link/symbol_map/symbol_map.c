@@ -14,6 +14,7 @@ CELL(library, "1.0.0");
 uint32_t symbol_map_hash(const char *name)
 {
     uint32_t hash = FNV_BASIS;
+#pragma GCC unroll 8
     for (; *name; name++) {
         hash = (hash ^ (uint8_t)*name) * FNV_PRIME;
     }
@@ -22,11 +23,13 @@ uint32_t symbol_map_hash(const char *name)
 
 static bool equal(const char *a, const char *b)
 {
-    while (*a && *a == *b) {
-        a++;
-        b++;
+#pragma GCC unroll 8
+    for (; *a == *b; a++, b++) {
+        if (!*a) {
+            return true;
+        }
     }
-    return *a == *b;
+    return false;
 }
 
 /* FNV mixes upwards: fold the high half down before the mask takes the low bits. */
