@@ -564,6 +564,139 @@ static void test_diff_variable_of_another_name_may_be_filled(void **state)
     end();
 }
 
+/* A variable of several kinds of fields; what is advised is appended to its source. */
+#define STOCK(fields, many, line, more)                                                \
+    CELL_OF("enum status { OK, ERR_MISMATCH };\nenum colour { RED, GREEN" more " };\n" \
+            "struct place { int x; int y; };\nstruct box { " fields " };\n"            \
+            "CELL_API long stock_next(void);\n"                                        \
+            "static struct box stock;\nstatic struct box boxes[" many "];\n"           \
+            "static enum colour colour;\nstatic struct { " line " } line;\n"           \
+            "long stock_next(void)\n"                                                  \
+            "{ colour++; line.number++; boxes[line.number & 1].count++;\n"             \
+            "  return (long)++stock.count + stock.at.x + *stock.name; }\n")
+
+static void test_diff_advice_can_be_followed(void **state)
+{
+    static const char old[] = STOCK("unsigned count; struct place at; const char *name; int gone;",
+                                    "2", "int number;", "");
+    static const char new[] =
+        STOCK("unsigned long count; const char *name; struct place at; int fresh;", "3",
+              "long number; void (*hook)(void);", ", BLUE");
+    compare_counters(old, new);
+    assert_int_equal(diff.missing_count, 3); /* a colour that is known by more names is adopted */
+    struct bytes text = {0};
+    bytes_append_text(&text, "%s", new);
+    diff_advise(&diff, &text);
+    bytes_append(&text, "", 1);
+    static const char *const parts[] = {
+        "*(uint64_t *)(to) = *(const uint32_t *)(from);",
+        "__builtin_memcpy(to + 16, from + 4, 8);",
+        "for (size_t i = 0; i < 2; i++) {",
+        "*(uint64_t *)(to + i * 32) = *(const uint32_t *)(from + i * 32);",
+        "/* gone: s32 gone@24 */",
+        "/* new: s32 fresh@24: keeps its initial value */",
+        "*(int64_t *)(to) = *(const int32_t *)(from);",
+        "CELL_TRANSFER(boxes, boxes, take_over_boxes);",
+        "CELL_FRESH(stock);",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+        if (!strstr((const char *)text.data, parts[i])) {
+            fail_msg("no `%s` in:\n%s", parts[i], (const char *)text.data);
+        }
+    }
+    end();
+    compare_counters(old, (const char *)text.data);
+    assert_int_equal(diff.missing_count, 0);
+    assert_int_equal(variable_named("counter", "stock")->fate, DIFF_TRANSFERRED);
+    assert_int_equal(variable_named("counter", "boxes")->fate, DIFF_TRANSFERRED);
+    assert_int_equal(variable_named("counter", "line")->fate, DIFF_TRANSFERRED);
+    bytes_fini(&text);
+    end();
+}
+
+/* What cannot be made up refuses until somebody has written it, and compiles. */
+static void test_diff_advice_without_knowledge_refuses(void **state)
+{
+#define KIND(type)                                                                       \
+    CELL_OF("enum status { OK, ERR_MISMATCH };\nCELL_API long next(void);\nstatic " type \
+            " kind;\nlong next(void) { return ++*(volatile char *)&kind; }\n")
+    compare_counters(KIND("long"), KIND("union { int a; char b[24]; }"));
+    struct bytes text = {0};
+    bytes_append_text(&text, "%s", KIND("union { int a; char b[24]; }"));
+    diff_advise(&diff, &text);
+    bytes_append(&text, "", 1);
+    assert_non_null(
+        strstr((const char *)text.data, "    return ERR_MISMATCH; /* say what becomes of it */"));
+    end();
+    compare_counters(KIND("long"), (const char *)text.data);
+    assert_int_equal(diff.missing_count, 0);
+    bytes_fini(&text);
+    end();
+}
+
+/* ---- layouts of what is in no variable ---- */
+
+#define LIST(fields, lines)                                                             \
+    CELL_OF("struct node { struct node *next; int a; " fields " };\n"                   \
+            "CELL_API int list_sum(void);\nstatic struct node *first;\nstatic int i;\n" \
+            "int list_sum(void) { first = first->next; return first->a + i++; }\n" lines)
+
+static void test_diff_things_behind_pointers_need_a_line(void **state)
+{
+    struct problem problem = {0};
+    compare_counters(LIST("", ""), LIST("int b;", ""));
+    assert_int_equal(diff.missing_count, 1);
+    const struct diff_cell *cell = cell_named("counter");
+    assert_int_equal(cell->layout_count, 1);
+    assert_string_equal(cell->layouts[0].name, "struct node");
+    assert_string_equal(cell->layouts[0].holder, "first");
+    assert_non_null(strstr(cell->layouts[0].detail, "field 3: none in old, s32 b@12 in new"));
+    assert_int_equal(diff_write(&diff, scratch_path("evolution"), &problem), ERR_MISMATCH);
+    assert_int_equal(problem.code, PROBLEM_DIFF_TRANSFER);
+    assert_non_null(strstr(problem.because[1], "the variable first leads to such"));
+    problem_fini(&problem);
+    end();
+    compare_counters(LIST("", ""), LIST("int b;", "CELL_FRESH(first);\n"));
+    assert_int_equal(diff.missing_count, 0);
+    end();
+}
+
+#define ASK(fields) "struct ask { int a; " fields " };\n"
+#define ANSWERING(fields)                                                    \
+    CELL_OF(ASK(fields) "CELL_API int answer(const struct ask *question);\n" \
+                        "int answer(const struct ask *question) { return question->a; }\n")
+#define ASKING(fields)                                                       \
+    CELL_OF(ASK(fields) "CELL_API int answer(const struct ask *question);\n" \
+                        "CELL_API int ask(void);\n"                          \
+                        "int ask(void) { struct ask q = {.a = 1}; return answer(&q); }\n")
+#define PASSING_ON                                                            \
+    CELL_OF("struct ask;\nCELL_API int answer(const struct ask *question);\n" \
+            "CELL_API int pass(const struct ask *q);\n"                       \
+            "int pass(const struct ask *q) { return answer(q); }\n")
+
+/* Arguments are in frames, unless somebody who stays may hold one. */
+static void test_diff_arguments_of_another_layout_need_none(void **state)
+{
+    compare_cells((const struct test_cell[]){{.name = "answering", .source = ANSWERING("")},
+                                             {.name = "asking", .source = ASKING("")},
+                                             {0}},
+                  (const struct test_cell[]){{.name = "answering", .source = ANSWERING("int b;")},
+                                             {.name = "asking", .source = ASKING("int b;")},
+                                             {0}});
+    assert_int_equal(diff.missing_count, 0);
+    assert_int_equal(set_of("answering"), set_of("asking"));
+    end();
+    compare_cells((const struct test_cell[]){{.name = "answering", .source = ANSWERING("")},
+                                             {.name = "passing", .source = PASSING_ON},
+                                             {0}},
+                  (const struct test_cell[]){{.name = "answering", .source = ANSWERING("int b;")},
+                                             {.name = "passing", .source = PASSING_ON},
+                                             {0}});
+    assert_int_equal(diff.missing_count, 1);
+    assert_null(cell_named("answering")->layouts[0].holder);
+    end();
+}
+
 /* Another implementation takes over where the names of cells say nothing. */
 static void test_diff_replacement_is_as_told(void **state)
 {
@@ -702,6 +835,10 @@ int main(void)
         cmocka_unit_test(test_diff_split_and_merged_cells_are_one_set),
         cmocka_unit_test(test_diff_variable_of_another_type_needs_a_line),
         cmocka_unit_test(test_diff_variable_of_another_name_may_be_filled),
+        cmocka_unit_test(test_diff_advice_can_be_followed),
+        cmocka_unit_test(test_diff_advice_without_knowledge_refuses),
+        cmocka_unit_test(test_diff_things_behind_pointers_need_a_line),
+        cmocka_unit_test(test_diff_arguments_of_another_layout_need_none),
         cmocka_unit_test(test_diff_replacement_is_as_told),
         cmocka_unit_test(test_diff_manifest_says_what_was_found),
         cmocka_unit_test(test_diff_manifest_of_nothing_has_no_bundle),

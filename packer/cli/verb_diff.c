@@ -10,6 +10,7 @@
 #include "diff/diff.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,7 +27,8 @@ static const char *mark_of(const struct diff_cell *cell)
             return "!";
         }
     }
-    return cell->old == MODEL_NOWHERE   ? "+"
+    return cell->layout_count           ? "!"
+           : cell->old == MODEL_NOWHERE ? "+"
            : cell->new == MODEL_NOWHERE ? "-"
            : cell->parts &DIFF_NAME     ? ">"
                                         : "~";
@@ -142,6 +144,15 @@ static void add_cell(struct table *table, const struct diff *diff, const struct 
         is_first = false;
         free(text);
     }
+    for (uint32_t i = 0; i < cell->layout_count; i++) {
+        char *text = format_text("each %s that is left needs CELL_TRANSFER or CELL_FRESH%s%s",
+                                 cell->layouts[i].name,
+                                 cell->layouts[i].holder ? " of " : ": others may hold such",
+                                 cell->layouts[i].holder ? cell->layouts[i].holder : "");
+        add_row(table, diff, cell, is_first, text);
+        is_first = false;
+        free(text);
+    }
     if (is_first) {
         add_row(table, diff, cell, true, "");
     }
@@ -172,6 +183,27 @@ static void print_table(const struct diff *diff)
     }
     printf("\n");
     free(unchanged);
+    if (diff->set_count == 0) {
+        printf("nothing to swap: a system of the one is a system of the other\n");
+    }
+}
+
+/* What is missing, as source text. */
+static struct bytes advice_of(const struct diff *diff)
+{
+    struct bytes text = {0};
+    diff_advise(diff, &text);
+    bytes_append(&text, "", 1);
+    return text;
+}
+
+static void print_advice(const struct diff *diff)
+{
+    struct bytes text = advice_of(diff);
+    if (diff->missing_count && !text.failed) {
+        printf("%s\n", (const char *)text.data);
+    }
+    bytes_fini(&text);
 }
 
 /* ---- JSON ---- */
@@ -200,6 +232,27 @@ static json_t *json_variables(const struct diff_cell *cell)
     return array;
 }
 
+static json_t *json_layouts(const struct diff_cell *cell)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < cell->layout_count; i++) {
+        const struct diff_layout *layout = &cell->layouts[i];
+        json_array_append_new(array, json_pack("{s:o, s:o, s:o}", "name", json_text(layout->name),
+                                               "detail", json_text(layout->detail), "holder",
+                                               json_text_or_null(layout->holder)));
+    }
+    return array;
+}
+
+static json_t *json_advice(const struct diff *diff)
+{
+    struct bytes text = advice_of(diff);
+    json_t *json =
+        diff->missing_count && !text.failed ? json_text((const char *)text.data) : json_null();
+    bytes_fini(&text);
+    return json;
+}
+
 static json_t *json_cell(const struct diff *diff, const struct diff_cell *cell)
 {
     char hash[HASH_SIZE];
@@ -225,6 +278,7 @@ static json_t *json_cell(const struct diff *diff, const struct diff_cell *cell)
     json_object_set_new(json, "functions", json_words(&cell->functions));
     json_object_set_new(json, "inherits", json_words(&cell->inherits));
     json_object_set_new(json, "variables", json_variables(cell));
+    json_object_set_new(json, "layouts", json_layouts(cell));
     json_object_set_new(json, "reasons", json_words(&cell->reasons));
     return json;
 }
@@ -255,6 +309,7 @@ static int print_json(const struct diff *diff, const struct arguments *arguments
     json_object_set_new(root, "unchanged_count", json_integer(diff->unchanged_count));
     json_object_set_new(root, "rebuilt_count", json_integer(diff->rebuilt_count));
     json_object_set_new(root, "missing_count", json_integer(diff->missing_count));
+    json_object_set_new(root, "advice", json_advice(diff));
     return json_print(root);
 }
 
@@ -306,7 +361,8 @@ static int judge(const struct arguments *arguments, const struct diff *diff)
     const char *output = argument_text(arguments, "output");
     struct problem problem = {0};
     if (diff->missing_count && check) {
-        report_warning("%" PRIu32 " variables need a line about transfer", diff->missing_count);
+        report_warning("%" PRIu32 " variables or layouts need a line about transfer",
+                       diff->missing_count);
         return EXIT_INCOMPATIBLE;
     }
     if ((output || diff->missing_count) &&
@@ -328,6 +384,7 @@ static int answer(const struct arguments *arguments, const struct diff_request *
         code = print_json(&diff, arguments);
     } else {
         print_table(&diff);
+        print_advice(&diff);
     }
     code = code ? code : judge(arguments, &diff);
     diff_fini(&diff);

@@ -492,6 +492,43 @@ static void a_fresh_variable_begins_anew(void **state)
     end_plan(&of);
 }
 
+/* What is in memory means the same, wherever it is. */
+static void an_enumeration_with_more_names_is_adopted(void **state)
+{
+    struct planned of;
+    scene_begin(CELLS("shape", "shape_user"));
+    make_plan(&of, CELLS("shape_kinds"), ITEMS({"shape", "shape_kinds"}));
+    assert_int_equal(of.plan.counts.adopted_variables, 2);
+    assert_int_equal(of.plan.counts.new_variables, 0);
+    assert_false(of.plan.must_be_quiet);
+    end_plan(&of);
+    refuse(CELLS("shape_fewer_kinds"), ITEMS({"shape", "shape_fewer_kinds"}), DIAG_SWAP_LAYOUT,
+           "shape_fewer_kinds", ".bss.kind", "kind, also in shape");
+}
+
+/* They are in frames, which are looked for; unless a cell that stays may hold one. */
+static void an_argument_of_another_layout_needs_no_line(void **state)
+{
+    struct planned of;
+    scene_begin(CELLS("shape"));
+    make_plan(&of, CELLS("shape_question"), ITEMS({"shape", "shape_question"}));
+    assert_int_equal(of.plan.counts.adopted_variables, 2);
+    assert_true(of.plan.must_be_quiet);
+    end_plan(&of);
+    scene_begin(CELLS("shape", "shape_user"));
+    refuse(CELLS("shape_question"), ITEMS({"shape", "shape_question"}), DIAG_SWAP_LAYOUT,
+           "shape_question", "struct shape_question",
+           "field 2: u32 colour@4 in the new version, none in the old one");
+}
+
+static void what_a_variable_leads_to_needs_a_line(void **state)
+{
+    scene_begin(CELLS("shape"));
+    refuse(CELLS("shape_node"), ITEMS({"shape", "shape_node"}), DIAG_SWAP_LAYOUT, "shape_node",
+           "struct shape_node",
+           "field 2: u64 value@8 in the new version, u32 value@8 in the old one");
+}
+
 /* ---- functions that go or change ---- */
 
 static void a_function_that_goes_keeps_its_entry_where_it_may_be_held(void **state)
@@ -816,6 +853,9 @@ int main(int argc, char **argv)
         SCENE_TEST(another_type_is_transferred),
         SCENE_TEST(a_transfer_from_nothing_is_refused),
         SCENE_TEST(a_fresh_variable_begins_anew),
+        SCENE_TEST(an_enumeration_with_more_names_is_adopted),
+        SCENE_TEST(an_argument_of_another_layout_needs_no_line),
+        SCENE_TEST(what_a_variable_leads_to_needs_a_line),
         SCENE_TEST(a_function_that_goes_keeps_its_entry_where_it_may_be_held),
         SCENE_TEST(a_function_that_is_used_must_not_go),
         SCENE_TEST(another_signature_on_one_side_is_refused),

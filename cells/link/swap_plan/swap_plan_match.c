@@ -8,6 +8,7 @@
 #include "cell_transfer.h"
 #include "format.h"
 #include "heap.h"
+#include "layout_change.h"
 #include "swap_plan_priv.h"
 
 /* The names of the old cell of a link. */
@@ -255,7 +256,7 @@ static bool lie_alike(const struct swap_plan *plan, uint32_t index, uint32_t sec
         }
         const struct cell_abi_variable *is = variable_of(names, name);
         const struct cell_abi_variable *was = variable_of(in, found);
-        if (is && was && is->layout != was->layout) {
+        if (is && was && !layout_change_may_adopt(&in->abi, was, &names->abi, is)) {
             return false;
         }
     }
@@ -435,36 +436,124 @@ static bool is_transferred(const struct swap_plan *plan, const struct section *o
     return false;
 }
 
+/* ---- types ---- */
+
+/* What leads to which type in an old cell; found out once, where a layout has changed. NULL: no memory. */
+static const uint8_t *marks_of(struct swap_plan *plan, struct swap_names *old)
+{
+    if (!old->marks) {
+        old->marks = swap_plan_allocate(plan, old->abi.type_count + 1);
+        if (old->marks) {
+            layout_change_mark(&old->abi, &old->cell->object, old->marks);
+        }
+    }
+    return old->marks;
+}
+
+static bool know_it(const struct cell *first, const char *name, size_t length)
+{
+    for (const struct cell *cell = first; cell; cell = cell->next) {
+        struct cell_abi abi;
+        if (!cell->is_leaving && (cell_abi_read(&cell->object, &abi, NULL) != OK ||
+                                  cell_abi_find_type(&abi, name, length))) {
+            return true; /* one that cannot be read might */
+        }
+    }
+    return false;
+}
+
+/* Does a cell that stays know the name, or an older version, into which somebody may return? */
+static bool is_known_outside(const struct swap_plan *plan, const char *name, size_t length)
+{
+    return know_it(plan->namespace->first, name, length) ||
+           know_it(plan->namespace->retired, name, length);
+}
+
+static bool has_successor(const struct swap_plan *plan, const struct cell *old)
+{
+    for (uint32_t i = 0; i < plan->link_count; i++) {
+        if (plan->links[i].old == old) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
- * Types whose layout differs in the old and the new version: there may be things of the old layout
- * anywhere. The author must have thought of that: a cell that changes layouts has lines about
- * transfer.
+ * Is this type an argument in all cells that know its name, but for those whose successor says what becomes of such
+ * things, and do all of them go? A cell that keeps them is asked by itself, unless it has no successor.
  */
-static enum status compare_types(struct swap_plan *plan, const struct swap_link *link,
+static enum status find_argument(struct swap_plan *plan, const char *text, bool *out_is_argument,
                                  struct diag *diag)
 {
-    const struct swap_names *new = &plan->new_names[link->new];
-    const struct swap_names *old = names_of_old(plan, link->old);
-    struct cell_abi_cursor cursor = {0};
-    const struct cell_abi_type *was;
-    const struct cell_abi_type *is = cell_abi_next_conflict(&new->abi, &old->abi, 0, &cursor, &was);
-    if (!is) {
-        return OK;
+    struct span name = cell_abi_type_name(text);
+    const char *key = (const char *)name.base;
+    *out_is_argument = !is_known_outside(plan, key, name.size);
+    for (uint32_t i = 0; *out_is_argument && i < plan->old_count; i++) {
+        struct swap_names *old = &plan->old_names[i];
+        const struct cell_abi_type *type = cell_abi_find_type(&old->abi, key, name.size);
+        if (!type || has_successor(plan, old->cell)) {
+            continue;
+        }
+        const uint8_t *marks = marks_of(plan, old);
+        if (!marks) {
+            return swap_plan_refuse_memory(diag);
+        }
+        *out_is_argument = !(marks[type - old->abi.types] & LAYOUT_MARK_KEPT);
     }
-    plan->must_be_quiet = true;
-    if (cell_transfer_count(&new->cell->object) > 0 || plan->is_carried_over) {
-        return OK;
-    }
+    return OK;
+}
+
+static enum status refuse_type(const struct swap_names *new, const char *mine, const char *theirs,
+                               struct diag *diag)
+{
     char how[DIAG_SYMBOL_SIZE];
     char type[DIAG_SECTION_SIZE];
-    const char *mine = cell_abi_text(&new->abi, is->text);
-    const char *theirs = cell_abi_text(&old->abi, was->text);
     struct span whole = cell_abi_type_name(mine);
     struct cell_abi_difference difference = cell_abi_compare(mine, theirs);
     cell_abi_format_difference(&difference, "the new version", "the old one", how, sizeof(how));
     format_into(type, sizeof(type), "%.*s", (int)whole.size, (const char *)whole.base);
     return diag_set(diag, DIAG_SWAP_LAYOUT,
                     &(struct diag_site){.cell = new->cell->name, .section = type, .symbol = how});
+}
+
+/*
+ * Types whose layout differs in the old and the new version: there may be things of the old layout
+ * anywhere, unless layout_change.h says that there are not. The author must have thought of that: a cell that
+ * changes layouts has lines about transfer.
+ */
+static enum status compare_types(struct swap_plan *plan, const struct swap_link *link,
+                                 struct diag *diag)
+{
+    const struct swap_names *new = &plan->new_names[link->new];
+    struct swap_names *old = names_of_old(plan, link->old);
+    bool is_carried_over = cell_transfer_count(&new->cell->object) > 0 || plan->is_carried_over;
+    struct cell_abi_cursor cursor = {0};
+    const struct cell_abi_type *was;
+    const struct cell_abi_type *is;
+    while ((is = cell_abi_next_conflict(&new->abi, &old->abi, 0, &cursor, &was)) != NULL) {
+        const char *mine = cell_abi_text(&new->abi, is->text);
+        const char *theirs = cell_abi_text(&old->abi, was->text);
+        if (layout_change_is_grown(theirs, mine)) {
+            continue;
+        }
+        plan->must_be_quiet = true;
+        if (is_carried_over) {
+            return OK;
+        }
+        const uint8_t *marks = marks_of(plan, old);
+        if (!marks) {
+            return swap_plan_refuse_memory(diag);
+        }
+        enum layout_change change = layout_change_of(&old->abi, marks, was, mine);
+        bool is_argument = change == LAYOUT_CHANGE_PASSING;
+        enum status status =
+            change == LAYOUT_CHANGE_ARGUMENT ? find_argument(plan, theirs, &is_argument, diag) : OK;
+        if (status != OK || !is_argument) {
+            return status ? status : refuse_type(new, mine, theirs, diag);
+        }
+    }
+    return OK;
 }
 
 static void count_removed(struct swap_plan *plan)

@@ -126,8 +126,12 @@ enum status swap_names_create(struct swap_names *names, struct cell *cell,
 
 void swap_names_destroy(struct swap_names *names)
 {
-    heap_free(names->block);
+    void *const blocks[] = {names->marks, names->block};
+    names->marks = NULL;
     names->block = NULL;
+    for (size_t i = 0; i < ARRAY_COUNT(blocks); i++) {
+        heap_free(blocks[i]);
+    }
 }
 
 /* The row of a variable in .cell.abi, or NULL. O(log rows). */

@@ -33,7 +33,8 @@ struct swap_names {
     uint32_t count;
     uint32_t chain_mask;
     struct cell_abi abi;
-    void *block; /* owned: what all of the above lies in */
+    uint8_t *marks; /* owned: of the types (layout_change.h); NULL until somebody asks */
+    void *block;    /* owned: what all but the marks lies in */
 };
 
 enum status swap_names_create(struct swap_names *names, struct cell *cell,

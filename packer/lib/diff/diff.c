@@ -53,7 +53,8 @@ static enum status fill(const struct diff_request *request, struct diff *diff,
         diff->unchanged_count += !diff->cells[i].is_changed;
         diff->rebuilt_count += diff->cells[i].is_rebuilt;
     }
-    if (diff_find_sets(request, diff, problem) || diff_follow_variables(diff, problem)) {
+    if (diff_find_sets(request, diff, problem) || diff_follow_variables(diff, problem) ||
+        diff_follow_layouts(diff, problem)) {
         return problem->status;
     }
     for (uint32_t i = 0; i < diff->cell_count; i++) {
@@ -89,6 +90,12 @@ void diff_fini(struct diff *diff)
             free(cell->variables[k].detail);
         }
         free(cell->variables);
+        for (uint32_t k = 0; k < cell->layout_count; k++) {
+            free(cell->layouts[k].name);
+            free(cell->layouts[k].detail);
+            free(cell->layouts[k].holder);
+        }
+        free(cell->layouts);
         words_fini(&cell->functions);
         words_fini(&cell->reasons);
         words_fini(&cell->inherits);

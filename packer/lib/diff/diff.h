@@ -20,6 +20,7 @@
  */
 #pragma once
 
+#include "bytes.h"
 #include "cell_abi.h"
 #include "cell_hash.h"
 #include "model/model.h"
@@ -58,6 +59,16 @@ struct diff_variable {
     char *detail;   /* how old and new differ; NULL where there is only one */
 };
 
+/*
+ * A type whose layout has changed, while there may be things that the old version laid out (layout_change.h), in a
+ * cell without a line about transfer: an error.
+ */
+struct diff_layout {
+    char *name;   /* with its keyword */
+    char *detail; /* the first difference */
+    char *holder; /* a variable of the old cell that leads to it; NULL: none does */
+};
+
 struct diff_cell {
     const char *name; /* of the new one if there is one */
     uint32_t old;     /* in the models, or MODEL_NOWHERE */
@@ -74,6 +85,8 @@ struct diff_cell {
     struct words_list inherits;  /* old cells, but its own, of which it takes over something */
     struct diff_variable *variables;
     uint32_t variable_count;
+    struct diff_layout *layouts;
+    uint32_t layout_count;
     uint32_t set; /* from 1 on, in order; 0 where it is not swapped */
 };
 
@@ -92,7 +105,7 @@ struct diff {
     uint32_t set_count;
     uint32_t unchanged_count;
     uint32_t rebuilt_count; /* of them */
-    uint32_t missing_count; /* variables that need a line about transfer */
+    uint32_t missing_count; /* variables and layouts that need a line about transfer */
 };
 
 struct diff_request {
@@ -113,8 +126,15 @@ const char *diff_part_name(enum diff_part part);
 const char *diff_fate_name(enum diff_fate fate);
 
 /*
+ * Appends what the author of the new cells may write for what lacks a line, as source text: for each variable a
+ * function that takes over the fields of equal name and type, as far as types are known, and its line; or
+ * CELL_FRESH(). Whether that is right only he can know. Nothing where nothing is missing.
+ */
+void diff_advise(const struct diff *diff, struct bytes *text);
+
+/*
  * Writes the manifest (docs/evolution-format.md) to `path`, and the new cells to `path`.a unless
- * there are none. C0520 while a variable needs a line about transfer, C08xx where the manifest
+ * there are none. C0520 while a variable or a layout needs a line about transfer, C08xx where the manifest
  * would not be one (too long, names that it cannot hold), C0401, C0403.
  */
 MUST_CHECK enum status diff_write(const struct diff *diff, const char *path,

@@ -3,7 +3,8 @@
  * diff_priv.h - the steps of diff_builds(), in their order.
  *
  * diff_pairs.c finds for each old cell the new one; diff_content.c compares their content;
- * diff_sets.c finds what must be swapped together; diff_variables.c says what becomes of variables.
+ * diff_sets.c finds what must be swapped together; diff_variables.c says what becomes of variables,
+ * diff_layouts.c what of things elsewhere; diff_advice.c writes down what is missing.
  */
 #pragma once
 
@@ -23,6 +24,9 @@ MUST_CHECK enum status diff_find_sets(const struct diff_request *request, struct
 
 /* Fills variables, when sets are known. */
 MUST_CHECK enum status diff_follow_variables(struct diff *diff, struct problem *problem);
+
+/* Fills layouts, when sets are known. */
+MUST_CHECK enum status diff_follow_layouts(struct diff *diff, struct problem *problem);
 
 /* ---- helpers ---- */
 

@@ -9,19 +9,21 @@
 #include "diff_priv.h"
 
 #include "cell_transfer.h"
+#include "layout_change.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DETAIL_SIZE 256
+#define DETAIL_SIZE 512
 
 struct variable {
     const char *name;
     const char *symbol;
-    const char *type; /* text; NULL where only the size is known */
-    uint64_t layout;
+    const char *type;           /* text; NULL where only the size is known */
+    const struct cell_abi *abi; /* likewise */
+    const struct cell_abi_variable *row;
     uint64_t size;
     uint16_t section;
     uint64_t offset;
@@ -93,7 +95,8 @@ static bool list_variables(const struct elf_object *object, const struct cell_ab
         if (typed) {
             variable.name = cell_abi_text(abi, abi->variables[i].name);
             variable.type = cell_abi_text(abi, abi->variables[i].text);
-            variable.layout = abi->variables[i].layout;
+            variable.abi = abi;
+            variable.row = &abi->variables[i];
             variable.size = abi->variables[i].size;
         }
         out->list[out->count++] = variable;
@@ -126,8 +129,8 @@ static const struct variable *find_variable(const struct variables *variables, c
 
 static bool are_alike(const struct variable *a, const struct variable *b)
 {
-    bool typed = a->type && b->type;
-    return typed ? a->layout == b->layout && strcmp(a->type, b->type) == 0 : a->size == b->size;
+    return a->row && b->row ? layout_change_may_adopt(a->abi, a->row, b->abi, b->row)
+                            : a->size == b->size;
 }
 
 /* ---- lines about transfer ---- */
@@ -187,6 +190,29 @@ static bool is_in_old_cells(const struct diff *diff, struct diff_cell *cell, con
 
 /* ---- what becomes of them ---- */
 
+/* Where the types read alike: the first one in them that does not. */
+static void add_difference_inside(const struct variable *old, const struct variable *new,
+                                  char detail[DETAIL_SIZE], size_t length)
+{
+    uint64_t cursor = 0;
+    struct span name;
+    bool is_inside;
+    while (old->row && new->row && cell_abi_next_mention(new->type, &cursor, &name, &is_inside)) {
+        const char *key = (const char *)name.base;
+        const struct cell_abi_type *was = cell_abi_find_type(old->abi, key, name.size);
+        const struct cell_abi_type *is = cell_abi_find_type(new->abi, key, name.size);
+        if (is_inside && was && is && was->layout != is->layout && length < DETAIL_SIZE) {
+            char how[DETAIL_SIZE / 2];
+            struct cell_abi_difference difference = cell_abi_compare(
+                cell_abi_text(old->abi, was->text), cell_abi_text(new->abi, is->text));
+            cell_abi_format_difference(&difference, "old", "new", how, sizeof(how));
+            (void)!snprintf(detail + length, DETAIL_SIZE - length, "; %.*s: %s", (int)name.size,
+                            key, how);
+            return;
+        }
+    }
+}
+
 static enum status add_fate(const struct following *following, struct diff_cell *cell,
                             enum diff_fate fate, const struct variable *old,
                             const struct variable *new)
@@ -206,8 +232,10 @@ static enum status add_fate(const struct following *following, struct diff_cell 
         snprintf(detail, sizeof(detail), "%s -> %s, %" PRIu64 " -> %" PRIu64 " B", old->type,
                  new->type, old->size, new->size);
     } else if (old && new) {
-        snprintf(detail, sizeof(detail), "%s%s%" PRIu64 " -> %" PRIu64 " B",
-                 new->type ? new->type : "", new->type ? ", " : "", old->size, new->size);
+        int length =
+            snprintf(detail, sizeof(detail), "%s%s%" PRIu64 " -> %" PRIu64 " B",
+                     new->type ? new->type : "", new->type ? ", " : "", old->size, new->size);
+        add_difference_inside(old, new, detail, (size_t)length);
     }
     variable->detail = old && new ? strdup(detail) : NULL;
     return variable->name && variable->symbol && (variable->detail || !old || !new)

@@ -8,6 +8,7 @@
 #include "evolution.h"
 #include "pack.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,13 @@ static enum status write_manifest(struct writing *writing, bool has_bundle)
 
 /* ---- all of it ---- */
 
+static void help(struct problem *problem, uint32_t missing)
+{
+    problem_help(problem,
+                 "%" PRIu32 " such %s missing: `cellpack diff OLD NEW` prints what to write",
+                 missing, missing > 1 ? "lines are" : "line is");
+}
+
 static enum status refuse_variable(const struct writing *writing, const struct diff_cell *cell,
                                    const struct diff_variable *variable)
 {
@@ -219,8 +227,25 @@ static enum status refuse_variable(const struct writing *writing, const struct d
     } else {
         problem_because(problem, "its line names a variable that no old cell has");
     }
-    problem_help(problem, "write CELL_TRANSFER(%s, %s, FUNCTION); or CELL_FRESH(%s);",
-                 variable->symbol, variable->symbol, variable->symbol);
+    help(problem, writing->diff->missing_count);
+    return problem->status;
+}
+
+static enum status refuse_layout(const struct writing *writing, const struct diff_cell *cell,
+                                 const struct diff_layout *layout)
+{
+    struct problem *problem = writing->problem;
+    problem_set(problem, PROBLEM_DIFF_TRANSFER,
+                "%s: what becomes of each %s of the old version is not said", cell->name,
+                layout->name);
+    problem_where(problem, "%s", cell->name);
+    problem_because(problem, "its layout has changed: %s", layout->detail);
+    if (layout->holder) {
+        problem_because(problem, "the variable %s leads to such", layout->holder);
+    } else {
+        problem_because(problem, "others may hold such");
+    }
+    help(problem, writing->diff->missing_count);
     return problem->status;
 }
 
@@ -229,10 +254,15 @@ static enum status refuse_missing(const struct writing *writing)
     for (uint32_t i = 0; i < writing->diff->cell_count; i++) {
         const struct diff_cell *cell = &writing->diff->cells[i];
         for (uint32_t k = 0; k < cell->variable_count; k++) {
-            const struct diff_variable *variable = &cell->variables[k];
-            if (variable->fate == DIFF_MISSING) {
-                return refuse_variable(writing, cell, variable);
+            if (cell->variables[k].fate == DIFF_MISSING) {
+                return refuse_variable(writing, cell, &cell->variables[k]);
             }
+        }
+    }
+    for (uint32_t i = 0; i < writing->diff->cell_count; i++) {
+        const struct diff_cell *cell = &writing->diff->cells[i];
+        if (cell->layout_count) {
+            return refuse_layout(writing, cell, &cell->layouts[0]);
         }
     }
     return OK;
