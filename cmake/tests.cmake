@@ -143,7 +143,7 @@ endfunction()
 # add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>] [MACHINE <type>]
 #               [APP <application and arguments>...] [OPTION <key>=<value>...] [CMDLINE <text>]
 #               [ARCHIVE <file> | ARCHIVE_BY <script> <argument>... | NO_ARCHIVE]
-#               [QEMU <argument>...] [TABLES_BY <script> <argument>]
+#               [QEMU <argument>...] [TABLES_BY <script> <argument>] [MODULE_EVOLUTION]
 #               [EXPECT <regex>...] [FORBID <regex>...] [STATUS <n> | END <off|reset>]
 #               [TIMEOUT <seconds>])
 #
@@ -156,13 +156,14 @@ endfunction()
 # ARCHIVE boots an ISO with this cells.a instead of ours, NO_ARCHIVE one without any; ARCHIVE_BY one
 # that the script makes when the test runs. The script is called with the build folder, the file to
 # write, and the arguments. The script of TABLES_BY prints further arguments of QEMU; it is called with
-# its argument and a folder for files.
+# its argument and a folder for files. With MODULE_EVOLUTION what it leaves there as `evolution` and
+# `evolution.a` is handed over by GRUB.
 # Regular expressions must not hold a semicolon.
 function(add_boot_test name)
   if(NOT THEORIS_BOOT_TESTS)
     return()
   endif()
-  cmake_parse_arguments(PARSE_ARGV 1 arg "UEFI;NO_ARCHIVE"
+  cmake_parse_arguments(PARSE_ARGV 1 arg "UEFI;NO_ARCHIVE;MODULE_EVOLUTION"
                         "SMP;MEMORY;CPU;MACHINE;CMDLINE;ARCHIVE;STATUS;END;TIMEOUT"
                         "APP;OPTION;ARCHIVE_BY;TABLES_BY;QEMU;EXPECT;FORBID")
   if(arg_UNPARSED_ARGUMENTS)
@@ -172,7 +173,7 @@ function(add_boot_test name)
     set(arg_TIMEOUT 120)
   endif()
   set(options --timeout ${arg_TIMEOUT})
-  foreach(flag UEFI NO_ARCHIVE)
+  foreach(flag UEFI NO_ARCHIVE MODULE_EVOLUTION)
     if(arg_${flag})
       string(TOLOWER "--${flag}" option)
       string(REPLACE "_" "-" option ${option})

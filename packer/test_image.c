@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "test_support.h"
 
+#include "evolution.h"
 #include "image.h"
 #include "pack.h"
 
@@ -89,6 +90,28 @@ static void test_image_other_epoch_gives_other_dates(void **state)
     bytes_fini(&two);
 }
 
+/* The text of a file of an image. */
+static struct bytes extract(const char *image, const char *path)
+{
+    const char *const arguments[] = {"xorriso",
+                                     "-osirrox",
+                                     "on",
+                                     "-indev",
+                                     scratch_path(image),
+                                     "-extract",
+                                     path,
+                                     scratch_path("extracted"),
+                                     NULL};
+    struct process process = {
+        .arguments = arguments, .package = "xorriso", .what = "look into the image"};
+    struct problem problem = {0};
+    unlink(scratch_path("extracted"));
+    assert_int_equal(process_run(&process, NULL, NULL, &problem), OK);
+    struct bytes text = scratch_read("extracted");
+    bytes_append(&text, "", 1);
+    return text;
+}
+
 /* What xorriso says about the image. */
 static void test_image_starts_with_both_firmwares_and_from_a_stick(void **state)
 {
@@ -124,25 +147,73 @@ static void test_image_starts_with_both_firmwares_and_from_a_stick(void **state)
 static void test_image_grub_script_holds_the_command_line(void **state)
 {
     make_image("one.iso");
-    const char *const arguments[] = {"xorriso",
-                                     "-osirrox",
-                                     "on",
-                                     "-indev",
-                                     scratch_path("one.iso"),
-                                     "-extract",
-                                     "/boot/grub/grub.cfg",
-                                     scratch_path("grub.cfg"),
-                                     NULL};
-    struct process process = {
-        .arguments = arguments, .package = "xorriso", .what = "look into the image"};
-    struct problem problem = {0};
-    assert_int_equal(process_run(&process, NULL, NULL, &problem), OK);
-    struct bytes script = scratch_read("grub.cfg");
-    bytes_append(&script, "", 1);
+    struct bytes script = extract("one.iso", "/boot/grub/grub.cfg");
     const char *text = (const char *)script.data;
     assert_non_null(strstr(text, "multiboot2 /boot/nano_core app=hello text=\"a b\";"));
     assert_non_null(strstr(text, "module2 /boot/cells.a cells.a"));
     bytes_fini(&script);
+}
+
+static void write_evolution(const char *bundle, struct span bytes)
+{
+    char text[512];
+    struct blake2b_digest hash;
+    blake2b_of(bytes.base, bytes.size, &hash);
+    size_t length = (size_t)sprintf(text, "theoris-evolution 1\nbundle %s", bundle);
+    for (size_t i = 0; bytes.size && i < BLAKE2B_DIGEST; i++) {
+        length += (size_t)sprintf(text + length, "%s%02x", i ? "" : " ", hash.bytes[i]);
+    }
+    length += (size_t)sprintf(text + length, "\nend\n");
+    scratch_write("evolution", text, length);
+}
+
+static unsigned code_with(const char *evolution, bool unchecked)
+{
+    struct image_request request = good_request("evolving.iso");
+    request.evolution = scratch_path(evolution);
+    request.unchecked = unchecked;
+    return code_of(&request);
+}
+
+static void test_image_takes_an_evolution_and_its_bundle(void **state)
+{
+    write_evolution("-", span_of(NULL, 0));
+    assert_int_equal(code_with("evolution", false), 0);
+    struct bytes script = extract("evolving.iso", "/boot/grub/grub.cfg");
+    assert_non_null(
+        strstr((const char *)script.data, "module2 /boot/evolution evolution; then boot"));
+    bytes_fini(&script);
+
+    write_evolution("evolution.a", span_of("cells", 5));
+    assert_int_equal(code_with("evolution", false), DIAG_EVOLUTION_BUNDLE);
+    scratch_write("evolution.a", "cells", 5);
+    assert_int_equal(code_with("evolution", false), 0);
+    script = extract("evolving.iso", "/boot/grub/grub.cfg");
+    assert_non_null(strstr((const char *)script.data,
+                           "    if module2 /boot/cells.a cells.a; then if module2 /boot/evolution "
+                           "evolution; then if module2 /boot/evolution.a evolution.a; then boot; "
+                           "fi; fi; fi\n"));
+    bytes_fini(&script);
+    script = extract("evolving.iso", "/boot/evolution.a");
+    assert_string_equal((const char *)script.data, "cells");
+    bytes_fini(&script);
+}
+
+static void test_image_evolution_that_is_none_is_refused(void **state)
+{
+    unlink(scratch_path("evolving.iso"));
+    write_evolution("evolution.a", span_of("cells", 5));
+    scratch_write("evolution.a", "cellz", 5);
+    assert_int_equal(code_with("evolution", false), DIAG_EVOLUTION_BUNDLE);
+    write_evolution("-", span_of(NULL, 0)); /* and there is one */
+    assert_int_equal(code_with("evolution", false), DIAG_EVOLUTION_BUNDLE);
+    scratch_write("evolution", "theoris-evolution 2\nbundle -\nend\n", 34);
+    assert_int_equal(code_with("evolution", false), DIAG_EVOLUTION_FORMAT);
+    scratch_write("evolution", "theoris-evolution 1\nbundle -\n", 29);
+    assert_int_equal(code_with("evolution", false), DIAG_EVOLUTION_END);
+    assert_int_not_equal(access(scratch_path("evolving.iso"), F_OK), 0);
+    assert_int_equal(code_with("absent", false), PROBLEM_FILE_READ);
+    assert_int_equal(code_with("evolution", true), 0);
 }
 
 static void test_image_missing_platform_is_named(void **state)
@@ -211,6 +282,8 @@ int main(void)
         cmocka_unit_test(test_image_other_epoch_gives_other_dates),
         cmocka_unit_test(test_image_starts_with_both_firmwares_and_from_a_stick),
         cmocka_unit_test(test_image_grub_script_holds_the_command_line),
+        cmocka_unit_test(test_image_takes_an_evolution_and_its_bundle),
+        cmocka_unit_test(test_image_evolution_that_is_none_is_refused),
         cmocka_unit_test(test_image_missing_platform_is_named),
         cmocka_unit_test(test_image_file_without_header_is_refused),
         cmocka_unit_test(test_image_file_that_is_no_archive_is_refused),

@@ -815,6 +815,10 @@ EXPLAIN(DIAG_EVOLUTION_PRESENT,
         "The manifest adds a cell, and one of that name runs with another content.",
         "The system was started from another build.", "Compare with the build that runs.",
         "cellpack diff running/cells.a new/cells.a");
+EXPLAIN(DIAG_EVOLUTION_NONE,
+        "`evolve rollback` takes back the latest evolution that has swapped anything, each once.",
+        "Nothing has evolved since the system was started, or all of it is taken back.",
+        "Say `evolve` first.", AN_EXAMPLE);
 
 /* ---- the table ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "image.h"
 #include "archive.h"
+#include "evolution.h"
 #include "process.h"
 
 #include <fcntl.h>
@@ -58,6 +59,15 @@ struct making {
     char setting[48];
     const char *settings[3];
     size_t step;
+    char *bundle_path; /* of the evolution; NULL: it has none */
+};
+
+/* Files that go in; empty where they are not wanted. */
+struct input {
+    struct bytes nano_core;
+    struct bytes cells;
+    struct bytes manifest;
+    struct bytes bundle;
 };
 
 /* ---- what goes in ---- */
@@ -106,6 +116,30 @@ static enum status check_cells(struct making *making, struct span file)
     return !request->cells || request->unchecked || archive_open(file, &archive, &diag) == OK
                ? OK
                : problem_set_diag(making->problem, &diag, request->cells);
+}
+
+static enum status check_evolution(struct making *making, const struct input *input)
+{
+    const struct image_request *request = making->request;
+    struct evolution evolution;
+    struct diag diag = {0};
+    if (!request->evolution || request->unchecked) {
+        return OK;
+    }
+    if (evolution_open(bytes_span(&input->manifest), &evolution, &diag) != OK) {
+        return problem_set_diag(making->problem, &diag, request->evolution);
+    }
+    struct blake2b_digest hash;
+    blake2b_of(input->bundle.data, input->bundle.size, &hash);
+    if (evolution.bundle[0] ? memcmp(&hash, &evolution.bundle_hash, sizeof(hash)) == 0
+                            : input->bundle.size == 0) {
+        return OK;
+    }
+    (void)!diag_set(&diag, DIAG_EVOLUTION_BUNDLE, &(struct diag_site){.cell = evolution.bundle});
+    problem_set_diag(making->problem, &diag, making->bundle_path);
+    problem_because(making->problem, "%s names %s", request->evolution,
+                    evolution.bundle[0] ? "one of another hash" : "none");
+    return making->problem->status;
 }
 
 static enum status check_command_line(struct making *making)
@@ -206,6 +240,28 @@ static enum status make_folders(struct making *making)
     return OK;
 }
 
+/* GRUB has no `and`: one `if` in the other, and `boot` in the last one. */
+static void append_modules(const struct making *making, struct bytes *menu)
+{
+    const struct image_request *request = making->request;
+    const char *const names[] = {request->cells ? "cells.a" : NULL,
+                                 request->evolution ? "evolution" : NULL,
+                                 making->bundle_path ? "evolution.a" : NULL};
+    size_t depth = 0;
+    bytes_append_text(menu, "   ");
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (names[i]) {
+            bytes_append_text(menu, " if module2 /boot/%s %s; then", names[i], names[i]);
+            depth++;
+        }
+    }
+    bytes_append_text(menu, " boot");
+    while (depth--) {
+        bytes_append_text(menu, "; fi");
+    }
+    bytes_append_text(menu, "\n");
+}
+
 /* The screen and, where loading fails, the serial port too: there a test looks for the reason. */
 static enum status write_configurations(struct making *making)
 {
@@ -216,16 +272,14 @@ static enum status write_configurations(struct making *making)
     bytes_append_text(&menu,
                       "set timeout=0\n"
                       "menuentry 'Theoris' {\n"
-                      "  if multiboot2 /boot/nano_core%s%s; then\n"
-                      "    %s\n"
-                      "  fi\n"
-                      "  serial --unit=0 --speed=115200\n"
-                      "  terminal_output console serial\n"
-                      "  echo 'GRUB could not load Theoris.'\n"
-                      "}\n",
-                      line && *line ? " " : "", line ? line : "",
-                      making->request->cells ? "if module2 /boot/cells.a cells.a; then boot; fi"
-                                             : "boot");
+                      "  if multiboot2 /boot/nano_core%s%s; then\n",
+                      line && *line ? " " : "", line ? line : "");
+    append_modules(making, &menu);
+    bytes_append_text(&menu, "  fi\n"
+                             "  serial --unit=0 --speed=115200\n"
+                             "  terminal_output console serial\n"
+                             "  echo 'GRUB could not load Theoris.'\n"
+                             "}\n");
     bytes_append_text(&early,
                       "search.fs_uuid %.4s-%.2s-%.2s-%.2s-%.2s-%.2s-%.2s root\n"
                       "set prefix=($root)/boot/grub\n"
@@ -238,28 +292,78 @@ static enum status write_configurations(struct making *making)
     return status;
 }
 
+static enum status read_if(struct bytes *bytes, const char *path, struct making *making)
+{
+    return path ? bytes_read_file(bytes, path, making->problem) : OK;
+}
+
+/* Only one that removes cells has no bundle; what is missing otherwise the check tells. */
+static enum status read_bundle(struct making *making, struct input *input)
+{
+    if (!making->bundle_path || access(making->bundle_path, R_OK) != 0) {
+        return OK;
+    }
+    return bytes_read_file(&input->bundle, making->bundle_path, making->problem);
+}
+
+static enum status check_input(struct making *making, const struct input *input)
+{
+    enum status status = check_nano_core(making, bytes_span(&input->nano_core));
+    status = status == OK ? check_cells(making, bytes_span(&input->cells)) : status;
+    return status == OK ? check_evolution(making, input) : status;
+}
+
+static enum status write_input(struct making *making, const struct input *input)
+{
+    const struct image_request *request = making->request;
+    enum status status = write_file(making, "tree/boot/nano_core", &input->nano_core);
+    if (status == OK && request->cells) {
+        status = write_file(making, "tree/boot/cells.a", &input->cells);
+    }
+    if (status == OK && request->evolution) {
+        status = write_file(making, "tree/boot/evolution", &input->manifest);
+    }
+    if (status == OK && making->bundle_path) {
+        status = write_file(making, "tree/boot/evolution.a", &input->bundle);
+    }
+    return status;
+}
+
+static uint64_t hash_input(const struct making *making, const struct input *input)
+{
+    const char *line = making->request->command_line;
+    uint64_t hash = hash_of(0xcbf29ce484222325ull, bytes_span(&input->nano_core));
+    hash = hash_of(hash, bytes_span(&input->cells));
+    hash = hash_of(hash, span_of(line, line ? strlen(line) : 0));
+    hash = hash_of(hash, bytes_span(&input->manifest));
+    return hash_of(hash, bytes_span(&input->bundle));
+}
+
 static enum status copy_input(struct making *making)
 {
-    struct bytes nano_core = {0};
-    struct bytes cells = {0};
-    enum status status = bytes_read_file(&nano_core, making->request->nano_core, making->problem);
-    if (status == OK && making->request->cells) {
-        status = bytes_read_file(&cells, making->request->cells, making->problem);
+    const struct image_request *request = making->request;
+    struct input input = {0};
+    if (request->evolution && asprintf(&making->bundle_path, "%s.a", request->evolution) < 0) {
+        making->bundle_path = NULL;
+        return problem_set(making->problem, PROBLEM_MEMORY, "out of memory");
     }
-    status = status == OK ? check_nano_core(making, bytes_span(&nano_core)) : status;
-    status = status == OK ? check_cells(making, bytes_span(&cells)) : status;
-    status = status == OK ? write_file(making, "tree/boot/nano_core", &nano_core) : status;
-    if (status == OK && making->request->cells) {
-        status = write_file(making, "tree/boot/cells.a", &cells);
+    enum status status = read_if(&input.nano_core, request->nano_core, making);
+    status = status == OK ? read_if(&input.cells, request->cells, making) : status;
+    status = status == OK ? read_if(&input.manifest, request->evolution, making) : status;
+    status = status == OK ? read_bundle(making, &input) : status;
+    status = status == OK ? check_input(making, &input) : status;
+    if (making->bundle_path && access(making->bundle_path, R_OK) != 0) {
+        free(making->bundle_path);
+        making->bundle_path = NULL;
     }
+    status = status == OK ? write_input(making, &input) : status;
     if (status == OK) {
-        const char *line = making->request->command_line;
-        uint64_t hash = hash_of(0xcbf29ce484222325ull, bytes_span(&nano_core));
-        hash = hash_of(hash, bytes_span(&cells));
-        choose_volume_id(making, hash_of(hash, span_of(line, line ? strlen(line) : 0)));
+        choose_volume_id(making, hash_input(making, &input));
     }
-    bytes_fini(&nano_core);
-    bytes_fini(&cells);
+    bytes_fini(&input.nano_core);
+    bytes_fini(&input.cells);
+    bytes_fini(&input.manifest);
+    bytes_fini(&input.bundle);
     return status;
 }
 
@@ -390,6 +494,7 @@ enum status image_make(const struct image_request *request, struct image_result 
     making.folder = temporary_folder_create(problem);
     enum status status = making.folder ? make(&making, &result) : problem->status;
     temporary_folder_destroy(making.folder);
+    free(making.bundle_path);
     if (status == OK) {
         *out_result = result;
     }

@@ -1,76 +1,68 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * evolve [plan] [prove] [NAME] - carries out the evolution whose manifest QEMU hands over as the file
- * opt/org.theoris/NAME, with the bundle opt/org.theoris/NAME.a (docs/evolution-format.md), and says what
- * became of each set. NAME is `evolution` where none is given. With `plan` everything but the swaps
- * themselves; with `prove` each swap compares hashes of the whole system where it is taken back.
+ * evolve [plan] [prove] [NAME] - carries out the evolution whose manifest is handed over as the file NAME,
+ * with the bundle NAME.a, by QEMU or by the boot loader (boot_file.h, docs/evolution-format.md), and says
+ * what became of each set. NAME is `evolution` where none is given. With `plan` everything but the
+ * swaps themselves; with `prove` each swap compares hashes of the whole system where it is taken back.
+ *
+ * evolve rollback - takes the latest evolution back.
  */
 #include "application.h"
+#include "boot_file.h"
 #include "cell_namespace.h"
 #include "console.h"
 #include "diag.h"
 #include "evolution.h"
 #include "evolver.h"
 #include "format.h"
-#include "fw_cfg.h"
 #include "mapped_pages.h"
 
-CELL(application, "1.0.0");
+CELL(application, "1.1.0");
 
 APPLICATION(evolve);
 
-#define FOLDER     "opt/org.theoris/"
 #define USUAL_NAME "evolution"
-#define BUNDLE_MAX (64u << 20)   /* all cells have about 1 MiB */
+#define NAME_SIZE  56            /* as fw_cfg's: what is cut off here is refused there */
+#define BUNDLE_MAX (64u << 20)   /* all cells have about 2 MiB */
 #define TIMEOUT_NS 2000000000ull /* for frames of old cells */
 #define LINE_SIZE  400
 
-static void print_refusal(const char *what, enum status status, const struct diag *diag)
+static void print_refusal(const char *prefix, const char *what, enum status status,
+                          const struct diag *diag)
 {
     char line[LINE_SIZE];
     if (diag && diag->code != DIAG_NONE) {
         diag_format(diag, line, sizeof(line));
-        console_print("evolve: %s refused: %s: %s\n", what, status_name(status), line);
+        console_print("evolve: %s%s refused: %s: %s\n", prefix, what, status_name(status), line);
     } else {
-        console_print("evolve: %s refused: %s: %s\n", what, status_name(status),
+        console_print("evolve: %s%s refused: %s: %s\n", prefix, what, status_name(status),
                       status_text(status));
     }
 }
 
-/* A file in pages of its own. ERR_NOT_FOUND; ERR_LIMIT where it is empty or longer than `limit`. */
-static enum status read_file(const char *name, uint64_t limit, uint64_t *out_size,
-                             struct mapped_pages **out) OWN_ACQUIRES(**out);
-static enum status read_file(const char *name, uint64_t limit, uint64_t *out_size,
-                             struct mapped_pages **out)
+static void print_swap(const char *what, const struct swap_report *swap)
 {
-    struct fw_cfg_file file;
-    enum status status = fw_cfg_find(name, &file);
-    if (status != OK) {
-        return status;
-    }
-    if (file.size == 0 || file.size > limit) {
-        return ERR_LIMIT;
-    }
-    OWNED(mapped_pages, pages);
-    status = mapped_pages_create(PAGE_ZONE_DATA, file.size, PAGE_READ | PAGE_WRITE, SLOT(pages));
-    if (status != OK) {
-        return status;
-    }
-    uint8_t *bytes = MAPPED_PAGES_SLICE_MUTABLE(uint8_t, REF(pages), 0, file.size);
-    status = fw_cfg_read(&file, bytes, file.size);
-    status = status ? status : mapped_pages_remap(REF(pages), PAGE_READ);
-    if (status != OK) {
-        return status;
-    }
-    *out_size = file.size;
-    MOVE(*out, pages);
-    return OK;
+    console_print("evolve: %s: %u cells by %u, %u patches, %u entries; variables: "
+                  "%u adopted, %u new, %u removed, %u transferred, %u fresh; window %lu ticks\n",
+                  what, (unsigned)swap->old_cells, (unsigned)swap->new_cells,
+                  (unsigned)swap->patches, (unsigned)swap->entries,
+                  (unsigned)swap->adopted_variables, (unsigned)swap->new_variables,
+                  (unsigned)swap->removed_variables, (unsigned)swap->transferred,
+                  (unsigned)swap->fresh, (unsigned long)swap->window_ticks);
 }
+
+/* Of one evolution. */
+struct counts {
+    bool is_plan;
+    uint32_t sets;
+    uint32_t swapped; /* of them; planned, where nothing is swapped */
+};
 
 static void report_set(void *context, const struct evolver_set *set)
 {
-    bool is_plan = *(const bool *)context;
+    struct counts *counts = context;
     unsigned number = (unsigned)set->number;
+    counts->sets++;
     if (set->is_left_out) {
         console_print("evolve: set %u: left out: one before it was not swapped\n", number);
     } else if (set->status != OK) {
@@ -81,23 +73,25 @@ static void report_set(void *context, const struct evolver_set *set)
         console_print("evolve: set %u: nothing to do, %u cells run already, %u are not loaded\n",
                       number, (unsigned)set->same_count, (unsigned)set->absent_count);
     } else {
-        console_print(
-            "evolve: set %u: %s: %u cells by %u, %u patches, %u entries; variables: "
-            "%u adopted, %u new, %u removed, %u transferred, %u fresh; window %lu ticks\n",
-            number, is_plan ? "planned" : "swapped", (unsigned)set->swap.old_cells,
-            (unsigned)set->swap.new_cells, (unsigned)set->swap.patches, (unsigned)set->swap.entries,
-            (unsigned)set->swap.adopted_variables, (unsigned)set->swap.new_variables,
-            (unsigned)set->swap.removed_variables, (unsigned)set->swap.transferred,
-            (unsigned)set->swap.fresh, (unsigned long)set->swap.window_ticks);
+        char what[LINE_SIZE];
+        format_into(what, sizeof(what), "set %u: %s", number,
+                    counts->is_plan ? "planned" : "swapped");
+        print_swap(what, &set->swap);
+        counts->swapped++;
     }
 }
 
-static enum status say(const char *name, const struct diag *diag, bool is_plan, enum status status)
+static enum status say(const char *name, const struct diag *diag, const struct counts *counts,
+                       enum status status)
 {
     if (status != OK) {
-        print_refusal(name, status, diag);
+        print_refusal("", name, status, diag);
+    } else if (counts->is_plan) {
+        console_print("evolve: %s: the plan is good\n", name);
+    } else if (counts->swapped == 0) {
+        console_print("evolve: %s: done: there was nothing to swap\n", name);
     } else {
-        console_print("evolve: %s: %s\n", name, is_plan ? "the plan is good" : "done");
+        console_print("evolve: %s: done; `evolve rollback` takes it back\n", name);
     }
     return status;
 }
@@ -107,49 +101,73 @@ static enum status run(const char *name, uint32_t flags, struct mapped_pages *ma
 static enum status run(const char *name, uint32_t flags, struct mapped_pages *manifest,
                        uint64_t manifest_size)
 {
-    char file[FW_CFG_NAME_SIZE];
+    char file[NAME_SIZE];
+    struct boot_file found;
     OWNED(mapped_pages, bundle);
     struct diag diag = {0};
-    bool is_plan = (flags & SWAP_DRY_RUN) != 0;
+    struct counts counts = {.is_plan = (flags & SWAP_DRY_RUN) != 0};
     struct evolver_request request = {
         .namespace = cell_namespace_initial(),
         .manifest = span_of(MAPPED_PAGES_SLICE(uint8_t, manifest, 0, manifest_size), manifest_size),
         .flags = flags,
         .timeout_ns = TIMEOUT_NS,
         .report = report_set,
-        .context = &is_plan,
+        .context = &counts,
     };
-    format_into(file, sizeof(file), FOLDER "%s.a", name);
-    enum status status = read_file(file, BUNDLE_MAX, &request.bundle_size, SLOT(bundle));
+    format_into(file, sizeof(file), "%s.a", name);
+    enum status status = boot_file_read(file, BUNDLE_MAX, &found, SLOT(bundle));
     if (status == OK) {
-        return say(name, &diag, is_plan, evolver_apply(&request, SLOT(bundle), &diag));
+        request.bundle_size = found.size;
+        return say(name, &diag, &counts, evolver_apply(&request, SLOT(bundle), &diag));
     }
     if (status == ERR_NOT_FOUND) { /* it may only remove */
-        return say(name, &diag, is_plan, evolver_apply_alone(&request, &diag));
+        return say(name, &diag, &counts, evolver_apply_alone(&request, &diag));
     }
-    print_refusal(file, status, NULL);
+    print_refusal(boot_file_prefix(found.door), file, status, NULL);
     return status;
+}
+
+static enum status carry_out(const char *name, uint32_t flags)
+{
+    struct boot_file found;
+    OWNED(mapped_pages, manifest);
+    enum status status = boot_file_read(name, EVOLUTION_MAX_SIZE, &found, SLOT(manifest));
+    const char *prefix = boot_file_prefix(found.door);
+    if (status != OK) {
+        print_refusal(prefix, name, status, NULL);
+        return status;
+    }
+    console_print("evolve: %s%s, %lu bytes\n", prefix, name, (unsigned long)found.size);
+    return run(name, flags, REF(manifest), found.size);
+}
+
+static enum status roll_back(void)
+{
+    struct diag diag = {0};
+    struct swap_report report;
+    enum status status = evolver_rollback(TIMEOUT_NS, &report, &diag);
+    if (status != OK) {
+        print_refusal("", "rollback", status, &diag);
+        return status;
+    }
+    print_swap("rollback", &report);
+    console_print("evolve: rollback: done, %u more can be taken back\n",
+                  (unsigned)evolver_remembered_count());
+    return OK;
 }
 
 enum status evolve_main(const struct app_arguments *arguments)
 {
     const char *name = USUAL_NAME;
     uint32_t flags = 0;
+    bool is_rollback = false;
     for (int i = 1; i < arguments->count; i++) {
         const char *word = arguments->values[i];
         bool is_plan = __builtin_strcmp(word, "plan") == 0;
         bool is_proof = __builtin_strcmp(word, "prove") == 0;
         flags |= is_plan ? SWAP_DRY_RUN : is_proof ? SWAP_PROVE : 0;
+        is_rollback |= __builtin_strcmp(word, "rollback") == 0;
         name = is_plan || is_proof ? name : word;
     }
-    char file[FW_CFG_NAME_SIZE];
-    uint64_t size;
-    OWNED(mapped_pages, manifest);
-    format_into(file, sizeof(file), FOLDER "%s", name);
-    enum status status = read_file(file, EVOLUTION_MAX_SIZE, &size, SLOT(manifest));
-    if (status != OK) {
-        print_refusal(file, status, NULL);
-        return status;
-    }
-    return run(name, flags, REF(manifest), size);
+    return is_rollback ? roll_back() : carry_out(name, flags);
 }

@@ -257,7 +257,8 @@ static enum status run(const struct captain_command *command, struct voyage *voy
     struct app_arguments arguments = {.count = command->count, .values = command->values};
     status = voyage->run ? voyage->run(entry, &arguments) : entry(&arguments);
     uint64_t ended = read_tsc();
-    unsigned cells = (unsigned)(cell_namespace_initial()->cell_count - cells_before);
+    uint32_t cells_now = cell_namespace_initial()->cell_count; /* some may have gone */
+    unsigned cells = cells_now > cells_before ? cells_now - cells_before : 0;
     console_print("captain: %s: %s (%u cell%s loaded in %lu ticks, ran %lu ticks)\n", name,
                   status_name(status), cells, cells == 1 ? "" : "s",
                   (unsigned long)(loaded - start), (unsigned long)(ended - loaded));

@@ -138,7 +138,8 @@
     X(EVOLUTION_MEMBER, 810, ERR_MISMATCH,                                                      \
       "the cell in the bundle is not what the manifest names")                                  \
     X(EVOLUTION_TRANSFER, 811, ERR_MISMATCH, "the new cell has no such line about transfer")    \
-    X(EVOLUTION_PRESENT, 812, ERR_EXISTS, "a cell that is to be added is there already")
+    X(EVOLUTION_PRESENT, 812, ERR_EXISTS, "a cell that is to be added is there already")        \
+    X(EVOLUTION_NONE, 813, ERR_NOT_FOUND, "there is no evolution that can be taken back")
 
 enum diag_code {
     DIAG_NONE = 0,

@@ -23,6 +23,7 @@
 CELL(library, "1.0.0");
 
 #define MEMBER_SIZE (EVOLUTION_NAME_SIZE + 8)
+#define TRIES       3u /* of a swap that was held up */
 
 enum action {
     ACTION_NONE,
@@ -53,7 +54,8 @@ struct OWN_CAPABILITY("evolution under way") work {
     bool *missed;            /* by number of set: it is not in the system, though it should be */
     void *scratch;           /* of the hash at hand */
     uint32_t item_count;
-    bool is_used; /* cells came from the bundle */
+    uint64_t swap_id; /* of the last set that was swapped; 0: none */
+    bool is_used;     /* cells came from the bundle */
 };
 OWN_DECLARE_LOCAL(work);
 
@@ -84,6 +86,21 @@ static struct {
     struct kept *kept;
     uint32_t kept_count;
 } evolver = {.mutex = {.name = "evolver"}};
+
+/*
+ * Evolutions that can be taken back: each by the id of its last swap, which stands for all of it. Guarded by the
+ * evolver's mutex. Each change is one store, so who dies forgets one swap at most.
+ */
+static struct {
+    uint64_t
+        ids[EVOLVER_REMEMBERED]; /* of number n, from 0 on, in [n % EVOLVER_REMEMBERED]; 0: gone */
+    uint32_t next;               /* number of the next evolution */
+} past;
+
+static uint64_t *past_id(uint32_t number)
+{
+    return &past.ids[number % EVOLVER_REMEMBERED];
+}
 
 /* ---- the manifest ---- */
 
@@ -422,6 +439,22 @@ static bool may_begin(const struct work *work, struct evolution_line line)
     return true;
 }
 
+/* Was a function of transfer held up? A CPU that others share may stand still in the middle of it. */
+static bool took_too_long(const struct evolver_set *set)
+{
+    return set->status != OK && set->diag->code == DIAG_SWAP_TRANSFER_FAILED &&
+           set->diag->found > set->diag->expected;
+}
+
+/* The first swap of an evolution begins a number; those after it stand for it in its place. */
+static void remember(struct work *work, uint64_t id)
+{
+    work->is_used = true;
+    *past_id(work->swap_id ? past.next - 1 : past.next) = id;
+    past.next += work->swap_id == 0;
+    work->swap_id = id;
+}
+
 static void swap_set(struct work *work, const struct evolution_line *line, struct evolver_set *set)
 {
     const struct evolver_request *request = work->request;
@@ -437,9 +470,14 @@ static void swap_set(struct work *work, const struct evolution_line *line, struc
             .pair_count = set->pair_count,
             .flags = request->flags,
             .timeout_ns = request->timeout_ns,
+            .continues = work->swap_id,
         };
-        set->status = swap_cells(&swap, &set->swap, set->diag);
-        work->is_used |= set->status == OK && !is_plan;
+        for (unsigned i = 0; i < TRIES && (i == 0 || took_too_long(set)); i++) {
+            set->status = swap_cells(&swap, &set->swap, set->diag);
+        }
+        if (set->status == OK && !is_plan) {
+            remember(work, set->swap.id);
+        }
     }
     work->missed[set->number] =
         set->is_left_out || set->status != OK || (is_plan && set->pair_count);
@@ -553,6 +591,32 @@ enum status evolver_apply_alone(const struct evolver_request *request, struct di
     GUARD(mutex, held, &evolver.mutex);
     bool is_used;
     return apply(request, span_of(NULL, 0), &is_used, diag);
+}
+
+enum status evolver_rollback(uint64_t timeout_ns, struct swap_report *out_report, struct diag *diag)
+{
+    GUARD(mutex, held, &evolver.mutex);
+    *out_report = (struct swap_report){0};
+    if (evolver_remembered_count() == 0) {
+        return refuse(DIAG_EVOLUTION_NONE, NULL, NULL, NULL, NULL, diag);
+    }
+    enum status status = swap_rollback(*past_id(past.next - 1), timeout_ns, out_report, diag);
+    if (status == OK) {
+        *past_id(past.next - 1) = 0;
+        past.next--;
+    }
+    return status;
+}
+
+uint32_t evolver_remembered_count(void)
+{
+    uint32_t next = __atomic_load_n(&past.next, __ATOMIC_RELAXED);
+    uint32_t count = 0;
+    while (count < next && count < EVOLVER_REMEMBERED &&
+           __atomic_load_n(past_id(next - 1 - count), __ATOMIC_RELAXED)) {
+        count++;
+    }
+    return count;
 }
 
 uint32_t evolver_kept_count(void)

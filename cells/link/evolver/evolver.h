@@ -10,13 +10,18 @@
  * Rules: tasks only, interrupts enabled, nothing held, like swap_cells(), which it calls once for each set, in
  * order. Everything is checked first: a refusal of the manifest, the bundle or any cell changes nothing. Then a
  * set that cannot be swapped leaves the system as the sets before it made it; those that come after it, by the
- * manifest, are left out, the others go on. One evolution at a time: others wait. O(lines * cells) and the hashes.
+ * manifest, are left out, the others go on. A swap that failed because a function of transfer took too long is tried
+ * again, twice. One evolution at a time: others wait. O(lines * cells) and the hashes.
  *
  * Of a line about cells becomes:
  *   - nothing, where the new content runs already;
  *   - an addition, where the old cell is not loaded: nobody shall load the old one later. Nothing, where another
  *     implementation of its interface is loaded in its place, and for a cell that only goes;
  *   - a pair of the swap.
+ *
+ * What an evolution has swapped can be taken back, in one swap: all of its sets or none. The latest
+ * EVOLVER_REMEMBERED evolutions are remembered, the last one is taken back first; while the swap itself
+ * remembers them (SWAP_REMEMBERED).
  */
 #pragma once
 
@@ -28,6 +33,8 @@
 
 struct cell_namespace;
 struct mapped_pages;
+
+#define EVOLVER_REMEMBERED 8u /* people try a few, and go back */
 
 /* What became of a set. */
 struct evolver_set {
@@ -65,6 +72,17 @@ CELL_API enum status evolver_apply(const struct evolver_request *request,
 /* The same without a bundle: for manifests that name none. */
 CELL_API MUST_CHECK enum status evolver_apply_alone(const struct evolver_request *request,
                                                     struct diag *diag);
+
+/*
+ * Takes the latest evolution back that swapped anything, and is not taken back yet. Waits up to `timeout_ns` for frames
+ * of what it brought. ERR_NOT_FOUND, C0813: there is none; else as swap_rollback(), and then it may be tried again.
+ * ERR_BUSY: somebody holds a cell that it added. `out_report` is written in any case. The bundle stays.
+ */
+CELL_API MUST_CHECK enum status evolver_rollback(uint64_t timeout_ns,
+                                                 struct swap_report *out_report, struct diag *diag);
+
+/* How many evolutions can be taken back. */
+CELL_API uint32_t evolver_remembered_count(void);
 
 /* How many bundles are kept, for the cells that came from them. */
 CELL_API uint32_t evolver_kept_count(void);

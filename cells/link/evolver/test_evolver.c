@@ -38,6 +38,10 @@ static const char *alternative;
 static char asked[512];     /* of all swaps: "old>new " for a pair, "| " behind each */
 static const char *refused; /* the swap of this old cell fails */
 static bool only_planned;
+static unsigned slow_swaps;  /* these take too long */
+static uint64_t last_swap;   /* id */
+static uint64_t taken_back;  /* likewise */
+static uint64_t refused_id;  /* this one cannot be taken back */
 static long heap_limit = -1; /* allocations that still succeed */
 static long heap_blocks;
 
@@ -105,6 +109,10 @@ enum status swap_cells(const struct swap_request *request, struct swap_report *o
     enum status status = OK;
     *out_report = (struct swap_report){.old_cells = request->pair_count};
     assert_ptr_equal(request->namespace, &running);
+    if (request->continues) {
+        length += (size_t)snprintf(asked + length, sizeof(asked) - length, "%+d ",
+                                   (int)(request->continues - last_swap));
+    }
     for (uint32_t i = 0; i < request->pair_count; i++) {
         const struct swap_pair *pair = &request->pairs[i];
         length += (size_t)snprintf(asked + length, sizeof(asked) - length, "%s>%s ",
@@ -114,9 +122,26 @@ enum status swap_cells(const struct swap_request *request, struct swap_report *o
             status = diag_set(diag, DIAG_LINK_HELD, &(struct diag_site){.cell = refused});
         }
     }
+    if (slow_swaps) {
+        slow_swaps--;
+        status = diag_set(diag, DIAG_SWAP_TRANSFER_FAILED,
+                          &(struct diag_site){.expected = 1, .found = 2});
+    }
     snprintf(asked + length, sizeof(asked) - length, "| ");
     only_planned = (request->flags & SWAP_DRY_RUN) != 0;
+    if (status == OK && !only_planned) {
+        out_report->id = ++last_swap;
+    }
     return status;
+}
+
+enum status swap_rollback(uint64_t id, uint64_t timeout_ns, struct swap_report *out_report,
+                          struct diag *diag)
+{
+    assert_int_equal(timeout_ns, 5);
+    *out_report = (struct swap_report){0};
+    taken_back = id;
+    return id == refused_id ? diag_set(diag, DIAG_SWAP_LAYOUT, &(struct diag_site){0}) : OK;
 }
 
 /* ---- cells, bundles, manifests ---- */
@@ -288,7 +313,7 @@ static void test_evolver_swaps_set_by_set_and_keeps_the_bundle(void **state)
     uint32_t kept = evolver_kept_count();
     run_old_build();
     assert_int_equal(apply(0, NULL), OK);
-    assert_string_equal(asked, "bell>bell rope> | >gong | cord>line | ");
+    assert_string_equal(asked, "bell>bell rope> | +0 >gong | +0 cord>line | ");
     assert_string_equal(reports, "1:2,0,0 2:1,0,0 3:1,0,0 ");
     assert_int_equal(drops, 0);
     assert_int_equal(evolver_kept_count(), kept + 1);
@@ -304,6 +329,23 @@ static void test_evolver_failed_set_leaves_those_behind_it_out(void **state)
     assert_string_equal(asked, "bell>bell rope> | >gong | ");
     assert_string_equal(reports, "1:refused 2,0,0 2:1,0,0 3:left 1,0,0 ");
     assert_int_equal(drops, 0); /* gong came from it */
+}
+
+static void test_evolver_swap_that_was_held_up_is_tried_again(void **state)
+{
+    run_old_build();
+    slow_swaps = 2;
+    assert_int_equal(apply(0, NULL), OK);
+    assert_string_equal(asked, "bell>bell rope> | bell>bell rope> | bell>bell rope> | +0 >gong | "
+                               "+0 cord>line | ");
+    tear_down(state);
+    set_up(state);
+    struct diag diag = {0};
+    run_old_build();
+    slow_swaps = 3;
+    assert_int_equal(apply(0, &diag), ERR_FAILED);
+    assert_int_equal(diag.code, DIAG_SWAP_TRANSFER_FAILED);
+    assert_string_equal(reports, "1:refused 2,0,0 2:1,0,0 3:left 1,0,0 ");
 }
 
 static void test_evolver_plan_changes_nothing(void **state)
@@ -337,7 +379,7 @@ static void test_evolver_adds_what_is_not_loaded(void **state)
     write_manifest(TWO_SETS);
     alternative = "cord";
     assert_int_equal(apply(0, NULL), OK);
-    assert_string_equal(asked, ">bell | >gong | ");
+    assert_string_equal(asked, ">bell | +0 >gong | ");
     assert_string_equal(reports, "1:1,0,1 2:1,0,0 3:0,0,1 ");
 }
 
@@ -417,6 +459,44 @@ static void test_evolver_other_bundle_is_refused(void **state)
     assert_string_equal(asked, "");
 }
 
+static enum status roll_back(struct diag *diag)
+{
+    struct swap_report swap;
+    taken_back = 0;
+    return evolver_rollback(5, &swap, diag);
+}
+
+/* From the last one to the first, each as a whole; those that fell out of memory are not there. */
+static void test_evolver_rollback_takes_the_last_one_back(void **state)
+{
+    struct diag diag = {0};
+    while (evolver_remembered_count()) {
+        assert_int_equal(roll_back(NULL), OK);
+    }
+    assert_int_equal(roll_back(&diag), ERR_NOT_FOUND);
+    assert_int_equal(diag.code, DIAG_EVOLUTION_NONE);
+    for (uint32_t i = 1; i <= EVOLVER_REMEMBERED + 1; i++) {
+        set_up(state);
+        run_old_build();
+        assert_int_equal(apply(0, NULL), OK);
+        assert_int_equal(evolver_remembered_count(),
+                         i < EVOLVER_REMEMBERED ? i : EVOLVER_REMEMBERED);
+        tear_down(state);
+    }
+    refused_id = last_swap;
+    diag = (struct diag){0};
+    assert_int_equal(roll_back(&diag), ERR_MISMATCH);
+    assert_int_equal(diag.code, DIAG_SWAP_LAYOUT);
+    refused_id = 0;
+    for (uint32_t i = 0; i < EVOLVER_REMEMBERED; i++) {
+        assert_int_equal(evolver_remembered_count(), EVOLVER_REMEMBERED - i);
+        assert_int_equal(roll_back(NULL), OK);
+        assert_int_equal(taken_back, last_swap - 3 * i); /* three sets each */
+    }
+    assert_int_equal(roll_back(NULL), ERR_NOT_FOUND);
+    assert_int_equal(taken_back, 0);
+}
+
 static void test_evolver_without_a_bundle_only_removes(void **state)
 {
     run_cell("rope", 'R');
@@ -452,6 +532,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_evolver_swaps_set_by_set_and_keeps_the_bundle),
         cmocka_unit_test(test_evolver_failed_set_leaves_those_behind_it_out),
+        cmocka_unit_test(test_evolver_swap_that_was_held_up_is_tried_again),
         cmocka_unit_test(test_evolver_plan_changes_nothing),
         cmocka_unit_test(test_evolver_leaves_alone_what_is_done_already),
         cmocka_unit_test(test_evolver_adds_what_is_not_loaded),
@@ -459,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_evolver_refuses_before_anything_is_swapped),
         cmocka_unit_test(test_evolver_line_that_the_cell_has_is_good),
         cmocka_unit_test(test_evolver_other_bundle_is_refused),
+        cmocka_unit_test(test_evolver_rollback_takes_the_last_one_back),
         cmocka_unit_test(test_evolver_without_a_bundle_only_removes),
         cmocka_unit_test(test_evolver_without_memory_changes_nothing),
     };

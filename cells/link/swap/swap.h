@@ -105,6 +105,8 @@ struct swap_request {
         timeout_ns; /* to wait for frames of old cells, where that is necessary; 0: one attempt */
     const struct swap_hooks *hooks; /* NULL: none. Borrowed until the call returns */
     uint64_t fail_step; /* for tests: the step of this number fails, from 1 on; 0: none */
+    uint64_t
+        continues; /* id of a swap of which this is a part more: the new id stands for both; 0: none */
 };
 
 enum swap_stage {
@@ -158,7 +160,8 @@ CELL_API MUST_CHECK enum status swap_cells(const struct swap_request *request,
 
 /*
  * Takes a committed swap back: the pristine old cells are swapped in for the new ones, by the same rules.
- * ERR_NOT_FOUND when no such swap is remembered; else as swap_cells().
+ * One that continued others is taken back with all of them, in one transaction, so they may name no cell
+ * twice. ERR_NOT_FOUND when no such swap is remembered; else as swap_cells().
  */
 CELL_API MUST_CHECK enum status swap_rollback(uint64_t id, uint64_t timeout_ns,
                                               struct swap_report *out_report, struct diag *diag);

@@ -30,6 +30,7 @@ struct remembered_item {
 struct swap_record {
     uint64_t id;
     struct cell_namespace *namespace;
+    uint64_t continues; /* the one whose items it has, too; forgotten when this is remembered */
     uint32_t count;
     struct swap_item *items;       /* the way back; names point into `names` */
     struct remembered_item *names; /* both behind this structure */
@@ -48,31 +49,66 @@ static void copy_name(char to[SWAP_NAME_SIZE], const char *from)
     to[length] = '\0';
 }
 
-enum status swap_record_create(struct swap_work *work, struct diag *diag)
+static struct swap_record *find_record(uint64_t id)
 {
-    uint32_t count = work->request->pair_count;
+    struct swap_record *record = remembered[id % SWAP_REMEMBERED];
+    return record && record->id == id ? record : NULL;
+}
+
+/* `names` hold what `item` gives, whose strings may end sooner. */
+static struct swap_item keep_item(struct remembered_item *names, const char *from, const char *to,
+                                  struct span object)
+{
+    copy_name(names->from, from);
+    copy_name(names->to, to);
+    return (struct swap_item){
+        .old_name = from ? names->from : NULL,
+        .new_name = to ? names->to : NULL,
+        .object = object,
+    };
+}
+
+/* Room for the pairs of this swap and of the one that it continues, whose items come first. */
+static struct swap_record *allocate_record(struct swap_work *work, const struct swap_record *first)
+{
+    uint32_t count = work->request->pair_count + (first ? first->count : 0);
     size_t size = sizeof(struct swap_record) +
                   count * (sizeof(struct swap_item) + sizeof(struct remembered_item));
     struct swap_record *record = step_fails(&work->steps) ? NULL : heap_allocate(size);
     if (!record) {
-        return swap_refuse_memory(diag);
+        return NULL;
     }
-    *record = (struct swap_record){.namespace = work->request->namespace, .count = count};
+    *record = (struct swap_record){.namespace = work->request->namespace};
+    record->continues = first ? first->id : 0;
     record->items = (struct swap_item *)(record + 1);
     record->names = (struct remembered_item *)(record->items + count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (; first && record->count < first->count; record->count++) {
+        const struct swap_item *item = &first->items[record->count];
+        record->items[record->count] =
+            keep_item(&record->names[record->count], item->old_name, item->new_name, item->object);
+    }
+    return record;
+}
+
+enum status swap_record_create(struct swap_work *work, struct diag *diag)
+{
+    const struct swap_request *request = work->request;
+    const struct swap_record *first = request->continues ? find_record(request->continues) : NULL;
+    if (request->continues && (!first || first->namespace != request->namespace)) {
+        return diag_set(diag, DIAG_SWAP_UNKNOWN, &(struct diag_site){.found = request->continues});
+    }
+    struct swap_record *record = allocate_record(work, first);
+    if (!record) {
+        return swap_refuse_memory(diag);
+    }
+    for (uint32_t i = 0; i < request->pair_count; i++, record->count++) {
         const struct swap_item *item = &work->plan.items[i];
-        struct remembered_item *names = &record->names[i];
-        copy_name(names->from, item->new_name);
-        copy_name(names->to, item->old_name);
-        record->items[i] = (struct swap_item){
-            .old_name = item->new_name ? names->from : NULL,
-            .new_name = item->old_name ? names->to : NULL,
-        };
+        struct span object = {0};
         if (item->old_name) {
-            record->items[i].object =
-                cell_namespace_find_cell(record->namespace, item->old_name)->object.file;
+            object = cell_namespace_find_cell(record->namespace, item->old_name)->object.file;
         }
+        record->items[record->count] =
+            keep_item(&record->names[record->count], item->new_name, item->old_name, object);
     }
     work->record = record;
     return OK;
@@ -89,6 +125,7 @@ uint64_t swap_remember(struct swap_work *work)
     if (record) {
         record->id = ++last_id;
         work->record = NULL;
+        swap_record_destroy(swap_recall(record->continues));
         swap_put_back(record);
     }
     return last_id;
@@ -103,11 +140,10 @@ void swap_put_back(struct swap_record *record)
 
 struct swap_record *swap_recall(uint64_t id)
 {
-    struct swap_record *record = remembered[id % SWAP_REMEMBERED];
-    if (!record || record->id != id) {
-        return NULL;
+    struct swap_record *record = find_record(id);
+    if (record) {
+        remembered[id % SWAP_REMEMBERED] = NULL;
     }
-    remembered[id % SWAP_REMEMBERED] = NULL;
     return record;
 }
 
