@@ -491,22 +491,38 @@ static void frames_are_waited_for_until_the_deadline(void **state)
     unload_all(here);
 }
 
-static void refuse_transfer(const char *cell, uint64_t tick)
+static struct swap_request request_transfer(const char *cell, const struct swap_pair *pair)
 {
     scene_begin(CELLS("tally", "teller"));
-    struct swap_request request = request_of(CELLS(cell), PAIRS({"tally", cell}));
-    host_machine.tick = tick;
-    refuse(&request, DIAG_SWAP_TRANSFER_FAILED);
-    assert_string_equal(diag.cell, cell);
-    assert_string_equal(diag.symbol, "widen");
+    return request_of(CELLS(cell), pair, 1);
 }
 
-static void a_transfer_that_fails_or_takes_too_long_is_taken_back(void **state)
+static void a_transfer_that_fails_is_taken_back(void **state)
 {
-    refuse_transfer("tally_wide_refuses", 0);
-    refuse_transfer("tally_wide", SWAP_TRANSFER_LIMIT_NS + 1);
+    const struct swap_pair pair = {"tally", "tally_wide_refuses"};
+    struct swap_request request = request_transfer("tally_wide_refuses", &pair);
+    refuse(&request, DIAG_SWAP_TRANSFER_FAILED);
+    assert_string_equal(diag.cell, "tally_wide_refuses");
+    assert_string_equal(diag.symbol, "widen");
+    check_tally(1, 6);
+}
+
+static void a_transfer_that_takes_too_long_is_taken_back(void **state)
+{
+    const struct swap_pair pair = {"tally", "tally_wide"};
+    struct swap_request request = request_transfer("tally_wide", &pair);
+    host_machine.tick = SWAP_TRANSFER_LIMIT_NS + 1;
+    refuse(&request, DIAG_SWAP_TRANSFER_LIMIT);
+    assert_string_equal(diag.symbol, "widen");
     assert_int_equal(diag.found, SWAP_TRANSFER_LIMIT_NS + 1);
-    struct swap_request request = request_of(CELLS("tally_wide"), PAIRS({"tally", "tally_wide"}));
+    host_machine_reset();
+    host_machine.ends_calls = true;
+    refuse(&request, DIAG_SWAP_TRANSFER_LIMIT);
+    host_machine_reset();
+    host_machine.refuses_limit = true;
+    refuse(&request, DIAG_SWAP_TRANSFER_LIMIT);
+    assert_string_equal(diag.symbol, "");
+    host_machine_reset();
     host_machine.tick = SWAP_TRANSFER_LIMIT_NS;
     assert_int_equal(run(&request), OK);
     check_tally(1, 6);
@@ -868,7 +884,8 @@ int main(int argc, char **argv)
         SCENE_TEST(each_refused_request_leaves_every_byte),
         SCENE_TEST(a_cpu_that_does_not_stop_is_a_refusal),
         SCENE_TEST(frames_are_waited_for_until_the_deadline),
-        SCENE_TEST(a_transfer_that_fails_or_takes_too_long_is_taken_back),
+        SCENE_TEST(a_transfer_that_fails_is_taken_back),
+        SCENE_TEST(a_transfer_that_takes_too_long_is_taken_back),
         SCENE_TEST(what_changes_before_the_window_is_noticed_in_it),
         SCENE_TEST(a_dry_run_reports_and_changes_nothing),
         SCENE_TEST(hooks_are_called_in_turn),

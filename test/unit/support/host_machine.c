@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "host_machine.h"
-#include "catch.h"
 #include "cell_namespace.h"
 #include "cell_retirement.h"
 #include "host_memory.h"
@@ -9,6 +8,7 @@
 #include "parking.h"
 #include "remote_call.h"
 #include "task.h"
+#include "time_limit.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -147,7 +147,7 @@ void cell_retirement_release_image(const struct cell *cell)
     fail_msg("%s is no cell of an image", cell->name);
 }
 
-/* ---- page_table, catch, task ---- */
+/* ---- page_table, time_limit, task ---- */
 
 bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags)
 {
@@ -160,11 +160,37 @@ bool page_table_find_stopped(vaddr_t page, paddr_t *out_frame, unsigned *out_fla
     return true;
 }
 
-enum status catch_unwind(void (*function)(void *argument), void *argument,
-                         struct catch_reason *out_reason)
+static bool has_limit;
+
+enum status time_limit_begin(struct time_limit **out)
 {
-    function(argument);
+    assert_true(host_machine.is_stopped);
+    assert_false(has_limit);
+    if (host_machine.refuses_limit) {
+        return ERR_BUSY;
+    }
+    has_limit = true;
+    *out = (struct time_limit *)&has_limit;
     return OK;
+}
+
+void time_limit_drop(struct time_limit **handle)
+{
+    if (*handle) {
+        assert_true(has_limit && host_machine.is_stopped);
+        has_limit = false;
+        *handle = NULL;
+    }
+}
+
+enum status time_limit_call(struct time_limit *limit, void (*function)(void *argument),
+                            void *argument, uint64_t limit_ns)
+{
+    assert_ptr_equal(limit, &has_limit);
+    if (!host_machine.ends_calls) {
+        function(argument);
+    }
+    return host_machine.ends_calls ? ERR_TIMEOUT : OK;
 }
 
 void task_sleep(uint64_t duration_ns)
