@@ -60,6 +60,24 @@ static uint64_t intent; /* INTENDED and a page, 0: all is settled */
 
 #define INTENDED 1ull
 
+/*
+ * The table of level 1 that was last worked on, by the entry that points to it: what comes next is often in
+ * the same. NULL: none is known. set_entry(), which alone makes and removes tables, forgets it.
+ */
+static entry_t *known;
+static vaddr_t known_start; /* the first page of it */
+
+/* The bits of an entry for each set of flags; 0: there is none. */
+static const uint64_t access_bits[PAGE_FLAGS_ALL + 1] = {
+    [PAGE_READ] = ENTRY_PRESENT | ENTRY_NO_EXECUTE,
+    [PAGE_WRITE] = ENTRY_PRESENT | ENTRY_NO_EXECUTE | ENTRY_WRITABLE,
+    [PAGE_EXECUTE] = ENTRY_PRESENT,
+    [PAGE_UNCACHED | PAGE_READ] = ENTRY_PRESENT | ENTRY_NO_EXECUTE | ENTRY_UNCACHED,
+    [PAGE_UNCACHED | PAGE_WRITE] =
+        ENTRY_PRESENT | ENTRY_NO_EXECUTE | ENTRY_UNCACHED | ENTRY_WRITABLE,
+    [PAGE_UNCACHED | PAGE_EXECUTE] = ENTRY_PRESENT | ENTRY_UNCACHED,
+};
+
 /* ---- the TLB ---- */
 
 static inline void forget(vaddr_t page, uint64_t count)
@@ -155,6 +173,8 @@ static void put_table(void)
 static void set_entry(unsigned root, unsigned level, vaddr_t page, uint64_t value, int64_t change,
                       paddr_t new_loose, uint64_t new_count)
 {
+    known = NULL;
+    COMPILER_BARRIER();
     entry_t unused = 0; /* above the root there is nothing */
     entry_t *above = level < LEVELS ? entry_at(root, level + 1, page) : &unused;
     const struct commit_store stores[] = {
@@ -290,13 +310,35 @@ static enum status check_frames(paddr_t frame, uint64_t count)
  * Most runs are a few pages of a table that is there. The entry of level 2 for such a run, which is
  * then known to be mappable; NULL for all others, which go the general way.
  */
-static inline entry_t *short_run(vaddr_t page, uint64_t count)
+static entry_t *short_run(vaddr_t page, uint64_t count)
 {
     if (!ready || !page_is_aligned(page) || !is_mappable_step(page, count)) {
         return NULL;
     }
     entry_t *directory = find_directory(SLOT_SELF, page);
-    return directory && !is_large(*directory) ? directory : NULL;
+    if (!directory || is_large(*directory)) {
+        return NULL;
+    }
+    known = NULL;
+    COMPILER_BARRIER();
+    known_start = page & ~(LARGE_SIZE - 1);
+    COMPILER_BARRIER();
+    known = directory;
+    return directory;
+}
+
+/* The same for one page of the table that is known; NULL otherwise. */
+static inline entry_t *known_page(vaddr_t page, uint64_t count)
+{
+    const uint64_t within_table = LARGE_SIZE - PAGE_SIZE;
+    bool is_there = count == 1 && ((page ^ known_start) & ~within_table) == 0;
+    return LIKELY(is_there) ? known : NULL;
+}
+
+/* 0: there are no such flags. */
+static inline uint64_t access_of(unsigned flags)
+{
+    return LIKELY(flags <= PAGE_FLAGS_ALL) ? access_bits[flags] : 0;
 }
 
 static enum status map_large(unsigned root, vaddr_t page, paddr_t frame, uint64_t bits)
@@ -314,16 +356,22 @@ static enum status map_large(unsigned root, vaddr_t page, paddr_t frame, uint64_
     return status;
 }
 
-/* Fills `count` entries of one table, from `at` on, with `entry` and what follows it. */
-static inline enum status fill(entry_t *directory, entry_t *at, vaddr_t page, uint64_t count,
-                               uint64_t entry)
+/* Of one page of a table. */
+static inline enum status fill_one(entry_t *directory, entry_t *at, uint64_t entry)
 {
-    if (LIKELY(count == 1)) {
-        if (*at & ENTRY_PRESENT) {
-            return ERR_EXISTS;
-        }
-        commit_two(at, entry, directory, *directory + ENTRY_USED_ONE);
-        return OK;
+    if (UNLIKELY(*at & ENTRY_PRESENT)) {
+        return ERR_EXISTS;
+    }
+    commit_two(at, entry, directory, *directory + ENTRY_USED_ONE);
+    return OK;
+}
+
+/* Fills `count` entries of one table, from `at` on, with `entry` and what follows it. */
+static enum status fill(entry_t *directory, entry_t *at, vaddr_t page, uint64_t count,
+                        uint64_t entry)
+{
+    if (count == 1) {
+        return fill_one(directory, at, entry);
     }
     for (uint64_t i = 0; i < count; i++) {
         if (at[i] & ENTRY_PRESENT) {
@@ -340,25 +388,36 @@ static inline enum status fill(entry_t *directory, entry_t *at, vaddr_t page, ui
     return OK;
 }
 
-/* Clears `count` entries of one table; ERR_NOT_FOUND when not all were present. */
-static inline enum status clear(unsigned root, entry_t *directory, vaddr_t page, uint64_t count)
+/* Of one page of a table; ERR_NOT_FOUND when it was not present. */
+static inline enum status clear_one(unsigned root, entry_t *directory, vaddr_t page)
 {
     entry_t *at = entry_at(root, 1, page);
-    uint64_t present = 0;
-    if (LIKELY(count == 1)) {
-        present = *at & ENTRY_PRESENT;
-        commit_two(at, 0, directory, *directory - present * ENTRY_USED_ONE);
-        forget(page, 1);
-    } else {
-        begin_change(page);
-        for (uint64_t i = 0; i < count; i++) {
-            present += at[i] & ENTRY_PRESENT;
-            at[i] = 0;
-        }
-        forget(page, count);
-        *directory -= present * ENTRY_USED_ONE;
-        end_change();
+    uint64_t present = *at & ENTRY_PRESENT;
+    uint64_t entry = *directory - present * ENTRY_USED_ONE;
+    commit_two(at, 0, directory, entry);
+    forget(page, 1);
+    if (UNLIKELY(used_of(entry) == 0)) {
+        remove_empty_tables(root, page);
     }
+    return LIKELY(present) ? OK : ERR_NOT_FOUND;
+}
+
+/* Clears `count` entries of one table; ERR_NOT_FOUND when not all were present. */
+static enum status clear(unsigned root, entry_t *directory, vaddr_t page, uint64_t count)
+{
+    if (count == 1) {
+        return clear_one(root, directory, page);
+    }
+    entry_t *at = entry_at(root, 1, page);
+    uint64_t present = 0;
+    begin_change(page);
+    for (uint64_t i = 0; i < count; i++) {
+        present += at[i] & ENTRY_PRESENT;
+        at[i] = 0;
+    }
+    forget(page, count);
+    *directory -= present * ENTRY_USED_ONE;
+    end_change();
     if (used_of(*directory) == 0) {
         remove_empty_tables(root, page);
     }
@@ -475,6 +534,7 @@ static uint64_t count_entries(vaddr_t page)
 static NOINLINE void repair(void)
 {
     vaddr_t page = intent & ~INTENDED;
+    known = NULL;
     hide();
     forget(page, INVLPG_LIMIT + 1); /* all */
     if (loose) {
@@ -549,16 +609,31 @@ enum status page_table_init(const struct page_region *regions, size_t count)
     return OK;
 }
 
-enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count, unsigned flags)
+static NOINLINE enum status map_any(vaddr_t page, paddr_t frame, uint64_t count, unsigned flags)
 {
-    GUARD(spinlock, guard, &lock);
     settle_locked();
     entry_t *directory = short_run(page, count);
-    if (LIKELY(directory && check_flags(flags) == OK && check_frames(frame, count) == OK)) {
+    if (directory && check_flags(flags) == OK && check_frames(frame, count) == OK) {
         return fill(directory, entry_at(SLOT_SELF, 1, page), page, count,
                     entry_of(frame, bits_of(flags)));
     }
     return ready ? map_run(SLOT_SELF, page, frame, count, flags) : ERR_STATE;
+}
+
+enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count, unsigned flags)
+{
+    enum status status;
+    SPINLOCK_BEGIN(guard, &lock);
+    entry_t *directory = known_page(page, count);
+    uint64_t bits = access_of(flags);
+    bool is_frame = (frame & ~(PHYSICAL_LIMIT - PAGE_SIZE)) == 0;
+    if (LIKELY(directory && bits && is_frame && !intent)) {
+        status = fill_one(directory, entry_at(SLOT_SELF, 1, page), entry_of(frame, bits));
+    } else {
+        status = map_any(page, frame, count, flags);
+    }
+    SPINLOCK_END(guard);
+    return status;
 }
 
 /* An end in the first 2 MiB is dealt with by the first step, before anything has changed. */
@@ -567,12 +642,11 @@ static enum status cut_end(vaddr_t page, uint64_t count)
     return count > pages_to_boundary(page) ? cut(SLOT_SELF, page + (count << PAGE_SHIFT)) : OK;
 }
 
-enum status page_table_unmap(vaddr_t page, uint64_t count)
+static NOINLINE enum status unmap_any(vaddr_t page, uint64_t count)
 {
-    GUARD(spinlock, guard, &lock);
     settle_locked();
     entry_t *directory = short_run(page, count);
-    if (LIKELY(directory)) {
+    if (directory) {
         return clear(SLOT_SELF, directory, page, count);
     }
     if (!ready) {
@@ -581,6 +655,20 @@ enum status page_table_unmap(vaddr_t page, uint64_t count)
     enum status status = check_run(page, count);
     status = status == OK ? cut_end(page, count) : status;
     return status == OK ? unmap_run(SLOT_SELF, page, count) : status;
+}
+
+enum status page_table_unmap(vaddr_t page, uint64_t count)
+{
+    enum status status;
+    SPINLOCK_BEGIN(guard, &lock);
+    entry_t *directory = known_page(page, count);
+    if (LIKELY(directory && !intent)) {
+        status = clear_one(SLOT_SELF, directory, page);
+    } else {
+        status = unmap_any(page, count);
+    }
+    SPINLOCK_END(guard);
+    return status;
 }
 
 static enum status protect_run(vaddr_t page, uint64_t count, unsigned flags)
@@ -620,12 +708,11 @@ static enum status protect_run(vaddr_t page, uint64_t count, unsigned flags)
     return status;
 }
 
-enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
+static NOINLINE enum status protect_any(vaddr_t page, uint64_t count, unsigned flags)
 {
-    GUARD(spinlock, guard, &lock);
     settle_locked();
     enum status status = check_flags(flags);
-    if (LIKELY(status == OK && short_run(page, count))) {
+    if (status == OK && short_run(page, count)) {
         begin_change(page);
         status = change(entry_at(SLOT_SELF, 1, page), count, bits_of(flags));
         forget(page, count);
@@ -640,6 +727,24 @@ enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
         return run_status != OK ? run_status : status;
     }
     return protect_run(page, count, flags);
+}
+
+enum status page_table_protect(vaddr_t page, uint64_t count, unsigned flags)
+{
+    enum status status;
+    SPINLOCK_BEGIN(guard, &lock);
+    const entry_t *directory = known_page(page, count);
+    uint64_t bits = access_of(flags);
+    if (LIKELY(directory && bits && !intent)) {
+        begin_change(page);
+        status = change(entry_at(SLOT_SELF, 1, page), 1, bits);
+        forget(page, 1);
+        end_change();
+    } else {
+        status = protect_any(page, count, flags);
+    }
+    SPINLOCK_END(guard);
+    return status;
 }
 
 enum status page_table_cut(vaddr_t page)

@@ -327,6 +327,44 @@ static void test_map_protect_unmap_are_seen_at_once(void **state)
     assert_nothing_is_lost();
 }
 
+/* Pages of the table that was worked on last go a shorter way; it must not differ. */
+static void test_pages_of_the_known_table_are_like_others(void **state)
+{
+    (void)state;
+    const vaddr_t first = CODE_ZONE_START + 8 * PAGE_SIZE;
+    const vaddr_t page = first + PAGE_SIZE;
+    assert_int_equal(page_table_map(first, 0x7000, 1, PAGE_WRITE), OK);
+    for (unsigned flags = 0; flags <= PAGE_FLAGS_ALL; flags++) {
+        bool is_wrong = (flags & PAGE_WRITE) && (flags & PAGE_EXECUTE);
+        enum status expected = is_wrong ? ERR_PERMISSION : OK;
+        assert_int_equal(page_table_map(page, 0x8000, 1, flags), expected);
+        if (is_wrong) {
+            assert_not_mapped(page);
+            assert_int_equal(page_table_protect(first, 1, flags), ERR_PERMISSION);
+            continue;
+        }
+        assert_mapped(page, 0x8000, flags);
+        assert_int_equal(page_table_protect(first, 1, flags), OK);
+        assert_mapped(first, 0x7000, flags);
+        assert_int_equal(page_table_map(page, 0x9000, 1, flags), ERR_EXISTS);
+        assert_int_equal(page_table_unmap(page, 1), OK);
+        assert_not_mapped(page);
+    }
+    assert_int_equal(page_table_map(page, 0x8000, 1, PAGE_FLAGS_ALL + 1), ERR_INVALID_ARGUMENT);
+    assert_int_equal(page_table_map(page, 0x8001, 1, PAGE_READ), ERR_MISALIGNED);
+    assert_int_equal(page_table_map(page, PHYSICAL_LIMIT, 1, PAGE_READ), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_map(page + 1, 0x8000, 1, PAGE_READ), ERR_MISALIGNED);
+    assert_int_equal(page_table_map(page, 0x8000, 0, PAGE_READ), ERR_OUT_OF_BOUNDS);
+    assert_int_equal(page_table_unmap(page, 1), ERR_NOT_FOUND);
+    assert_int_equal(page_table_protect(page, 1, PAGE_READ), ERR_NOT_FOUND);
+    assert_int_equal(page_table_unmap(first, 1), OK); /* and with it the table */
+    assert_int_equal(page_table_unmap(first, 1), ERR_NOT_FOUND);
+    assert_int_equal(page_table_map(first, 0x7000, 1, PAGE_READ), OK);
+    assert_mapped(first, 0x7000, PAGE_READ);
+    assert_int_equal(page_table_unmap(first, 1), OK);
+    assert_nothing_is_lost();
+}
+
 static void test_wrong_arguments_are_refused(void **state)
 {
     (void)state;
@@ -756,6 +794,7 @@ int main(void)
         cmocka_unit_test(test_init_failing_at_any_frame_keeps_the_old_tables),
         cmocka_unit_test(test_init_maps_the_regions_and_nothing_else),
         cmocka_unit_test(test_map_protect_unmap_are_seen_at_once),
+        cmocka_unit_test(test_pages_of_the_known_table_are_like_others),
         cmocka_unit_test(test_wrong_arguments_are_refused),
         cmocka_unit_test(test_map_without_a_frame_for_a_table_fails_and_works_later),
         cmocka_unit_test(test_aligned_run_takes_one_entry_for_2_mib),

@@ -41,7 +41,7 @@ static inline bool take(struct spinlock *lock, struct spinlock **guard)
                                        __ATOMIC_RELAXED);
 }
 
-static NOINLINE void wait_and_take(struct spinlock *lock, struct spinlock **guard)
+NOINLINE void spinlock_wait(struct spinlock *lock, struct spinlock **guard)
 {
     do {
         while (spinlock_is_held(lock)) {
@@ -56,7 +56,7 @@ void spinlock_lock(struct spinlock *lock, struct spinlock **guard) OWN_UNCHECKED
     preemption_hold();
     FILL(guard, lock);
     if (UNLIKELY(!take(lock, guard))) {
-        wait_and_take(lock, guard);
+        spinlock_wait(lock, guard);
     }
 }
 
