@@ -640,6 +640,16 @@ bool frames_next_range(const struct frames *frames, const struct frames **cursor
     return true;
 }
 
+bool frames_single_range(const struct frames *frames, paddr_t *out_start, bool *out_is_stale)
+{
+    if (frames->next) {
+        return false;
+    }
+    *out_start = frames->node.range.start << PAGE_SHIFT;
+    *out_is_stale = (frames->node.owner & OWNER_STALE) != 0;
+    return true;
+}
+
 bool frames_are_stale(const struct frames *frames)
 {
     for (; frames; frames = frames->next) {

@@ -37,6 +37,11 @@ CELL_API paddr_t frames_start(const struct frames *frames) OWN_BORROWS(*frames);
 CELL_API bool frames_next_range(const struct frames *frames, const struct frames **cursor,
                                 paddr_t *out_start, uint64_t *out_count) OWN_BORROWS(*frames);
 
+/* Of frames in one range, as most are: its first frame, and whether it is stale (below). False, and nothing
+ * is written: there are more. */
+CELL_API bool frames_single_range(const struct frames *frames, paddr_t *out_start,
+                                  bool *out_is_stale) OWN_BORROWS(*frames);
+
 /* Stale frames have not been cleared since they had another owner. Are any; is this range? */
 CELL_API bool frames_are_stale(const struct frames *frames) OWN_BORROWS(*frames);
 CELL_API bool frames_range_is_stale(const struct frames *cursor);

@@ -171,7 +171,7 @@ static inline void refill_descriptors(void)
 
 /* Clears `count` pages, which are mapped to be written, and gives them the access that was asked
  * for. */
-static enum status clear(vaddr_t start, uint64_t count, unsigned flags)
+static inline enum status clear(vaddr_t start, uint64_t count, unsigned flags)
 {
     for (uint64_t i = 0; i < count; i++) {
         memset(memory_at(start + (i << PAGE_SHIFT)), 0, PAGE_SIZE);
@@ -181,40 +181,67 @@ static enum status clear(vaddr_t start, uint64_t count, unsigned flags)
 
 /* ---- mapping ---- */
 
-/* Maps each range of the frames, and clears those that are stale. */
-static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
+/* Maps one range of frames, and clears it if it is stale. What it has mapped where it fails, it unmaps. */
+static inline enum status map_range(vaddr_t at, paddr_t frame, uint64_t count, bool is_stale,
+                                    unsigned flags)
+{
+    enum status status = page_table_map(at, frame, count, is_stale ? PAGE_WRITE : flags);
+    if (is_stale && LIKELY(status == OK)) {
+        status = clear(at, count, flags);
+        if (UNLIKELY(status != OK)) {
+            unmap(at, count);
+        }
+    }
+    return status;
+}
+
+/* Maps each range of the frames. */
+static NOINLINE enum status map_ranges(vaddr_t start, struct frames *frames, unsigned flags)
     OWN_BORROWS(*frames);
-static enum status map_at(vaddr_t start, struct frames *frames, unsigned flags)
+static NOINLINE enum status map_ranges(vaddr_t start, struct frames *frames, unsigned flags)
 {
     const struct frames *range = NULL;
     paddr_t frame;
     uint64_t count;
     vaddr_t at = start;
     while (frames_next_range(frames, &range, &frame, &count)) {
-        bool is_stale = frames_range_is_stale(range);
-        enum status status = page_table_map(at, frame, count, is_stale ? PAGE_WRITE : flags);
+        enum status status = map_range(at, frame, count, frames_range_is_stale(range), flags);
         if (status != OK) {
             unmap(start, (at - start) >> PAGE_SHIFT);
             return status;
         }
-        vaddr_t mapped = at;
         at += count << PAGE_SHIFT;
-        status = is_stale ? clear(mapped, count, flags) : OK;
-        if (status != OK) {
-            unmap(start, (at - start) >> PAGE_SHIFT);
-            return status;
-        }
     }
     frames_set_clean(frames);
     return OK;
 }
 
-/* What *mapped owns is mapped where its pages are. */
-OWN_UNCHECKED static inline enum status map_own(struct mapped_pages *mapped)
+/* `count` frames. */
+static inline enum status map_at(vaddr_t start, struct frames *frames, uint64_t count,
+                                 unsigned flags) OWN_BORROWS(*frames);
+static inline enum status map_at(vaddr_t start, struct frames *frames, uint64_t count,
+                                 unsigned flags)
 {
-    mapped->start = pages_start(mapped->pages);
+    paddr_t frame;
+    bool is_stale;
+    if (UNLIKELY(!frames_single_range(frames, &frame, &is_stale))) {
+        return map_ranges(start, frames, flags);
+    }
+    enum status status = map_range(start, frame, count, is_stale, flags);
+    if (is_stale && LIKELY(status == OK)) {
+        frames_set_clean(frames);
+    }
+    return status;
+}
+
+/* What *mapped owns, `count` pages and frames, is mapped where its pages are. */
+OWN_UNCHECKED static inline enum status map_own(struct mapped_pages *mapped, uint64_t count,
+                                                unsigned flags)
+{
+    vaddr_t start = pages_start(mapped->pages);
+    mapped->start = start;
     COMPILER_BARRIER();
-    return map_at(mapped->start, mapped->frames, (unsigned)mapped->flags);
+    return map_at(start, mapped->frames, count, flags);
 }
 
 OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames **frames,
@@ -236,7 +263,7 @@ OWN_UNCHECKED enum status mapped_pages_map(struct pages **pages, struct frames *
     struct mapped_pages *mapped = *out;
     commit_move(&mapped->pages, pages);
     commit_move(&mapped->frames, frames);
-    status = map_own(mapped);
+    status = map_own(mapped, count, flags);
     if (status != OK) {
         commit_move(pages, &mapped->pages);
         commit_move(frames, &mapped->frames);
@@ -280,20 +307,24 @@ static enum status take_frames(uint64_t count, struct frames **out)
     return status == ERR_NO_MEMORY ? frame_allocator_take_any(count, out) : status;
 }
 
-/* It has its frames, if `status` says so; now its pages. */
-static enum status finish_mapping(enum page_zone zone, uint64_t count, enum status status,
-                                  struct mapped_pages **out) OWN_ACQUIRES(**out);
+/* It has its frames, if `status` says so; now its pages. Within its callers, so that registers are saved
+ * once. */
+__attribute__((always_inline)) static inline enum status finish_mapping(
+    enum page_zone zone, uint64_t count, unsigned flags, enum status status,
+    struct mapped_pages **out) OWN_ACQUIRES(**out);
 
-OWN_UNCHECKED static enum status finish_mapping(enum page_zone zone, uint64_t count,
-                                                enum status status, struct mapped_pages **out)
+OWN_UNCHECKED __attribute__((always_inline)) static inline enum status finish_mapping(
+    enum page_zone zone, uint64_t count, unsigned flags, enum status status,
+    struct mapped_pages **out)
 {
-    if (status == OK) {
-        status = take_pages(zone, count, &(*out)->pages);
+    struct mapped_pages *mapped = *out;
+    if (LIKELY(status == OK)) {
+        status = take_pages(zone, count, &mapped->pages);
     }
-    if (status == OK) {
-        status = map_own(*out);
+    if (LIKELY(status == OK)) {
+        status = map_own(mapped, count, flags);
     }
-    if (status != OK) {
+    if (UNLIKELY(status != OK)) {
         mapped_pages_drop(out);
     }
     return status;
@@ -312,7 +343,7 @@ OWN_UNCHECKED enum status mapped_pages_create(enum page_zone zone, size_t bytes,
         return ERR_NO_MEMORY;
     }
     status = take_frames(count, &(*out)->frames);
-    return finish_mapping(zone, count, status, out);
+    return finish_mapping(zone, count, flags, status, out);
 }
 
 OWN_UNCHECKED enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes,
@@ -331,7 +362,7 @@ OWN_UNCHECKED enum status mapped_pages_create_at(enum page_zone zone, paddr_t st
         return ERR_NO_MEMORY;
     }
     status = frame_allocator_take_at(page_align_down(start), count, &(*out)->frames);
-    return finish_mapping(zone, count, status, out);
+    return finish_mapping(zone, count, flags, status, out);
 }
 
 void mapped_pages_drop(struct mapped_pages **handle)

@@ -43,7 +43,7 @@ struct free_stack {
  */
 static inline bool free_stack_pop_to(struct free_stack *stack, void *out, size_t offset)
 {
-    return commit_pop(stack, out, offset) != NULL;
+    return __atomic_load_n(&stack->top, __ATOMIC_RELAXED) && commit_pop(stack, out, offset);
 }
 
 /* Pushes; *slot, which held it, is `next` then. */
