@@ -80,12 +80,14 @@ static struct run {
     int level;           /* strikes that are being dealt with */
     bool stepping;
     bool struck;
-    bool full;
+    bool full;        /* each instruction each time */
+    bool full_second; /* each second fault */
     bool no_second;
     struct region left_out;
     struct region variables[VARIABLES_MAX];
     size_t variable_count;
     unsigned long steps;
+    unsigned every;             /* of them, in the short form */
     uint16_t executed[1 << 16]; /* by rip */
     unsigned steps_into_release;
     unsigned long chosen; /* which second fault, where not all of them */
@@ -211,6 +213,11 @@ void strike_leave_out(void *start, size_t bytes)
     run->left_out = (struct region){start, bytes};
 }
 
+void strike_every(unsigned count)
+{
+    run->every = count ? count : STRIKE_EVERY;
+}
+
 bool strike_has_struck(void)
 {
     return run->struck;
@@ -301,7 +308,7 @@ static NOINLINE void release(void)
  */
 static bool has_second(void)
 {
-    return run->full || (!run->no_second && run->tally[0].strikes % SECOND_EVERY == 0);
+    return run->full_second || (!run->no_second && run->tally[0].strikes % SECOND_EVERY == 0);
 }
 
 /* Calls check(), or release() and check(); true where all is right. Never in between a failure. */
@@ -347,6 +354,7 @@ static void strike(uint64_t registers[SINGLE_STEP_REGISTERS], int level)
     uintptr_t rsp = registers[7];
     run->frames_top[level] = level == 0 ? rsp : run->frames_top[level];
     bool before = run->struck;
+    unsigned every = run->every;
     keep_state(level, rsp);
     run->struck = true;
     run->tally[level].strikes++;
@@ -357,6 +365,7 @@ static void strike(uint64_t registers[SINGLE_STEP_REGISTERS], int level)
     }
     put_state_back(level, rsp);
     run->struck = before;
+    run->every = every;
 }
 
 static bool is_struck_here(uintptr_t rip)
@@ -377,7 +386,7 @@ static bool is_left_out(uintptr_t rip)
     if (run->full) {
         return false;
     }
-    return run->steps++ % STRIKE_EVERY != 0 || (*count)++ >= REPEATS_MAX;
+    return run->steps++ % run->every != 0 || (*count)++ >= REPEATS_MAX;
 }
 
 /* One instruction was executed. */
@@ -406,10 +415,10 @@ static void on_step(int number, siginfo_t *info, void *context)
         return;
     }
     unsigned step = run->steps_into_release++;
-    if (run->full || step == run->chosen) {
+    if (run->full_second || step == run->chosen) {
         strike(registers, 1);
     }
-    if (step + 1 >= SECOND_MAX || (!run->full && step >= run->chosen)) {
+    if (step + 1 >= SECOND_MAX || (!run->full_second && step >= run->chosen)) {
         user->uc_mcontext.gregs[REG_EFL] &= ~SINGLE_STEP_FLAG;
     }
 }
@@ -482,6 +491,7 @@ static bool run_case(const struct strike_case *now)
     run->chosen = 0;
     run->place_count = 0;
     run->left_out = (struct region){NULL, 0};
+    run->every = STRIKE_EVERY;
     memset(run->executed, 0, sizeof(run->executed));
     memset(run->tally, 0, sizeof(run->tally));
     if (now->prepare) {
@@ -534,7 +544,8 @@ int strike_run(const struct strike_case *cases, size_t count)
         run->states[i] = mmap(NULL, STATE_MAX + HANDLER_STACK, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     }
-    run->full = form && strcmp(form, "full") == 0;
+    run->full_second = form && strcmp(form, "full") == 0;
+    run->full = run->full_second || (form && strcmp(form, "each") == 0);
     run->no_second = form && strcmp(form, "first") == 0;
     load_symbols();
     if (!install()) {

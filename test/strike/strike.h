@@ -6,24 +6,27 @@
  * slots is popped, and nothing may be lost, owned twice or left half done. That is shown here, not
  * argued.
  *
- * A case runs once under the CPU's single-step flag. After each instruction, of the caller and of all that
- * it calls, the state of the program is kept aside; a fault strikes: commit_settle() finishes what is under
- * way, own_unwind() pops the chain, as catch does, on another stack; check() looks at what is left, with
- * a truth of its own, and goes on using it; then the state is put back and the case executes its next
- * instruction. So each strike has a fresh state, and none costs more than a copy of it.
+ * A case runs once under the CPU's single-step flag. After each instruction, of the caller and of
+ * all that it calls, the state of the program is kept aside; a fault strikes: commit_settle()
+ * finishes what is under way, own_unwind() pops the chain, as catch does, on another stack; check()
+ * looks at what is left, with a truth of its own, and goes on using it; then the state is put back
+ * and the case executes its next instruction. So each strike has a fresh state, and none costs more
+ * than a copy of it.
  *
  * With a second fault, the release itself is struck 0 to 60 instructions after it began, is begun
  * once more as catch does it, and check() looks then.
  *
- * Rules: the state is all variables of the program, the CPU's own memory (cpu_local.h), the chain, and the
- * stack; keep it small, a few pages if possible: it is copied twice a strike. Nothing here uses malloc() or
- * other state of the C library, files or threads. Code of the C library is executed, and not struck.
- * Between cases the state is that of the program's start. A function that does not end within some
- * hundredths of a second after a strike (a lock left held), or that crashes, is a failure like any other.
+ * Rules: the state is all variables of the program, the CPU's own memory (cpu_local.h), the chain,
+ * and the stack; keep it small, a few pages if possible: it is copied twice a strike. Nothing here
+ * uses malloc() or other state of the C library, files or threads. Code of the C library is
+ * executed, and not struck. Between cases the state is that of the program's start. A function that
+ * does not end within some hundredths of a second after a strike (a lock left held), or that
+ * crashes, is a failure like any other.
  *
  *      static void prepare(void) { ... }                 what is there before
  *      static void operate(void) { OWNED(..); ... }      struck; what it leaves in variables stays
- *      static void check(void) { strike_demand(..); }    after a strike, and after the undisturbed end
+ *      static void check(void) { strike_demand(..); }    after a strike, and after the undisturbed
+ * end
  *
  *      int main(void)
  *      {
@@ -31,11 +34,13 @@
  *          return strike_run(cases, ARRAY_COUNT(cases));
  *      }
  *
- * add_strike_test() in test/strike/CMakeLists.txt compiles such a program and the cells it names at -O0
- * and at -O2. In the short form, which the tests of a build run, an instruction that is executed again and
- * again is struck 20 times, and after every seventh strike a second one follows at one of 61 places, in turn.
- * THEORIS_STRIKE=full: each instruction each time, and a second fault at each of the places;
- * THEORIS_STRIKE=first: no second faults. THEORIS_STRIKE_CASE names one case to run alone.
+ * add_strike_test() in test/strike/CMakeLists.txt compiles such a program and the cells it names at
+ * -O0 and at -O2. In the short form, which the tests of a build run, an instruction that is
+ * executed again and again is struck 20 times, and after every seventh strike a second one follows
+ * at one of 61 places, in turn. THEORIS_STRIKE=full: each instruction each time, and a second fault
+ * at each of the places; THEORIS_STRIKE=each: each instruction each time, and a second fault after
+ * every seventh. THEORIS_STRIKE=first: no second faults. THEORIS_STRIKE_CASE names one case to run
+ * alone.
  */
 #pragma once
 
@@ -62,6 +67,10 @@ __attribute__((noreturn)) void strike_fail(const char *file, int line, const cha
 
 /* Memory among the variables that nobody changes, in prepare(): it is not copied. One region. */
 void strike_leave_out(void *start, size_t bytes);
+
+/* In the short form, from now on to the end of the case, or to the next call: one of `count`
+ * instructions is struck; 0: as many as add_strike_test() said. */
+void strike_every(unsigned count);
 
 /* Is check() called because of a strike (true), or at the undisturbed end? */
 _Bool strike_has_struck(void);

@@ -410,6 +410,7 @@ static const struct host_symbol inner_symbols[] = {
     {"entry_pool_take", entry_pool_take},
     {"entry_pool_write", entry_pool_write},
     {"entry_pool_give_back", entry_pool_give_back},
+    {"entry_pool_give_back_one", entry_pool_give_back_one},
     {"entry_pool_holds", entry_pool_holds},
 };
 

@@ -6,10 +6,11 @@
  */
 #include "archive.h"
 #include "cell_namespace.h"
+#include "commit.h"
 #include "diag.h"
 #include "elf_object.h"
 #include "format.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader.h"
 #include "mapped_pages.h"
 
@@ -28,8 +29,10 @@
 #include <cmocka.h>
 
 static const struct host_symbol heap_symbols[] = {
-    {"heap_allocate", heap_allocate},
-    {"heap_free", heap_free},
+    {"heap_block_take_zeroed", heap_block_take_zeroed},
+    {"heap_block_drop", heap_block_drop},
+    {"commit_two_", commit_two_},
+    {"commit_three_", commit_three_},
 };
 
 /* Demands a symbol and expects a refusal that leaves nothing behind; *out_diag says what it said.
@@ -426,6 +429,7 @@ static void an_unload_that_lacks_memory_changes_nothing(void **state)
     end_namespace(&here);
 }
 
+/* And the one before stays in use. */
 static void an_archive_that_lacks_memory_is_refused(void **state)
 {
     struct diag diag = {0};
@@ -438,10 +442,10 @@ static void an_archive_that_lacks_memory_is_refused(void **state)
             break;
         }
         assert_int_equal(diag.code, DIAG_LINK_MEMORY);
-        struct cell *cell;
         struct cell_namespace here;
         cell_namespace_init(&here, "here", NULL);
-        assert_int_equal(loader_load(&here, "sort", &cell, &diag), ERR_NOT_FOUND);
+        load(&here, "sort");
+        end_namespace(&here);
     }
 }
 

@@ -297,9 +297,21 @@ static bool is_empty(struct leaf *leaf)
     return true;
 }
 
+/* As address_map_retire(). */
+static void give_emptied(void)
+{
+    if (!address_map_wait()) {
+        emptied = NULL;
+    }
+    heap_block_give(&emptied);
+}
+
 /* Leaves without a page go. */
 static void drop_empty_leaves(void)
 {
+    if (emptied) { /* by who was struck here */
+        give_emptied();
+    }
     struct leaf **link = &first_leaf;
     while (*link) {
         struct leaf *leaf = *link;
@@ -308,9 +320,7 @@ static void drop_empty_leaves(void)
             continue;
         }
         commit_three(&leaves[leaf->number], NULL, link, leaf->next, &emptied, leaf);
-        if (address_map_wait()) {
-            heap_block_give(&emptied);
-        }
+        give_emptied();
     }
 }
 
@@ -450,7 +460,7 @@ static enum status prepare(struct cell *const *cells, uint32_t count, const stru
     if (pending) { /* who made it did not come to its end */
         make_change();
     }
-    if (replaced) {
+    if (replaced || emptied) {
         address_map_retire();
     }
     size_t rows = published ? published->row_count : 0;

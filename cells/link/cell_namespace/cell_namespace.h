@@ -15,6 +15,10 @@
  *      GUARD(mutex, held, cell_namespace_mutex());   to the end of the block
  *
  * `cell_count` is a word that anybody may read.
+ *
+ * Faults (docs/fault-safety.md): which cells there are is the list, which changes by one store
+ * each; the maps and the rest are made from it. `is_changing` says that they may not fit it: who
+ * changes the namespace next makes them anew.
  */
 #pragma once
 
@@ -31,6 +35,9 @@ struct cell_namespace {
     struct cell *last;
     struct cell *retired; /* replaced, and here for who returns into them; by swaps only */
     uint32_t cell_count;
+    struct symbol *symbols_of_none; /* that belong to no cell */
+    uint64_t symbols_of_none_count;
+    uint64_t is_changing; /* 1: maps, `last` and `cell_count` may not be what the list says */
 };
 
 /* The namespace of the running system. Never ends. */
@@ -59,19 +66,31 @@ CELL_API const struct symbol *cell_namespace_find_own(const struct cell_namespac
 CELL_API struct cell *cell_namespace_find_cell(const struct cell_namespace *namespace,
                                                const char *name);
 
-/* Makes room for that many more cells and symbols. ERR_NO_MEMORY: nothing changed. */
+/*
+ * Makes room for that many more cells and symbols, and good what an interrupted change left.
+ * ERR_NO_MEMORY: nothing else changed.
+ */
 CELL_API MUST_CHECK enum status cell_namespace_reserve(struct cell_namespace *namespace,
                                                        uint32_t cells, uint32_t symbols);
 
 /*
  * Adds a cell and its symbols, for which room was reserved. Of one symbol defined twice the strong
  * definition is kept, or the first of two weak ones; the loader has refused every other duplicate.
+ * `is_changing` is set from then on: the caller clears it with his own commit. Until then a
+ * withdrawal takes all of it back, however far it came.
  */
 CELL_API void cell_namespace_publish(struct cell_namespace *namespace, struct cell *cell);
 
-/* Adds one symbol that belongs to no cell (an absolute address). Room was reserved. */
-CELL_API void cell_namespace_publish_symbol(struct cell_namespace *namespace,
-                                            struct symbol *symbol);
+/*
+ * Adds symbols that belong to no cell (absolute addresses); the array is the caller's. Room was
+ * reserved. Once for a namespace, until they are withdrawn.
+ */
+CELL_API void cell_namespace_publish_symbols(struct cell_namespace *namespace,
+                                             struct symbol *symbols, uint64_t count);
+CELL_API void cell_namespace_withdraw_symbols(struct cell_namespace *namespace);
 
-/* Takes a cell and those of its symbols that are in the map out again. */
+/*
+ * Takes a cell and those of its symbols that are in the map out again. Done when `cell->namespace`
+ * is NULL; who is interrupted before begins again.
+ */
 CELL_API void cell_namespace_withdraw(struct cell_namespace *namespace, struct cell *cell);

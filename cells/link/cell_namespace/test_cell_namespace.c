@@ -65,6 +65,8 @@ static void publish(struct cell_namespace *namespace, struct sample *sample)
 {
     assert_int_equal(cell_namespace_reserve(namespace, 1, sample->cell.symbol_count), OK);
     cell_namespace_publish(namespace, &sample->cell);
+    assert_int_equal(namespace->is_changing, 1);
+    namespace->is_changing = 0; /* the caller's commit */
 }
 
 static const char *const ab[] = {"a", "b"};
@@ -236,6 +238,7 @@ static void test_cell_namespace_reserved_room_is_enough(void **state)
         const char *const symbols[] = {names[i][0], names[i][1]};
         make_cell(&samples[i], names[i][0], symbols, 2, STB_GLOBAL);
         cell_namespace_publish(&namespace, &samples[i].cell);
+        namespace.is_changing = 0;
     }
     for (int i = 0; i < CELLS; i++) {
         assert_ptr_equal(find(&namespace, names[i][1]), &samples[i].symbols[1]);
@@ -259,9 +262,61 @@ static void test_cell_namespace_symbol_of_no_cell_is_found(void **state)
     };
     cell_namespace_init(&namespace, "test", NULL);
     assert_int_equal(cell_namespace_reserve(&namespace, 0, 1), OK);
-    cell_namespace_publish_symbol(&namespace, &symbol);
+    cell_namespace_publish_symbols(&namespace, &symbol, 1);
     assert_ptr_equal(find(&namespace, "image"), &symbol);
     assert_int_equal(namespace.cell_count, 0);
+    cell_namespace_withdraw_symbols(&namespace);
+    assert_null(find(&namespace, "image"));
+    assert_int_equal(namespace.symbols.count, 0);
+    cell_namespace_publish_symbols(&namespace, &symbol, 1);
+    assert_int_equal(cell_namespace_fini(&namespace), OK);
+}
+
+/* What a change left behind that was interrupted: entries of the maps that are lost, or there
+ * twice, wrong counts. */
+static void spoil(struct cell_namespace *namespace)
+{
+    namespace->is_changing = 1;
+    memset((void *)namespace->symbols.slots, 0, 8 * sizeof(namespace->symbols.slots[0]));
+    namespace->names.slots[0] = namespace->first->key.name ? &namespace->first->key : NULL;
+    namespace->symbols.count = 1;
+    namespace->names.count += 5;
+    namespace->cell_count = 77;
+    namespace->last = NULL;
+}
+
+static void test_cell_namespace_interrupted_change_is_made_good(void **state)
+{
+    (void)state;
+    struct cell_namespace namespace;
+    struct sample samples[2];
+    struct symbol image = {.key = {.name = "image", .hash = symbol_map_hash("image")}};
+    cell_namespace_init(&namespace, "test", NULL);
+    make_cell(&samples[0], "x", ab, 2, STB_GLOBAL);
+    make_cell(&samples[1], "y", bc, 2, STB_WEAK);
+    assert_int_equal(cell_namespace_reserve(&namespace, 2, 5), OK);
+    cell_namespace_publish_symbols(&namespace, &image, 1);
+    publish(&namespace, &samples[0]);
+    publish(&namespace, &samples[1]);
+    spoil(&namespace);
+    assert_int_equal(cell_namespace_reserve(&namespace, 0, 0), OK);
+    assert_int_equal(namespace.is_changing, 0);
+    expect_order(&namespace, "xy");
+    assert_ptr_equal(find(&namespace, "image"), &image);
+    assert_ptr_equal(find(&namespace, "b"), &samples[0].symbols[1]);
+    assert_ptr_equal(find(&namespace, "c"), &samples[1].symbols[1]);
+    assert_ptr_equal(cell_namespace_find_cell(&namespace, "x"), &samples[0].cell);
+    assert_int_equal(namespace.symbols.count, 4);
+    assert_int_equal(namespace.names.count, 2);
+    spoil(&namespace);
+    cell_namespace_withdraw(&namespace, &samples[0].cell);
+    assert_int_equal(namespace.is_changing, 0);
+    assert_null(samples[0].cell.namespace);
+    expect_order(&namespace, "y");
+    assert_null(find(&namespace, "a"));
+    assert_ptr_equal(find(&namespace, "b"), &samples[1].symbols[0]); /* gave way before */
+    cell_namespace_withdraw(&namespace, &samples[1].cell);
+    assert_int_equal(namespace.symbols.count, 1);
     assert_int_equal(cell_namespace_fini(&namespace), OK);
 }
 
@@ -276,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_cell_namespace_reserve_without_memory_changes_nothing),
         cmocka_unit_test(test_cell_namespace_reserved_room_is_enough),
         cmocka_unit_test(test_cell_namespace_symbol_of_no_cell_is_found),
+        cmocka_unit_test(test_cell_namespace_interrupted_change_is_made_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "range_tree.h"
 #include "text_write.h"
+#include "undo.h"
 
 CELL(library, "1.2.0");
 
@@ -24,7 +25,12 @@ static_assert(sizeof(struct range_node) <= DESCRIPTOR_SIZE, "a descriptor holds 
 
 static struct mapped_pages *chunks[MAX_CHUNKS]; /* owned */
 static size_t chunk_count;
-static struct range_tree free_entries;
+static struct undo_note notes[RANGE_TREE_NOTES];
+static struct undo changes = UNDO_INIT(notes);
+static struct range_tree free_entries = {.undo = &changes};
+/* On their way between the descriptor pool and the tree; NULL between operations. */
+static struct range_node *spare[2];
+static struct range_node *moved;
 static uint64_t total;
 
 static void fill(uint64_t address, uint32_t count)
@@ -37,43 +43,112 @@ static void fill(uint64_t address, uint32_t count)
 
 /* ---- free entries ---- */
 
-static void put_nodes(struct range_node *nodes[2])
+/* What is on its way goes back to the pool, also that of an operation that was interrupted. */
+static void put_nodes(void)
 {
-    descriptor_pool_put(nodes[0]);
-    descriptor_pool_put(nodes[1]);
+    descriptor_pool_give(&spare[0]);
+    descriptor_pool_give(&spare[1]);
+    descriptor_pool_give(&moved);
 }
 
-static enum status take_free(uint32_t count, uint64_t *out_number)
+/* From the tree into *out_address, with one commit. */
+static enum status take_range(uint32_t count, uint64_t *out_address)
 {
-    struct range_node *spare[2] = {descriptor_pool_get(), descriptor_pool_get()};
+    GUARD(undo, noted, &changes);
     struct range_node *taken;
-    enum status status = ERR_NO_MEMORY;
-    if (spare[0] && spare[1]) {
-        status = range_tree_take(&free_entries, count, 1, spare, &taken);
-    }
-    put_nodes(spare);
+    enum status status = range_tree_take(&free_entries, count, 1, spare, &taken);
     if (status == OK) {
-        *out_number = taken->range.start;
-        descriptor_pool_put(taken); /* who holds entries knows which */
+        UNDO_SET(&changes, moved, taken); /* who holds entries knows which */
+        UNDO_SET(&changes, *out_address, taken->range.start * ENTRY_SIZE);
+        undo_commit(&changes);
     }
     return status;
 }
 
-static enum status add_free(uint64_t number, uint64_t count)
+static enum status take_free(uint32_t count, uint64_t *out_address)
 {
-    struct range_node *unused[2];
-    struct range_node *node = descriptor_pool_get();
-    if (!node) {
+    put_nodes();
+    enum status status = ERR_NO_MEMORY;
+    if (descriptor_pool_take(&spare[0]) && descriptor_pool_take(&spare[1])) {
+        status = take_range(count, out_address);
+    }
+    put_nodes();
+    return status;
+}
+
+/* Into `moved`. */
+static enum status make_node(uint64_t number, uint64_t count)
+{
+    put_nodes();
+    if (!descriptor_pool_take(&moved)) {
         return ERR_NO_MEMORY;
     }
-    node->range = (struct range){.start = number, .count = count};
-    enum status status = range_tree_give(&free_entries, node, unused);
-    if (status != OK) {
-        descriptor_pool_put(node);
-        return status;
-    }
-    put_nodes(unused);
+    moved->range = (struct range){.start = number, .count = count};
     return OK;
+}
+
+/* `moved` into the tree; the caller commits. */
+static enum status give_node(void)
+{
+    enum status status = range_tree_give(&free_entries, moved, spare);
+    if (status == OK) {
+        UNDO_SET(&changes, moved, NULL);
+    }
+    return status;
+}
+
+/* What the owner of entries knows about them, and what of it stays. */
+struct record {
+    uint32_t *count; /* or NULL */
+    uint32_t kept;
+    uint64_t *entry; /* of a single one; or NULL */
+};
+
+static void change_record(const struct record *record)
+{
+    if (record->count) {
+        UNDO_SET(&changes, *record->count, record->kept);
+    }
+    if (record->entry) {
+        UNDO_SET(&changes, *record->entry, 0);
+    }
+}
+
+/* They are free, and not the owner's any more, with one commit. Where there is no room to remember
+ * them, they stay trapped and are lost. */
+static void add_free(uint64_t number, uint64_t count, const struct record *record)
+{
+    enum status status = make_node(number, count);
+    {
+        GUARD(undo, noted, &changes);
+        if (status == OK) {
+            status = give_node();
+        }
+        change_record(record);
+        undo_commit(&changes);
+    }
+    put_nodes();
+}
+
+static enum status add_pages(struct mapped_pages **chunk, uint64_t count) OWN_CONSUMES(**chunk);
+
+/* The chunk is the pool's, and its entries are free, with one commit. Unchecked: notes move it. */
+OWN_UNCHECKED static enum status add_pages(struct mapped_pages **chunk, uint64_t count)
+{
+    enum status status = make_node(mapped_pages_start(*chunk) / ENTRY_SIZE, count);
+    if (status == OK) {
+        GUARD(undo, noted, &changes);
+        status = give_node();
+        if (status == OK) {
+            UNDO_SET(&changes, chunks[chunk_count], *chunk);
+            UNDO_SET(&changes, *chunk, NULL);
+            UNDO_SET(&changes, total, total + count);
+            UNDO_SET(&changes, chunk_count, chunk_count + 1); /* last: others look at any moment */
+            undo_commit(&changes);
+        }
+    }
+    put_nodes();
+    return status;
 }
 
 static enum status add_chunk(uint32_t count)
@@ -91,30 +166,20 @@ static enum status add_chunk(uint32_t count)
     uint64_t start = mapped_pages_start(REF(chunk));
     fill(start, (uint32_t)(pages * PAGE_ENTRIES));
     status = mapped_pages_remap(REF(chunk), PAGE_EXECUTE);
-    if (status == OK) {
-        status = add_free(start / ENTRY_SIZE, pages * PAGE_ENTRIES);
-    }
     if (status != OK) {
         return status;
     }
-    STORE(chunks[chunk_count], chunk);
-    chunk_count++;
-    total += pages * PAGE_ENTRIES;
-    return OK;
+    return add_pages(SLOT(chunk), pages * PAGE_ENTRIES);
 }
 
 enum status entry_pool_take(uint32_t count, uint64_t *out_address)
 {
-    uint64_t number;
-    enum status status = take_free(count, &number);
+    enum status status = take_free(count, out_address);
     if (status == ERR_NOT_FOUND) {
         status = add_chunk(count);
         if (status == OK) {
-            status = take_free(count, &number);
+            status = take_free(count, out_address);
         }
-    }
-    if (status == OK) {
-        *out_address = number * ENTRY_SIZE;
     }
     return status;
 }
@@ -163,10 +228,12 @@ enum status entry_pool_write(uint64_t address, const uint8_t *bytes, uint32_t co
     return OK;
 }
 
-void entry_pool_give_back(uint64_t address, uint32_t count)
+static void give_back(uint64_t address, uint32_t count, const struct record *record)
 {
     static const uint64_t traps[TRAPS_AT_ONCE] = {[0 ... TRAPS_AT_ONCE - 1] = TRAPS};
-    if (count == 0 || !holds(address, count)) {
+    if (!holds(address, count)) { /* the static image's, or never taken */
+        change_record(record);
+        undo_commit(&changes);
         return;
     }
     for (uint32_t done = 0; done < count; done += TRAPS_AT_ONCE) {
@@ -174,9 +241,20 @@ void entry_pool_give_back(uint64_t address, uint32_t count)
         size_t size = (left < TRAPS_AT_ONCE ? left : TRAPS_AT_ONCE) * ENTRY_SIZE;
         text_write(address + (uint64_t)done * ENTRY_SIZE, traps, size);
     }
-    /* Where there is no room to remember them, they stay trapped and are lost. */
-    enum status status = add_free(address / ENTRY_SIZE, count);
-    (void)status;
+    add_free(address / ENTRY_SIZE, count, record);
+}
+
+void entry_pool_give_back(uint64_t address, uint32_t *count, uint32_t kept)
+{
+    if (*count > kept) {
+        give_back(address + (uint64_t)kept * ENTRY_SIZE, *count - kept,
+                  &(struct record){.count = count, .kept = kept});
+    }
+}
+
+void entry_pool_give_back_one(uint64_t *entry)
+{
+    give_back(*entry, 1, &(struct record){.entry = entry});
 }
 
 bool entry_pool_holds(uint64_t address)

@@ -95,6 +95,12 @@ static void expect_filled(uint64_t address, uint32_t count, uint8_t value)
     }
 }
 
+static void give_back(uint64_t address, uint32_t count)
+{
+    entry_pool_give_back(address, &count, 0);
+    assert_int_equal(count, 0);
+}
+
 static void write_filled(uint64_t address, uint32_t count, uint8_t value)
 {
     static uint8_t bytes[3 * 4096];
@@ -138,7 +144,7 @@ static void test_entry_pool_new_entries_are_traps(void **state)
     struct entry_pool_statistics statistics = entry_pool_statistics();
     assert_int_equal(statistics.taken, 1);
     assert_int_equal(statistics.page_bytes, PAGE_SIZE);
-    entry_pool_give_back(address, 1);
+    give_back(address, 1);
     assert_int_equal(entry_pool_statistics().taken, 0);
 }
 
@@ -151,7 +157,7 @@ static void test_entry_pool_write_stores_these_entries_alone(void **state)
     expect_filled(address, 2, 0xcc);
     expect_filled(address + 2 * ENTRY_SIZE, 3, 0x11);
     expect_filled(address + 5 * ENTRY_SIZE, 3, 0xcc);
-    entry_pool_give_back(address, 8);
+    give_back(address, 8);
     expect_filled(address, 8, 0xcc);
 }
 
@@ -162,12 +168,35 @@ static void test_entry_pool_part_that_is_given_back_is_used_again(void **state)
     uint64_t again;
     assert_int_equal(entry_pool_take(10, &address), OK);
     write_filled(address, 10, 0x22);
-    entry_pool_give_back(address + 4 * ENTRY_SIZE, 6);
+    uint32_t count = 10;
+    entry_pool_give_back(address, &count, 4);
+    assert_int_equal(count, 4);
+    entry_pool_give_back(address, &count, 7); /* no more than there are */
+    assert_int_equal(count, 4);
     expect_filled(address, 4, 0x22);
     expect_filled(address + 4 * ENTRY_SIZE, 6, 0xcc);
     assert_int_equal(entry_pool_take(6, &again), OK);
     assert_int_equal(again, address + 4 * ENTRY_SIZE);
-    entry_pool_give_back(address, 10);
+    give_back(address, 10);
+    assert_int_equal(entry_pool_statistics().taken, 0);
+}
+
+static void test_entry_pool_takes_one_back_out_of_the_middle(void **state)
+{
+    (void)state;
+    uint64_t address;
+    uint64_t again;
+    assert_int_equal(entry_pool_take(3, &address), OK);
+    write_filled(address, 3, 0x22);
+    uint64_t entry = address + ENTRY_SIZE;
+    entry_pool_give_back_one(&entry);
+    assert_int_equal(entry, 0);
+    expect_filled(address, 1, 0x22);
+    expect_filled(address + ENTRY_SIZE, 1, 0xcc);
+    expect_filled(address + 2 * ENTRY_SIZE, 1, 0x22);
+    assert_int_equal(entry_pool_take(1, &again), OK);
+    assert_int_equal(again, address + ENTRY_SIZE);
+    give_back(address, 3);
     assert_int_equal(entry_pool_statistics().taken, 0);
 }
 
@@ -181,15 +210,15 @@ static void test_entry_pool_run_across_chunks_is_written_and_trapped(void **stat
     assert_int_equal(entry_pool_take(PAGE_ENTRIES, &second), OK);
     assert_int_equal(second, first + PAGE_SIZE); /* another chunk, right behind */
     assert_int_equal(chunks_out, 2);
-    entry_pool_give_back(first, PAGE_ENTRIES);
-    entry_pool_give_back(second, PAGE_ENTRIES);
+    give_back(first, PAGE_ENTRIES);
+    give_back(second, PAGE_ENTRIES);
     assert_int_equal(entry_pool_take(PAGE_ENTRIES + 88, &both), OK);
     assert_int_equal(both, first);
     assert_int_equal(chunks_out, 2);
     write_filled(both + 500 * ENTRY_SIZE, 100, 0x33);
     expect_filled(both, 500, 0xcc);
     expect_filled(both + 500 * ENTRY_SIZE, 100, 0x33);
-    entry_pool_give_back(both, PAGE_ENTRIES + 88);
+    give_back(both, PAGE_ENTRIES + 88);
     expect_filled(both, 2 * PAGE_ENTRIES, 0xcc);
     assert_int_equal(entry_pool_statistics().taken, 0);
 }
@@ -203,7 +232,7 @@ static void test_entry_pool_more_than_a_page_is_one_run(void **state)
     assert_int_equal(entry_pool_statistics().page_bytes, before + 3 * PAGE_SIZE);
     assert_int_equal(chunks_out, 3);
     write_filled(address, 3 * PAGE_ENTRIES - 1, 0x44);
-    entry_pool_give_back(address, 3 * PAGE_ENTRIES - 1);
+    give_back(address, 3 * PAGE_ENTRIES - 1);
     assert_int_equal(entry_pool_statistics().taken, 0);
 }
 
@@ -216,8 +245,11 @@ static void test_entry_pool_address_of_no_chunk_is_refused(void **state)
     assert_int_equal(entry_pool_write(0, bytes, 1), ERR_INVALID_ARGUMENT);
     assert_int_equal(entry_pool_write(end, bytes, 1), ERR_INVALID_ARGUMENT);
     assert_int_equal(entry_pool_write(end - ENTRY_SIZE, bytes, 2), ERR_INVALID_ARGUMENT);
-    entry_pool_give_back(0, 5); /* what a load gives back that never got any */
-    entry_pool_give_back(end, 0);
+    uint32_t count = 5;
+    uint64_t entry = end;
+    entry_pool_give_back(0, &count, 0); /* what a load gives back that never got any */
+    entry_pool_give_back_one(&entry);
+    assert_true(count == 0 && entry == 0);
     assert_int_equal(entry_pool_statistics().taken, taken);
 }
 
@@ -235,7 +267,7 @@ static void test_entry_pool_takes_no_more_chunks_than_its_limit(void **state)
     assert_int_equal(entry_pool_take(1, &unchanged), ERR_LIMIT);
     assert_int_equal(unchanged, 1);
     assert_int_equal(entry_pool_statistics().taken, all);
-    entry_pool_give_back(address, 1);
+    give_back(address, 1);
     assert_int_equal(entry_pool_take(1, &unchanged), OK);
     assert_int_equal(unchanged, address);
 }
@@ -248,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_entry_pool_new_entries_are_traps),
         cmocka_unit_test(test_entry_pool_write_stores_these_entries_alone),
         cmocka_unit_test(test_entry_pool_part_that_is_given_back_is_used_again),
+        cmocka_unit_test(test_entry_pool_takes_one_back_out_of_the_middle),
         cmocka_unit_test(test_entry_pool_run_across_chunks_is_written_and_trapped),
         cmocka_unit_test(test_entry_pool_more_than_a_page_is_one_run),
         cmocka_unit_test(test_entry_pool_address_of_no_chunk_is_refused),

@@ -9,6 +9,11 @@
  *   seal       protect text and rodata; build the address table; make room in the namespace
  *   commit     symbols, dependency lists, address table: stores only
  *
+ * A fault goes the way of a failure: the transaction's slot takes everything back, which the commit
+ * may have begun too. The commit's last step is one sequence (commit.h): address table, statistics,
+ * and the word that says that the cells stay. An unload begins with such a sequence, which gives
+ * the cell to a slot; the rest is that slot's drop.
+ *
  * Adoption of the static image is the same transaction. Only `place` differs: the addresses are
  * those of the image and the bytes are built in scratch memory, to be compared with what runs. A
  * swap's new cells go the same way up to the commit, which the swap makes itself (loader_aside.c).
@@ -38,28 +43,55 @@ void loader_may_wait(void)
 
 static struct loader_statistics statistics;
 
-void count_cell(struct loaded_cell *loaded)
+static void add_cell(struct loader_statistics *to, struct loaded_cell *loaded)
 {
     const struct cell *cell = &loaded->cell;
-    statistics.cells++;
-    statistics.sections += cell->region_first[REGION_COUNT];
-    statistics.relocations += cell->dependency_count;
-    statistics.metadata_bytes += cell->metadata_size;
-    statistics.region_bytes += region_bytes_of(loaded);
+    to->cells++;
+    to->sections += cell->region_first[REGION_COUNT];
+    to->relocations += cell->dependency_count;
+    to->metadata_bytes += cell->metadata_size;
+    to->region_bytes += region_bytes_of(loaded);
+}
+
+void count_cell(struct loaded_cell *loaded)
+{
+    add_cell(&statistics, loaded);
+}
+
+void plan_count(const struct transaction *transaction, struct commit_list *list)
+{
+    struct loader_statistics after = statistics;
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        add_cell(&after, transaction->staged[i].loaded);
+    }
+    commit_add(list, &statistics.loads, after.loads + transaction->is_load);
+    commit_add(list, &statistics.cells, after.cells);
+    commit_add(list, &statistics.sections, after.sections);
+    commit_add(list, &statistics.relocations, after.relocations);
+    commit_add(list, &statistics.metadata_bytes, after.metadata_bytes);
+    commit_add(list, &statistics.region_bytes, after.region_bytes);
+}
+
+static void plan_discount(struct loaded_cell *loaded, struct commit_list *list)
+{
+    const struct cell *cell = &loaded->cell;
+    commit_add(list, &statistics.cells, statistics.cells - 1);
+    commit_add(list, &statistics.sections, statistics.sections - cell->region_first[REGION_COUNT]);
+    commit_add(list, &statistics.metadata_bytes, statistics.metadata_bytes - cell->metadata_size);
+    commit_add(list, &statistics.region_bytes, statistics.region_bytes - region_bytes_of(loaded));
 }
 
 void discount_cell(struct loaded_cell *loaded)
 {
-    const struct cell *cell = &loaded->cell;
-    statistics.cells--;
-    statistics.sections -= cell->region_first[REGION_COUNT];
-    statistics.metadata_bytes -= cell->metadata_size;
-    statistics.region_bytes -= region_bytes_of(loaded);
+    struct commit_list list;
+    list.count = 0;
+    plan_discount(loaded, &list);
+    commit_list(&list);
 }
 
-void count_region_bytes(int64_t bytes)
+void plan_region_bytes(int64_t bytes, struct commit_list *list)
 {
-    statistics.region_bytes += (uint64_t)bytes;
+    commit_add(list, &statistics.region_bytes, statistics.region_bytes + (uint64_t)bytes);
 }
 
 void count_relocation(uint64_t ticks)
@@ -102,6 +134,7 @@ static enum status load_member(struct cell_namespace *namespace, struct member_s
     OWNED(transaction, load);
     FILL(SLOT(load), &transaction);
     enum status status = transaction_begin(&transaction, namespace, NULL, NULL, diag);
+    transaction.is_load = true;
     if (status == OK) {
         status = transaction_stage(&transaction, source, diag);
     }
@@ -114,7 +147,6 @@ static enum status load_member(struct cell_namespace *namespace, struct member_s
     }
     transaction_drop(SLOT(load));
     statistics.load_ticks += loader_ticks() - start;
-    statistics.loads += status == OK;
     statistics.failed_loads += status != OK;
     return status;
 }
@@ -319,10 +351,43 @@ static void unlink_from(struct section *target, const struct cell *cell)
         struct dependency *at = *link;
         if (at->source->cell == cell) {
             *link = at->next_incoming;
+            COMPILER_BARRIER(); /* it is done when it is out */
             at->target = NULL;
         } else {
             link = &at->next_incoming;
         }
+    }
+}
+
+/*
+ * A cell that is not part of the system any more: its drop takes out what others still know of it,
+ * and releases it.
+ */
+struct OWN_CAPABILITY("cell that leaves") leaving_cell;
+OWN_DECLARE_LOCAL(leaving_cell);
+
+/* Each step may be begun again. */
+NOINLINE static void leaving_cell_drop(struct leaving_cell **handle)
+{
+    struct loaded_cell *loaded = (struct loaded_cell *)*handle;
+    if (!loaded) {
+        return;
+    }
+    struct cell *cell = &loaded->cell;
+    address_map_settle();
+    for (uint32_t i = 0; i < cell->dependency_count; i++) {
+        if (cell->dependencies[i].target) {
+            unlink_from(cell->dependencies[i].target, cell);
+        }
+    }
+    if (cell->namespace) {
+        cell_namespace_withdraw(cell->namespace, cell);
+    }
+    if (address_map_wait()) {
+        release_cell((struct loaded_cell **)handle);
+    } else { /* somebody looks at it for ever: then it stays in memory, known to nobody else */
+        release_entries(loaded);
+        EMPTY(handle);
     }
 }
 
@@ -357,6 +422,35 @@ static bool is_returned_to(const struct cell *cell)
     return at != NULL;
 }
 
+/* A change of the address map that was prepared. */
+struct OWN_CAPABILITY("change of the address map") map_change;
+OWN_DECLARE_LOCAL(map_change);
+
+NOINLINE static void map_change_drop(struct map_change **handle)
+{
+    address_map_discard((struct address_table **)handle);
+}
+
+/* From its commit on the cell is not there, and what is left is the drop of its slot. Unchecked:
+ * handles change hands in a commit. */
+OWN_UNCHECKED static enum status take_out(struct loaded_cell *loaded)
+{
+    OWNED(leaving_cell, leaving);
+    OWNED(map_change, change);
+    struct address_table **table = (struct address_table **)SLOT(change);
+    enum status status = address_map_prepare(NULL, 0, &loaded->cell, table);
+    if (status != OK) {
+        return status;
+    }
+    struct commit_list list;
+    list.count = 0;
+    address_map_plan_publish(table, &list);
+    plan_discount(loaded, &list);
+    commit_add(&list, SLOT(leaving), loaded);
+    commit_list(&list); /* here */
+    return OK;
+}
+
 static enum status unload_locked(struct cell *cell, struct diag *diag)
 {
     if (cell->is_static) {
@@ -370,26 +464,7 @@ static enum status unload_locked(struct cell *cell, struct diag *diag)
         return diag_set(diag, DIAG_LINK_NEEDED,
                         &(struct diag_site){.cell = cell->name, .symbol = "its older version"});
     }
-    struct address_table *table = NULL;
-    enum status status = address_map_prepare(NULL, 0, cell, &table);
-    if (status != OK) {
-        return status;
-    }
-    struct loaded_cell *loaded = CONTAINER_OF(cell, struct loaded_cell, cell);
-    address_map_publish(&table);
-    for (uint32_t i = 0; i < cell->dependency_count; i++) {
-        if (cell->dependencies[i].target) {
-            unlink_from(cell->dependencies[i].target, cell);
-        }
-    }
-    cell_namespace_withdraw(cell->namespace, cell);
-    discount_cell(loaded);
-    if (address_map_wait()) {
-        release_cell(&loaded);
-    } else { /* somebody looks at it for ever: then it stays in memory, known to nobody else */
-        release_entries(loaded);
-    }
-    return OK;
+    return take_out(CONTAINER_OF(cell, struct loaded_cell, cell));
 }
 
 enum status loader_unload(struct cell *cell, struct diag *diag)

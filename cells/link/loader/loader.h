@@ -11,10 +11,15 @@
  * commit cannot fail. After a failure nothing is left: no page, no entry, no symbol. `diag` says
  * why. The archive must stay mapped: cells keep pointing into it. No recursion; at most
  * LOADER_MAX_CELLS cells in one load.
- * Any task on any CPU, and the system before there are tasks; with interrupts enabled and nothing held that
- * keeps a task from waiting, else it traps. Not in exceptions and interrupt handlers. Loads, unloads and lookups by name wait
- * for each other (lookups of addresses do not: address_map.h). What an address or a `struct cell` from
- * here belongs to may be unloaded by others, unless it is held: loader_demand_held(), loader_hold().
+ * Any task on any CPU, and the system before there are tasks; with interrupts enabled and nothing
+ * held that keeps a task from waiting, else it traps. Not in exceptions and interrupt handlers.
+ * Loads, unloads and lookups by name wait for each other (lookups of addresses do not:
+ * address_map.h). What an address or a `struct cell` from here belongs to may be unloaded by
+ * others, unless it is held: loader_demand_held(), loader_hold().
+ *
+ * Faults: after one at any instruction a load has happened, with all of its cells, or has left
+ * nothing; an unload has happened or has not begun; the loader goes on
+ * (docs/fault-safety-primitives.md). Adoption, at boot, is not that safe.
  */
 #pragma once
 

@@ -8,7 +8,7 @@
 #include "cell_namespace.h"
 #include "diag.h"
 #include "entry_pool.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader.h"
 #include "loader_priv.h"
 #include "nano_core_image.h"
@@ -43,11 +43,10 @@ static enum status place_adopted(struct staged_cell *staged, const struct nano_c
     uint8_t *bytes[REGION_COUNT] = {NULL};
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
         uint64_t size = staged->unit.layout.sizes[r];
-        bytes[r] = size ? heap_allocate(size) : NULL;
-        staged->unit.bytes[r] = bytes[r]; /* released with the transaction, see drop_scratch() */
-        if (size && !bytes[r]) {
+        if (size > 0 && !heap_block_take(size, &staged->unit.bytes[r])) { /* see drop_scratch() */
             return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, size, diag);
         }
+        bytes[r] = staged->unit.bytes[r];
     }
     link_unit_place(&staged->unit, row->addresses, bytes, row->entries);
     staged->loaded->cell.is_static = true;
@@ -66,8 +65,7 @@ static void drop_scratch(struct staged_cell *staged)
         if (staged->unit.bytes[r]) {
             __builtin_memset(staged->unit.bytes[r], 0, staged->unit.layout.sizes[r]);
         }
-        heap_free(staged->unit.bytes[r]);
-        staged->unit.bytes[r] = NULL;
+        heap_block_give(&staged->unit.bytes[r]);
     }
 }
 
@@ -130,10 +128,11 @@ static enum status compare_entries(const struct staged_cell *staged,
     if (size == 0) {
         return OK;
     }
-    uint8_t *expected = heap_allocate(size);
-    if (!expected) {
+    OWNED(heap_block, block);
+    if (!heap_block_take(size, SLOT(block))) {
         return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, size, diag);
     }
+    uint8_t *expected = heap_block_of(*SLOT(block));
     link_unit_write_entries(&staged->unit, expected);
     const uint8_t *found = (const uint8_t *)cell->entries;
     site.offset = first_difference(expected, found, size);
@@ -141,7 +140,6 @@ static enum status compare_entries(const struct staged_cell *staged,
         site.expected = expected[site.offset];
         site.found = found[site.offset];
     }
-    heap_free(expected);
     return site.offset == size ? OK : diag_set(diag, DIAG_LINK_IMAGE, &site);
 }
 
@@ -221,7 +219,7 @@ static enum status publish_image_symbol(struct cell_namespace *namespace,
     image_symbol.type = STT_OBJECT;
     image_symbol.binding = STB_GLOBAL;
     image_symbol.address = (uint64_t)image;
-    cell_namespace_publish_symbol(namespace, &image_symbol);
+    cell_namespace_publish_symbols(namespace, &image_symbol, 1);
     return OK;
 }
 
@@ -262,7 +260,7 @@ enum status loader_adopt(struct cell_namespace *namespace, const struct nano_cor
         image_entries = image->entries_start;
         image_entries_size = image->entries_end - image->entries_start;
     } else {
-        symbol_map_remove(&namespace->symbols, &image_symbol.key);
+        cell_namespace_withdraw_symbols(namespace);
     }
     count_adoption(loader_ticks() - start);
     return status;

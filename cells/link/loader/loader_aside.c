@@ -9,9 +9,10 @@
 #include "loader_aside.h"
 #include "address_map.h"
 #include "cell_namespace.h"
+#include "commit.h"
 #include "diag.h"
 #include "entry_pool.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader.h"
 #include "loader_priv.h"
 
@@ -43,12 +44,10 @@ OWN_UNCHECKED enum status loader_aside_begin(struct cell_namespace *namespace, s
                                              struct diag *diag)
 {
     OWNED(loader_aside, aside);
-    struct loader_aside *fresh = step_fails(steps) ? NULL : heap_allocate(sizeof(*fresh));
-    if (!fresh) {
+    if (step_fails(steps) || !heap_block_take_zeroed(sizeof(struct loader_aside), SLOT(aside))) {
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
     }
-    __builtin_memset(fresh, 0, sizeof(*fresh));
-    FILL(SLOT(aside), fresh);
+    struct loader_aside *fresh = *SLOT(aside);
     enum status status = OK;
     if (bundle.size > 0) {
         status = catalog_open(&fresh->bundle, bundle, diag);
@@ -63,15 +62,20 @@ OWN_UNCHECKED enum status loader_aside_begin(struct cell_namespace *namespace, s
     return status;
 }
 
-/* What was not entered: a committed share has only itself left. */
-static void release_share(struct share *share)
+static void enter_share(struct share *share);
+
+/* Releases the first one, and what of it was not entered: a committed share has only itself left.
+ */
+static void release_first_share(struct loader_aside *aside)
 {
+    struct share *share = aside->shares;
     if (share->owner) {
-        heap_free(share->home);
+        heap_block_give(&share->home);
     }
-    heap_free(share->use);
-    heap_free(share->own);
-    heap_free(share);
+    heap_block_give(&share->use);
+    heap_block_give(&share->own);
+    OWNED(heap_block, block);
+    commit_two(&aside->shares, share->next, SLOT(block), share);
 }
 
 void loader_aside_drop(struct loader_aside **handle)
@@ -80,15 +84,15 @@ void loader_aside_drop(struct loader_aside **handle)
     if (!aside) {
         return;
     }
+    for (struct share *share = aside->shares; share && aside->is_committed; share = share->next) {
+        enter_share(share); /* where the commit was interrupted */
+    }
     while (aside->shares) {
-        struct share *share = aside->shares;
-        aside->shares = share->next;
-        release_share(share);
+        release_first_share(aside);
     }
     transaction_end(&aside->transaction, aside->is_committed);
     catalog_close(&aside->bundle);
-    EMPTY(handle);
-    heap_free(aside);
+    heap_block_give_thing(handle);
 }
 
 enum status loader_aside_add(struct loader_aside *aside, const char *name, struct diag *diag)
@@ -150,19 +154,16 @@ static bool make_home(struct loader_aside *aside, struct share *share, struct lo
                       uint32_t region)
 {
     const struct transaction *transaction = &aside->transaction;
-    share->home = transaction_allocate(transaction, sizeof(*share->home));
-    share->own = transaction_allocate(transaction, sizeof(*share->own));
-    if (!share->home || !share->own) {
-        heap_free(share->home);
-        share->home = NULL;
+    share->region = region;
+    share->owner = owner; /* from here on `home` is the share's */
+    if (!transaction_take(transaction, sizeof(*share->home), &share->home) ||
+        !transaction_take(transaction, sizeof(*share->own), &share->own)) {
         return false;
     }
     *share->home = (struct cell_home){
         .start = owner->cell.regions[region].address,
         .size = owner->cell.regions[region].size,
     };
-    share->owner = owner;
-    share->region = region;
     return true;
 }
 
@@ -183,22 +184,24 @@ static bool share_region(struct loader_aside *aside, struct loaded_cell *user,
     if (find_share(aside, user, address)) {
         return true;
     }
-    struct share *share = transaction_allocate(&aside->transaction, sizeof(*share));
-    if (!share) {
-        return false;
-    }
-    *share = (struct share){.user = user, .next = aside->shares};
     const struct share *other = find_share(aside, NULL, address);
-    share->home = other ? other->home : find_home(owner, address);
-    bool is_done = share->home || make_home(aside, share, owner, region);
-    aside->shares = share; /* from here on the drop releases it */
-    if (!is_done) {
-        aside->shares = share->next;
-        release_share(share);
+    OWNED(heap_block, block);
+    if (!transaction_take(&aside->transaction, sizeof(struct share), SLOT(block))) {
         return false;
     }
-    share->use = transaction_allocate(&aside->transaction, sizeof(*share->use));
-    return share->use != NULL;
+    struct share *share = heap_block_of(*SLOT(block));
+    *share = (struct share){
+        .user = user,
+        .home = other ? other->home : find_home(owner, address),
+        .next = aside->shares,
+    };
+    commit_two(&aside->shares, share, SLOT(block), NULL); /* from here on the drop releases it */
+    if ((share->home || make_home(aside, share, owner, region)) &&
+        transaction_take(&aside->transaction, sizeof(*share->use), &share->use)) {
+        return true;
+    }
+    release_first_share(aside);
+    return false;
 }
 
 enum status loader_aside_adopt(struct loader_aside *aside, uint32_t index, uint32_t at,
@@ -249,15 +252,17 @@ enum status loader_aside_table(struct loader_aside *aside, struct address_table 
                                struct diag *diag)
 {
     const struct transaction *transaction = &aside->transaction;
-    struct cell **cells = transaction_allocate(transaction, transaction->count * sizeof(*cells));
+    OWNED(heap_block, block);
+    bool has_memory =
+        transaction_take(transaction, transaction->count * sizeof(struct cell *), SLOT(block));
     enum status status = ERR_NO_MEMORY;
-    if (cells && !step_fails(transaction->steps)) {
+    if (has_memory && !step_fails(transaction->steps)) {
+        struct cell **cells = heap_block_of(*SLOT(block));
         for (uint32_t i = 0; i < transaction->count; i++) {
             cells[i] = &transaction->staged[i].loaded->cell;
         }
         status = address_map_prepare_swap(cells, transaction->count, out_table);
     }
-    heap_free(cells);
     return status == OK ? OK : diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){0});
 }
 
@@ -265,11 +270,9 @@ static void enter_use(struct loaded_cell *loaded, struct home_use **use, struct 
 {
     struct home_use *entered = *use;
     if (entered) {
-        *use = NULL;
-        *entered = (struct home_use){home, loaded->homes};
-        loaded->homes = entered;
         loaded->cell.has_lineage = true;
-        home->users++;
+        *entered = (struct home_use){home, loaded->homes};
+        commit_three(use, NULL, &loaded->homes, entered, &home->users, home->users + 1);
     }
 }
 
@@ -277,11 +280,9 @@ static void enter_share(struct share *share)
 {
     struct loaded_cell *owner = share->owner;
     if (owner) {
-        OWNED(mapped_pages, pages);
-        LOAD(pages, owner->pages[share->region]);
-        STORE(share->home->pages, pages);
-        share->owner = NULL;
+        struct mapped_pages **pages = &owner->pages[share->region];
         enter_use(owner, &share->own, share->home);
+        commit_three(&share->home->pages, *pages, pages, NULL, &share->owner, NULL);
     }
     enter_use(share->user, &share->use, share->home);
 }
@@ -310,18 +311,41 @@ void loader_aside_commit(struct loader_aside *aside)
 
 /* ---- the end of a cell ---- */
 
+OWN_DECLARE_LOCAL(cell_home);
+
+/* Nobody uses it any more. */
+NOINLINE static void cell_home_drop(struct cell_home **handle)
+{
+    struct cell_home *home = *handle;
+    if (home) {
+        mapped_pages_drop(&home->pages);
+        heap_block_give_thing(handle);
+    }
+}
+
+/* Unchecked: a home is owned by its users together, until the last one goes. */
+OWN_UNCHECKED static void release_home(struct loaded_cell *loaded)
+{
+    OWNED(cell_home, last);
+    OWNED(heap_block, block);
+    struct home_use *use = loaded->homes;
+    struct cell_home *home = use->home;
+    struct commit_list list;
+    list.count = 0;
+    commit_add(&list, &loaded->homes, use->next);
+    commit_add(&list, SLOT(block), use);
+    commit_add(&list, &home->users, home->users - 1);
+    if (home->users == 1) {
+        commit_add(&list, SLOT(last), home);
+        plan_region_bytes(-(int64_t)page_align_up(home->size), &list);
+    }
+    commit_list(&list);
+}
+
 void release_homes(struct loaded_cell *loaded)
 {
     while (loaded->homes) {
-        struct home_use *use = loaded->homes;
-        struct cell_home *home = use->home;
-        loaded->homes = use->next;
-        heap_free(use);
-        if (--home->users == 0) {
-            count_region_bytes(-(int64_t)page_align_up(home->size));
-            mapped_pages_drop(&home->pages);
-            heap_free(home);
-        }
+        release_home(loaded);
     }
 }
 
@@ -330,15 +354,16 @@ void release_entries(struct loaded_cell *loaded)
 {
     struct cell *cell = &loaded->cell;
     if (!cell->has_lineage) {
-        entry_pool_give_back(cell->entries, loaded->entry_capacity);
+        entry_pool_give_back(cell->entries, &loaded->entry_capacity, 0);
         return;
     }
     for (uint32_t i = 0; i < cell->function_count; i++) {
         if (cell->functions[i].entry) {
-            entry_pool_give_back(cell->functions[i].entry, 1);
-            cell->functions[i].entry = 0;
+            entry_pool_give_back_one(&cell->functions[i].entry);
         }
     }
+    loaded->entry_capacity =
+        0; /* those that others have taken over are not in this list any more */
 }
 
 void loader_release(struct cell *cell)

@@ -5,6 +5,7 @@
  */
 #include "address_map.h"
 #include "cell_namespace.h"
+#include "commit.h"
 #include "diag.h"
 #include "entry_pool.h"
 #include "heap_block.h"
@@ -63,7 +64,6 @@ static enum status place_cell(const struct transaction *transaction, struct stag
     if (step_fails(transaction->steps) ||
         (loaded->entry_capacity > 0 &&
          entry_pool_take(loaded->entry_capacity, &loaded->cell.entries) != OK)) {
-        loaded->entry_capacity = 0;
         return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, loaded->entry_capacity, diag);
     }
     link_unit_place(&staged->unit, addresses, bytes, loaded->cell.entries);
@@ -125,10 +125,7 @@ static enum status write_entries(const struct transaction *transaction, struct s
             return refuse_memory(staged, DIAG_LINK_ENTRIES, NULL, used, diag);
         }
     }
-    uint32_t unused = loaded->entry_capacity - used;
-    loaded->entry_capacity = used;
-    COMPILER_BARRIER();
-    entry_pool_give_back(loaded->cell.entries + (uint64_t)used * ENTRY_SIZE, unused);
+    entry_pool_give_back(loaded->cell.entries, &loaded->entry_capacity, used);
     return OK;
 }
 
@@ -172,6 +169,11 @@ enum status prepare_commit(struct transaction *transaction, struct diag *diag)
 
 /* ---- commit ---- */
 
+/*
+ * Names, then records of dependencies; nobody looks at them without the loader's lock. Who is
+ * struck here takes them out again (transaction_drop). Then one commit for all that makes the cells
+ * part of the system.
+ */
 static void link_dependencies(struct cell *cell)
 {
     struct dependency *end = cell->dependencies + cell->dependency_count;
@@ -180,23 +182,51 @@ static void link_dependencies(struct cell *cell)
         at->next_incoming = NULL;
         if (target) {
             at->next_incoming = target->incoming;
+            COMPILER_BARRIER(); /* then the one store that puts it into the list */
             target->incoming = at;
         }
+    }
+}
+
+/* What a load puts into a list stands at its head: there is no other load before this one ends. */
+static void unlink_cell(const struct cell *cell)
+{
+    for (uint32_t i = 0; i < cell->dependency_count; i++) {
+        struct section *target = cell->dependencies[i].target;
+        while (target && target->incoming && target->incoming->source->cell->is_leaving) {
+            target->incoming = target->incoming->next_incoming;
+        }
+    }
+}
+
+void unlink_staged(struct transaction *transaction)
+{
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        transaction->staged[i].loaded->cell.is_leaving = true;
+    }
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        unlink_cell(&transaction->staged[i].loaded->cell);
     }
 }
 
 /* From here on nothing can fail. */
 void commit(struct transaction *transaction)
 {
-    transaction->is_committed = true;
+    struct cell_namespace *namespace = transaction->namespace;
+    transaction->is_publishing = true;
     COMPILER_BARRIER();
     for (uint32_t i = 0; i < transaction->count; i++) {
-        struct loaded_cell *loaded = transaction->staged[i].loaded;
-        cell_namespace_publish(transaction->namespace, &loaded->cell);
-        link_dependencies(&loaded->cell);
-        count_cell(loaded);
+        struct cell *cell = &transaction->staged[i].loaded->cell;
+        cell_namespace_publish(namespace, cell);
+        link_dependencies(cell);
     }
-    address_map_publish(&transaction->table);
+    struct commit_list list;
+    list.count = 0;
+    address_map_plan_publish(&transaction->table, &list);
+    plan_count(transaction, &list);
+    commit_add(&list, &namespace->is_changing, 0);
+    commit_add(&list, &transaction->is_committed, true);
+    commit_list(&list); /* here; the drop goes on with address_map_settle() */
     for (uint32_t i = 0; i < transaction->count; i++) {
         loader_announce(&transaction->staged[i].loaded->cell);
     }

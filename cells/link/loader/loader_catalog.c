@@ -4,8 +4,9 @@
  * says nothing about order, and a search through it for each symbol would make loading quadratic.
  */
 #include "cell_info.h"
+#include "commit.h"
 #include "diag.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader_priv.h"
 #include "symbol_map.h"
 
@@ -27,20 +28,18 @@ static struct catalog catalog; /* of the system's archive */
 static enum status make_map(struct symbol_map *map, uint64_t count)
 {
     uint32_t capacity = symbol_map_capacity((uint32_t)count);
-    const struct symbol_key **slots = heap_allocate(capacity * sizeof(*slots));
-    if (!slots) {
+    if (!heap_block_take_zeroed(capacity * sizeof(*map->slots), &map->slots)) {
         return ERR_NO_MEMORY;
     }
-    __builtin_memset(slots, 0, capacity * sizeof(*slots));
-    symbol_map_init(map, slots, capacity, NULL);
+    symbol_map_init(map, map->slots, capacity, NULL);
     return OK;
 }
 
 static enum status index_symbols(struct catalog *of)
 {
     uint64_t count = archive_index_count(&of->archive);
-    of->symbol_rows = heap_allocate((count + 1) * sizeof(*of->symbol_rows));
-    if (!of->symbol_rows || make_map(&of->symbols, count) != OK) {
+    if (!heap_block_take((count + 1) * sizeof(*of->symbol_rows), &of->symbol_rows) ||
+        make_map(&of->symbols, count) != OK) {
         return ERR_NO_MEMORY;
     }
     struct archive_cursor cursor = {0};
@@ -79,8 +78,8 @@ static uint64_t count_members(const struct catalog *of, struct diag *diag)
 static enum status index_members(struct catalog *of, struct diag *diag)
 {
     uint64_t count = count_members(of, diag);
-    of->cells = heap_allocate((count + 1) * sizeof(*of->cells));
-    if (!of->cells || make_map(&of->names, count) != OK) {
+    if (!heap_block_take((count + 1) * sizeof(*of->cells), &of->cells) ||
+        make_map(&of->names, count) != OK) {
         return ERR_NO_MEMORY;
     }
     uint64_t at = of->archive.first_member;
@@ -103,30 +102,60 @@ static enum status index_members(struct catalog *of, struct diag *diag)
 
 void catalog_close(struct catalog *of)
 {
-    heap_free(of->symbol_rows);
-    heap_free(of->cells);
-    heap_free((void *)of->symbols.slots);
-    heap_free((void *)of->names.slots);
-    __builtin_memset(of, 0, sizeof(*of));
+    of->symbols.capacity = 0; /* finds nothing from now on */
+    of->names.capacity = 0;
+    of->cell_count = 0;
+    COMPILER_BARRIER();
+    heap_block_give(&of->symbol_rows);
+    heap_block_give(&of->cells);
+    heap_block_give(&of->symbols.slots);
+    heap_block_give(&of->names.slots);
+}
+
+OWN_DECLARE_LOCAL(catalog);
+
+NOINLINE static void catalog_drop(struct catalog **handle)
+{
+    if (*handle) {
+        catalog_close(*handle);
+        EMPTY(handle);
+    }
+}
+
+#define CATALOG_WORDS (sizeof(struct catalog) / sizeof(uint64_t))
+static_assert(sizeof(struct catalog) % sizeof(uint64_t) == 0, "words");
+
+/* The other's content, in one step. */
+static void exchange(struct catalog *a, struct catalog *b)
+{
+    uint64_t words[2][CATALOG_WORDS];
+    struct commit_store stores[2 * CATALOG_WORDS];
+    __builtin_memcpy(words[0], a, sizeof(*a));
+    __builtin_memcpy(words[1], b, sizeof(*b));
+    for (size_t i = 0; i < CATALOG_WORDS; i++) {
+        stores[2 * i] = (struct commit_store){(uint64_t *)(void *)a + i, words[1][i]};
+        stores[2 * i + 1] = (struct commit_store){(uint64_t *)(void *)b + i, words[0][i]};
+    }
+    commit_all(stores, ARRAY_COUNT(stores));
 }
 
 enum status catalog_open(struct catalog *of, struct span file, struct diag *diag)
 {
-    struct archive archive;
-    enum status status = archive_open(file, &archive, diag);
+    struct catalog fresh = {0};
+    OWNED(catalog, owner); /* of the one that is being made, then of the one that was */
+    FILL(SLOT(owner), &fresh);
+    enum status status = archive_open(file, &fresh.archive, diag);
     if (status != OK) {
         return status;
     }
-    catalog_close(of);
-    of->archive = archive;
-    status = index_symbols(of);
+    status = index_symbols(&fresh);
     if (status == OK) {
-        status = index_members(of, diag);
+        status = index_members(&fresh, diag);
     }
     if (status != OK) {
-        catalog_close(of);
         return diag_set(diag, DIAG_LINK_MEMORY, &(struct diag_site){.cell = "cells.a"});
     }
+    exchange(of, &fresh);
     return OK;
 }
 

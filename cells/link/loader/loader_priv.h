@@ -37,7 +37,7 @@ extern const struct kill_deferral loader_deferral;
 
 /* ---- catalog ---- */
 
-struct catalog {
+struct OWN_CAPABILITY("catalog") catalog {
     struct archive archive;
     struct symbol_map symbols;
     struct symbol_map names;
@@ -52,7 +52,7 @@ struct member_source {
     uint64_t offset;
 };
 
-/* Empties what the catalog knew first. All zeros is an empty one. */
+/* In place of what the catalog knew, or an error and no change. All zeros is an empty one. */
 enum status catalog_open(struct catalog *catalog, struct span archive,
                          struct diag *diag) MUST_CHECK;
 void catalog_close(struct catalog *catalog);
@@ -73,11 +73,11 @@ const char *catalog_next(uint64_t *cursor);
 /* ---- transaction ---- */
 
 /* A region that several cells have sections in. On the heap; ends with its last user. */
-struct cell_home {
+struct OWN_CAPABILITY("region that is shared") cell_home {
     struct mapped_pages *pages; /* owned */
     uint64_t start;
     uint64_t size; /* bytes */
-    uint32_t users;
+    uint64_t users;
 };
 
 struct home_use {
@@ -112,11 +112,13 @@ struct OWN_CAPABILITY("load") transaction {
     uint64_t capacity;
     struct symbol_map exports;   /* of all staged cells */
     struct address_table *table; /* owned, from prepare_commit() to commit() */
-    bool is_committed;           /* from the begin of the commit on: the cells stay */
+    bool is_load;                /* counted as one */
+    bool is_publishing;    /* from the begin of the commit on: names and records may be known */
+    uint64_t is_committed; /* with the commit: the cells stay */
 };
 
 /* What is on the stack of who loads is owned by a slot there: a fault before the commit takes it
- * back. */
+ * back, names and records of dependencies included. */
 OWN_DECLARE_AS_(, transaction, 0);
 
 enum status transaction_begin(struct transaction *transaction, struct cell_namespace *namespace,
@@ -125,7 +127,6 @@ enum status transaction_begin(struct transaction *transaction, struct cell_names
 
 /* heap_block_take(), as a step that may fail. */
 bool transaction_take(const struct transaction *transaction, size_t size, void *out) MUST_CHECK;
-void *transaction_allocate(const struct transaction *transaction, size_t size) MUST_CHECK;
 
 /* The member that has a symbol, or the cell of that name: in the bundle, else in the system's. */
 bool transaction_find_symbol(const struct transaction *transaction, const char *symbol,
@@ -183,11 +184,19 @@ enum status transaction_build(struct transaction *transaction, struct diag *diag
 enum status prepare_commit(struct transaction *transaction, struct diag *diag) MUST_CHECK;
 void commit(struct transaction *transaction);
 
+/* No section's list of what refers to it has a record of a staged cell any more. May be begun
+ * again. */
+void unlink_staged(struct transaction *transaction);
+
 /* ---- statistics (loader.c) ---- */
 
 void count_cell(struct loaded_cell *loaded);
 void discount_cell(struct loaded_cell *loaded);
-void count_region_bytes(int64_t bytes);
+
+/* The same of a load, as a part of its commit. */
+struct commit_list;
+void plan_count(const struct transaction *transaction, struct commit_list *list);
+void plan_region_bytes(int64_t bytes, struct commit_list *list);
 void count_relocation(uint64_t ticks);
 void count_adoption(uint64_t ticks);
 

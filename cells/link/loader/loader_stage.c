@@ -23,12 +23,6 @@ bool transaction_take(const struct transaction *transaction, size_t size, void *
     return !step_fails(transaction->steps) && heap_block_take(size, out);
 }
 
-void *transaction_allocate(const struct transaction *transaction, size_t size)
-{
-    void *block = NULL;
-    return transaction_take(transaction, size, &block) ? block : NULL;
-}
-
 /* Makes room for one more staged cell. */
 static enum status reserve_staged(struct transaction *transaction, struct diag *diag)
 {
@@ -54,7 +48,8 @@ enum status transaction_begin(struct transaction *transaction, struct cell_names
                               struct diag *diag)
 {
     *transaction = (struct transaction){.namespace = namespace, .bundle = bundle, .steps = steps};
-    return reserve_staged(transaction, diag);
+    enum status status = cell_namespace_reserve(namespace, 0, 0); /* what was interrupted */
+    return status == OK ? reserve_staged(transaction, diag) : status;
 }
 
 bool transaction_find_symbol(const struct transaction *transaction, const char *symbol,
@@ -308,6 +303,7 @@ static enum status stage(struct transaction *transaction, const char *name, cons
     struct staged_cell *staged = &transaction->staged[transaction->count];
     *staged = (struct staged_cell){.origin = origin};
     name_staged(staged, name);
+    COMPILER_BARRIER();
     transaction->count++; /* from here on transaction_end() releases it */
     status = open_staged(transaction, staged, data, diag);
     if (status != OK) {
@@ -451,8 +447,28 @@ void release_cell(struct loaded_cell **slot)
     heap_block_give_thing(slot);
 }
 
+/* Takes back a commit that was begun: no record of a staged cell in lists of others, no name. */
+static void take_back_commit(struct transaction *transaction)
+{
+    struct cell_namespace *namespace = transaction->namespace;
+    unlink_staged(transaction);
+    for (uint32_t i = 0; i < transaction->count; i++) {
+        struct loaded_cell *loaded = transaction->staged[i].loaded;
+        if (loaded && loaded->cell.namespace) {
+            cell_namespace_withdraw(namespace, &loaded->cell);
+        }
+    }
+}
+
 void transaction_end(struct transaction *transaction, bool keep_cells)
 {
+    if (transaction->is_committed) {
+        address_map_settle();
+    } else if (!keep_cells && transaction->is_publishing) {
+        take_back_commit(transaction);
+        COMPILER_BARRIER();
+        transaction->is_publishing = false; /* from here on cells go */
+    }
     for (uint32_t i = 0; i < transaction->count; i++) {
         struct staged_cell *staged = &transaction->staged[i];
         heap_block_give(&staged->scratch);

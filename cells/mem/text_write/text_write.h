@@ -80,7 +80,7 @@ static inline void text_write(uint64_t address, const void *bytes, size_t size)
     uint64_t cr0 = read_cr0();
     write_cr0(cr0 & ~CR0_WRITE_PROTECT);
     text_store(address, bytes, size);
-    write_cr0(cr0);
+    write_cr0(cr0 | CR0_WRITE_PROTECT); /* also where one before was interrupted */
     if (enable) {
         enable_interrupts();
     }

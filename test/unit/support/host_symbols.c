@@ -33,8 +33,8 @@ void host_symbols_init(struct host_symbols *host, const struct host_symbol *list
             .binding = STB_GLOBAL,
             .address = (uint64_t)at,
         };
-        cell_namespace_publish_symbol(&host->namespace, &host->symbols[i]);
     }
+    cell_namespace_publish_symbols(&host->namespace, host->symbols, count);
     assert_int_equal(mapped_pages_remap(host->jumps, PAGE_EXECUTE), OK);
 }
 
