@@ -125,6 +125,12 @@ static struct reclaimable_cache *caches;
 
 void reclaimable_register(struct reclaimable_cache *cache)
 {
+    for (const struct reclaimable_cache *at = __atomic_load_n(&caches, __ATOMIC_ACQUIRE); at;
+         at = at->next) {
+        if (at == cache) {
+            return;
+        }
+    }
     cache->next = __atomic_load_n(&caches, __ATOMIC_RELAXED);
     while (!__atomic_compare_exchange_n(&caches, &cache->next, cache, false, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED)) {

@@ -87,7 +87,7 @@ struct reclaimable_cache {
     uint64_t (*reclaim)(void);
 };
 
-/* The caller's storage, for good: its cell stays. */
+/* The caller's storage, for good: its cell stays. Does nothing if it is registered; one caller at a time. */
 CELL_API void reclaimable_register(struct reclaimable_cache *cache);
 
 /* Asks all caches; how many things were given back. Who gets more than 0 tries again what has failed. */

@@ -16,6 +16,7 @@
 #define FLAG_ALIGNMENT (1u << 18)
 
 static struct exception_handler *handlers[EXCEPTION_COUNT]; /* owned, for good */
+static void (*settle)(uint64_t rsp);                        /* NULL: there are no tasks yet */
 
 /* All that code can cause, if only by the instruction `int`. */
 static bool is_of_code(unsigned vector)
@@ -49,6 +50,9 @@ static bool take_below(struct own_slot *own, uint64_t registers[CFI_REGISTER_COU
                        const struct catch_fault *fault, catch_witness_t *out_report)
 {
     OWN_TOP = own->below;
+    if (settle) {
+        settle(registers[CFI_RSP]);
+    }
     bool is_taken = take_either(registers, fault, out_report);
     own->below = OWN_TOP;
     COMPILER_BARRIER();
@@ -87,6 +91,11 @@ static bool take(struct exception_frame *frame, void *context)
     frame->rdi = registers[CFI_RDI];
     frame->rflags &= ~(uint64_t)(FLAG_TRAP | FLAG_DIRECTION | FLAG_ALIGNMENT);
     return true;
+}
+
+void catch_set_settle(void (*function)(uint64_t rsp))
+{
+    settle = function;
 }
 
 enum status catch_enable(void)

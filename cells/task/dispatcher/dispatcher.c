@@ -23,8 +23,8 @@
 
 CELL(library, "1.0.0");
 
-static void (*switch_vectors)(struct task *previous, struct task *next);
-static void (*release)(struct task *task);
+void (*dispatcher_switch_vectors)(struct task *previous, struct task *next);
+static void (*release)(struct task **slot);
 static void (*kill)(const struct kill_deferral **out_by);
 
 /* The record of the task's home, locked. */
@@ -43,7 +43,7 @@ static inline struct cpu *lock_home(const struct task *task)
 
 /* ---- time; the CPU is this one, locked ---- */
 
-static void set_alarm(struct cpu *cpu)
+void dispatcher_set_alarm(struct cpu *cpu)
 {
     uint64_t next = timer_queue_next(&cpu->deadlines);
     next = cpu->slice_end < next ? cpu->slice_end : next;
@@ -56,7 +56,7 @@ static void set_alarm(struct cpu *cpu)
 static NOINLINE void begin_slice(struct cpu *cpu)
 {
     cpu->slice_end = dispatcher_hardware->now() + DISPATCHER_SLICE_NS;
-    set_alarm(cpu);
+    dispatcher_set_alarm(cpu);
 }
 
 /* ---- readiness; the CPU is locked ---- */
@@ -85,9 +85,9 @@ static inline bool is_here(const struct cpu *cpu)
     return cpu->index == CPU_LOCAL(index);
 }
 
-static inline void make_ready(struct cpu *cpu, struct task *task)
+/* It is in the queue: what follows from that. */
+static inline void announce(struct cpu *cpu, const struct task *task)
 {
-    run_queue_add(STORED(cpu->queue), task);
     const struct task *current = cpu->current;
     if (current->is_idle || run_queue_preempts(task, current)) {
         if (is_here(cpu)) {
@@ -108,6 +108,16 @@ static inline void make_ready(struct cpu *cpu, struct task *task)
     }
 }
 
+/* It was BLOCKED. In the queue it is ready, whatever its state says: dispatcher_settle(). */
+static inline void make_ready(struct cpu *cpu, struct task *task)
+{
+    run_queue_add(STORED(cpu->queue), task);
+    COMPILER_BARRIER();
+    withdraw_deadline(cpu, task);
+    set_state(task, TASK_READY);
+    announce(cpu, task);
+}
+
 /* ---- switching; this CPU is locked ---- */
 
 void dispatcher_finish_switch(void)
@@ -115,16 +125,24 @@ void dispatcher_finish_switch(void)
     unlock(this_cpu());
 }
 
+/* From here on `current` changes, and the lock's word says who leaves: dispatcher_settle(). */
+static inline void begin_switch(struct cpu *cpu, struct task *previous)
+{
+    previous->own_top = OWN_TOP;
+    COMPILER_BARRIER();
+    cpu->holder = (uintptr_t)previous;
+    COMPILER_BARRIER();
+}
+
+/* The switch has begun, and `current` is `next`. */
 static inline void switch_to(struct cpu *cpu, struct task *previous, struct task *next)
 {
     set_state(next, TASK_RUNNING);
     cpu->statistics.switches++;
-    cpu->current = next;
     CPU_LOCAL(task) = next;
-    previous->own_top = OWN_TOP;
     OWN_TOP = next->own_top;
     if (UNLIKELY(((uintptr_t)previous->vector_state | (uintptr_t)next->vector_state) != 0)) {
-        switch_vectors(previous, next);
+        dispatcher_switch_vectors(previous, next);
     }
     context_switch(previous->context, next->context);
     unlock(this_cpu());
@@ -133,17 +151,20 @@ static inline void switch_to(struct cpu *cpu, struct task *previous, struct task
 /* The current task has another state than RUNNING now. */
 static inline void switch_away(struct cpu *cpu)
 {
-    struct task *next = run_queue_take(STORED(cpu->queue));
+    struct task *current = cpu->current;
+    begin_switch(cpu, current);
+    struct task *next = run_queue_take(STORED(cpu->queue), &cpu->current);
     if (!next) {
         next = cpu->idle;
+        cpu->current = next;
     }
     preemption_clear_request();
-    if (next == cpu->current) {
+    if (next == current) {
         set_state(next, TASK_RUNNING);
         unlock(cpu);
         return;
     }
-    switch_to(cpu, cpu->current, next);
+    switch_to(cpu, current, next);
 }
 
 /* Back into the queue, behind others. Within its callers, so that registers are saved once. */
@@ -165,8 +186,7 @@ static inline __attribute__((always_inline)) void switch_if_others(struct cpu *c
 /* cpu_local's: interrupts are off, nobody holds preemption, and somebody asked for this. */
 void dispatcher_reschedule(void)
 {
-    struct cpu *cpu = this_cpu();
-    lock(cpu);
+    struct cpu *cpu = lock_this();
     cpu->statistics.preemptions += run_queue_count(STORED(cpu->queue)) != 0;
     switch_if_others(cpu);
     if (UNLIKELY(CPU_LOCAL(task)->is_struck)) {
@@ -177,8 +197,7 @@ void dispatcher_reschedule(void)
 void dispatcher_yield(void)
 {
     disable_interrupts();
-    struct cpu *cpu = this_cpu();
-    lock(cpu);
+    struct cpu *cpu = lock_this();
     switch_if_others(cpu);
     if (UNLIKELY(CPU_LOCAL(task)->is_struck)) {
         dispatcher_strike();
@@ -189,11 +208,11 @@ void dispatcher_yield(void)
 void dispatcher_end(void)
 {
     disable_interrupts();
-    struct cpu *cpu = this_cpu();
-    lock(cpu);
+    struct cpu *cpu = lock_this();
     struct task *task = cpu->current;
     set_state(task, TASK_ENDED);
     task->next_dead = cpu->dead; /* picked up by who has the lock, which is held until it is off */
+    COMPILER_BARRIER();
     cpu->dead = task;
     switch_away(cpu);
     __builtin_unreachable();
@@ -218,18 +237,9 @@ static inline void block(struct cpu *cpu, struct task *task, struct timer_entry 
         timer->deadline = deadline;
         timer->context = task;
         task->timer = timer;
-        task->has_timer = true;
+        list_timed(cpu, task);
         timer_queue_add(&cpu->deadlines, timer);
-        set_alarm(cpu);
-    }
-}
-
-/* Its home is locked; it is BLOCKED. */
-static inline void unblock(struct cpu *cpu, struct task *task)
-{
-    if (UNLIKELY(task->has_timer)) {
-        timer_queue_remove(&cpu->deadlines, task->timer);
-        task->has_timer = false;
+        dispatcher_set_alarm(cpu);
     }
 }
 
@@ -261,17 +271,21 @@ static enum status park(uint64_t deadline, const struct parking_reason *reason)
 {
     demand_no_holds();
     disable_interrupts();
-    struct cpu *cpu = this_cpu();
-    lock(cpu);
+    struct cpu *cpu = lock_this();
     struct task *task = cpu->current;
     if (task->standing.signs & TASK_SIGNS_BEFORE_WAIT) {
         return do_not_wait(cpu, task);
     }
     struct timer_entry timer; /* block() fills it if there is a deadline */
     block(cpu, task, &timer, deadline, reason);
-    struct task *next = run_queue_take(STORED(cpu->queue));
+    begin_switch(cpu, task);
+    struct task *next = run_queue_take(STORED(cpu->queue), &cpu->current);
+    if (UNLIKELY(!next)) {
+        next = cpu->idle;
+        cpu->current = next;
+    }
     preemption_clear_request();
-    switch_to(cpu, task, LIKELY(next) ? next : cpu->idle);
+    switch_to(cpu, task, next);
     task = CPU_LOCAL(task); /* as it was, but need not be kept */
     if (UNLIKELY(task->standing.signs & TASK_SIGNS_AFTER_WAIT)) {
         return wake_up(task);
@@ -285,8 +299,6 @@ static NOINLINE void unpark_any(struct task *task, bool enable)
 {
     struct cpu *cpu = lock_home(task);
     if (task->state == TASK_BLOCKED) {
-        unblock(cpu, task);
-        set_state(task, TASK_READY);
         make_ready(cpu, task);
     } else {
         task->has_permit = true;
@@ -306,8 +318,10 @@ static void unpark(struct task *task)
         unpark_any(task, enable);
         return;
     }
-    set_state(task, TASK_READY);
-    make_ready(cpu, task);
+    run_queue_add(STORED(cpu->queue), task);
+    COMPILER_BARRIER();
+    set_state(task, TASK_READY); /* as make_ready() without a deadline */
+    announce(cpu, task);
     unlock(cpu);
     end(enable);
 }
@@ -326,8 +340,7 @@ static enum status hand_over(struct task *task, uint64_t deadline,
 {
     demand_no_holds();
     disable_interrupts();
-    struct cpu *cpu = this_cpu();
-    lock(cpu);
+    struct cpu *cpu = lock_this();
     struct task *self = cpu->current;
     if (UNLIKELY(task->standing.word != cpu->blocked_here.word ||
                  self->standing.signs & TASK_SIGNS_BEFORE_WAIT)) {
@@ -336,6 +349,8 @@ static enum status hand_over(struct task *task, uint64_t deadline,
     }
     struct timer_entry timer; /* block() fills it if there is a deadline */
     block(cpu, self, &timer, deadline, reason);
+    begin_switch(cpu, self);
+    cpu->current = task;
     switch_to(cpu, self, task);
     self = CPU_LOCAL(task); /* as it was, but need not be kept */
     if (UNLIKELY(self->standing.signs & TASK_SIGNS_AFTER_WAIT)) {
@@ -359,11 +374,16 @@ static void lend(struct task *task, unsigned lent)
 {
     bool enable = begin();
     struct cpu *cpu = lock_home(task);
-    bool was_queued = task->state == TASK_READY && run_queue_remove(STORED(cpu->queue), task);
+    cpu->moving = task->state == TASK_READY ? task : NULL;
+    COMPILER_BARRIER();
+    bool was_queued = cpu->moving && run_queue_remove(STORED(cpu->queue), task);
     task->lent = (uint8_t)(lent < TASK_PRIORITIES ? lent : TASK_PRIORITIES - 1);
     if (was_queued) {
-        make_ready(cpu, task);
+        run_queue_add(STORED(cpu->queue), task);
+        announce(cpu, task);
     }
+    COMPILER_BARRIER();
+    cpu->moving = NULL;
     unlock(cpu);
     end(enable);
 }
@@ -410,18 +430,20 @@ static void get(struct task *task, struct task **out)
     } while (!commit_exchange(&task->references, references, references + 1, out, task));
 }
 
+/* The last one goes another way: nobody else can come to it any more. */
 static void put(struct task **slot)
 {
     struct task *task = *slot;
-    preemption_hold(); /* a kill would leave a record that nobody knows */
-    uint64_t references;
-    do {
-        references = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
-    } while (!commit_exchange(&task->references, references, references - 1, slot, NULL));
-    if (references == 1) {
-        release(task);
+    for (;;) {
+        uint64_t references = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
+        if (references == 1) {
+            release(slot);
+            return;
+        }
+        if (commit_exchange(&task->references, references, references - 1, slot, NULL)) {
+            return;
+        }
     }
-    preemption_release();
 }
 
 const struct parking_operations dispatcher_parking = {
@@ -474,8 +496,6 @@ void dispatcher_kill_check(void)
 static void wake_for_kill(struct cpu *cpu, struct task *task)
 {
     if (task->state == TASK_BLOCKED) {
-        unblock(cpu, task);
-        set_state(task, TASK_READY);
         make_ready(cpu, task);
     } else if (task->state == TASK_RUNNING) {
         if (cpu->index == CPU_LOCAL(index)) {
@@ -526,20 +546,16 @@ bool dispatcher_examine(struct task *task, void (*look)(const struct task *task,
 
 static void wake_expired(struct cpu *cpu, uint64_t time)
 {
-    struct timer_entry *entry;
-    while ((entry = timer_queue_take_expired(&cpu->deadlines, time))) {
-        struct task *task = entry->context;
+    while (timer_queue_next(&cpu->deadlines) <= time) {
+        struct task *task = cpu->deadlines.earliest->context;
         task->timed_out = true;
-        task->has_timer = false;
-        set_state(task, TASK_READY);
         make_ready(cpu, task);
     }
 }
 
 void dispatcher_timer_interrupt(void)
 {
-    struct cpu *cpu = this_cpu();
-    lock(cpu);
+    struct cpu *cpu = lock_this();
     uint64_t time = dispatcher_hardware->now();
     cpu->alarm = PARK_FOREVER;
     wake_expired(cpu, time);
@@ -550,15 +566,14 @@ void dispatcher_timer_interrupt(void)
             cpu->slice_end = time + DISPATCHER_SLICE_NS;
         }
     }
-    set_alarm(cpu);
+    dispatcher_set_alarm(cpu);
     unlock(cpu);
 }
 
 /* Something became ready here, by another CPU. */
 void dispatcher_wake_interrupt(void)
 {
-    struct cpu *cpu = this_cpu();
-    lock(cpu);
+    struct cpu *cpu = lock_this();
     if (cpu->wants_switch) {
         cpu->wants_switch = false;
         preemption_request();
@@ -600,7 +615,10 @@ void dispatcher_add(struct task *task, uint32_t index)
     struct cpu *cpu = index == DISPATCHER_ANY_CPU ? choose_cpu() : dispatcher_cpus[index];
     lock(cpu);
     task->home = (uint16_t)cpu->index;
-    make_ready(cpu, task);
+    run_queue_add(STORED(cpu->queue), task);
+    COMPILER_BARRIER();
+    task->has_begun = true;
+    announce(cpu, task);
     unlock(cpu);
     end(enable);
 }
@@ -613,10 +631,10 @@ void dispatcher_entered(void)
 
 void dispatcher_set_vectors(void (*change)(struct task *previous, struct task *next))
 {
-    switch_vectors = change;
+    dispatcher_switch_vectors = change;
 }
 
-void dispatcher_set_release(void (*release_record)(struct task *task))
+void dispatcher_set_release(void (*release_last)(struct task **slot))
 {
-    release = release_record;
+    release = release_last;
 }

@@ -6,7 +6,8 @@
  * CPU. Who is next is the scheduler's affair (scheduler.h); what tasks are for the others is task.h.
  *
  * Rules: each CPU has a lock, a run queue, a queue of deadlines and an idle task. The lock is held
- * with interrupts off, over a switch: who is switched to lets it go. One such lock at a time. A
+ * with interrupts off, over a switch: who is switched to lets it go. One such lock at a time. It is
+ * no guard: after a fault while it is held dispatcher_settle() makes things right. A
  * task that is ready stays on its CPU, but a CPU that has nothing to do takes one from another,
  * unless it is pinned. The hardware is handed over as functions, so that this runs in a process
  * too.
@@ -66,13 +67,16 @@ CELL_API void dispatcher_timer_interrupt(void);
 CELL_API void dispatcher_wake_interrupt(void);
 
 /*
- * Makes room in the run queues for one more task: before dispatcher_add(). ERR_NO_MEMORY. The room
- * is given back when the task is in no queue for good.
+ * Makes room in the run queues for one more task: before dispatcher_add(). ERR_NO_MEMORY. The word `*out`,
+ * which is 0, says that there is room; it is given back, and 0 again, when the task is in no queue for good.
  */
-CELL_API MUST_CHECK enum status dispatcher_admit(void);
-CELL_API void dispatcher_dismiss(void);
+CELL_API MUST_CHECK enum status dispatcher_admit(uint64_t *out);
+CELL_API void dispatcher_dismiss(uint64_t *field);
 
-/* A new task with a prepared context becomes ready, on `cpu` or on the one with the least to do. */
+/*
+ * A new task with a prepared context becomes ready, on `cpu` or on the one with the least to do. It has
+ * begun from then on, which its `has_begun` says; one of its references is its own.
+ */
 CELL_API void dispatcher_add(struct task *task, uint32_t cpu);
 
 /* The first thing that a new task does on its stack. */
@@ -110,9 +114,9 @@ CELL_API bool dispatcher_examine(struct task *task,
                                  void (*look)(const struct task *task, void *context),
                                  void *context);
 
-/* Takes a task that has ended on this CPU, or on any, off the list of the dead; NULL if there is
- * none. The caller releases its stack and its own reference. */
-CELL_API struct task *dispatcher_take_dead(bool of_any_cpu);
+/* Takes a task that has ended on this CPU, or on any, off the list of the dead, into *out; false if there
+ * is none. The caller releases its stack and its own reference. */
+CELL_API bool dispatcher_take_dead(bool of_any_cpu, struct task **out);
 
 /* Called in switches between tasks one of which has a `vector_state`; before there are such. */
 CELL_API void dispatcher_set_vectors(void (*change)(struct task *previous, struct task *next));
@@ -120,8 +124,15 @@ CELL_API void dispatcher_set_vectors(void (*change)(struct task *previous, struc
 /* Called by idle tasks when there are dead; NULL: nobody. */
 CELL_API void dispatcher_set_undertaker(void (*undertaker)(void));
 
-/* Called when a task's last reference goes by parking_put(). */
-CELL_API void dispatcher_set_release(void (*release)(struct task *task));
+/* Called by parking_put() with a task's last reference, to put it. */
+CELL_API void dispatcher_set_release(void (*release)(struct task **slot));
+
+/*
+ * For who ends what was interrupted with this stack pointer by a fault, before he looks at anything else:
+ * if that had a lock of the dispatcher's, what was under way there is taken back or finished, and
+ * the lock is let go. Interrupts are off.
+ */
+CELL_API void dispatcher_settle(uint64_t rsp);
 
 /*
  * The field that owns a CPU's run queue, for who replaces the policy in a window in which all other

@@ -7,6 +7,7 @@
  */
 #include "dispatcher_priv.h"
 
+#include "commit.h"
 #include "context.h"
 #include "format.h"
 #include "heap.h"
@@ -21,7 +22,7 @@ uint64_t dispatcher_idle;
 
 static struct spinlock growth;           /* of the next two; the first is read without it */
 static size_t capacity = FIRST_CAPACITY; /* of every run queue */
-static size_t admitted;                  /* atomically */
+static uint64_t admitted;                /* atomically */
 static struct task *boot_task;           /* owned, for good */
 static void (*undertaker)(void);
 
@@ -107,7 +108,8 @@ static enum status create_cpu(uint32_t index, struct cpu **out_cpu)
     cpu->current = idle_task;
     cpu->slice_end = NO_SLICE;
     cpu->alarm = PARK_FOREVER;
-    cpu->blocked_here = (union task_standing){.state = TASK_BLOCKED, .home = (uint16_t)index};
+    cpu->blocked_here = (union task_standing){
+        .state = TASK_BLOCKED, .has_begun = true, .home = (uint16_t)index};
     *out_cpu = cpu;
     return OK;
 }
@@ -220,10 +222,9 @@ bool dispatcher_has_cpu(uint32_t index)
 
 /* ---- room ---- */
 
-static enum status enlarge(struct cpu *cpu, size_t count)
+static enum status enlarge(struct cpu *cpu, size_t count) OWN_UNCHECKED
 {
-    OWNED(run_queue, larger);
-    OWNED(run_queue, old);
+    OWNED(run_queue, larger); /* and then the one that it replaces */
     enum status status = run_queue_create(count, SLOT(larger));
     if (status != OK) {
         return status;
@@ -231,8 +232,7 @@ static enum status enlarge(struct cpu *cpu, size_t count)
     bool enable = begin();
     lock(cpu);
     run_queue_inherit(REF(larger), STORED(cpu->queue));
-    LOAD(old, cpu->queue);
-    STORE(cpu->queue, larger);
+    commit_two(&cpu->queue, *SLOT(larger), SLOT(larger), cpu->queue);
     unlock(cpu);
     end(enable);
     return OK;
@@ -258,51 +258,63 @@ static enum status grow(size_t count)
     return OK;
 }
 
-enum status dispatcher_admit(void)
+static NOINLINE enum status admit_by_growing(size_t count, uint64_t *out)
 {
-    size_t count = __atomic_add_fetch(&admitted, 1, __ATOMIC_RELAXED);
-    if (LIKELY(count <= __atomic_load_n(&capacity, __ATOMIC_ACQUIRE))) {
-        return OK;
-    }
     GUARD(spinlock, held, &growth);
     enum status status = grow(count);
     if (status != OK) {
-        dispatcher_dismiss();
+        dispatcher_dismiss(out);
     }
     return status;
 }
 
-void dispatcher_dismiss(void)
+enum status dispatcher_admit(uint64_t *out)
 {
-    __atomic_sub_fetch(&admitted, 1, __ATOMIC_RELAXED);
+    uint64_t count;
+    do {
+        count = __atomic_load_n(&admitted, __ATOMIC_RELAXED);
+    } while (!commit_exchange(&admitted, count, count + 1, out, 1));
+    if (LIKELY(count < __atomic_load_n(&capacity, __ATOMIC_ACQUIRE))) {
+        return OK;
+    }
+    return admit_by_growing(count + 1, out);
+}
+
+void dispatcher_dismiss(uint64_t *field)
+{
+    while (*field) {
+        uint64_t count = __atomic_load_n(&admitted, __ATOMIC_RELAXED);
+        if (commit_exchange(&admitted, count, count - 1, field, 0)) {
+            return;
+        }
+    }
 }
 
 /* ---- the dead ---- */
 
-static struct task *take_dead_of(struct cpu *cpu)
+static bool take_dead_of(struct cpu *cpu, struct task **out)
 {
     if (!cpu->dead) {
-        return NULL;
+        return false;
     }
     bool enable = begin();
     lock(cpu);
     struct task *task = cpu->dead;
     if (task) {
-        cpu->dead = task->next_dead;
-        task->next_dead = NULL;
+        commit_two(&cpu->dead, task->next_dead, out, task);
     }
     unlock(cpu);
     end(enable);
     return task;
 }
 
-struct task *dispatcher_take_dead(bool of_any_cpu)
+bool dispatcher_take_dead(bool of_any_cpu, struct task **out)
 {
-    struct task *task = take_dead_of(this_cpu());
-    for (uint32_t i = 0; !task && of_any_cpu && i < DISPATCHER_CPUS; i++) {
-        task = dispatcher_cpus[i] ? take_dead_of(dispatcher_cpus[i]) : NULL;
+    bool is_taken = take_dead_of(this_cpu(), out);
+    for (uint32_t i = 0; !is_taken && of_any_cpu && i < DISPATCHER_CPUS; i++) {
+        is_taken = dispatcher_cpus[i] && take_dead_of(dispatcher_cpus[i], out);
     }
-    return task;
+    return is_taken;
 }
 
 void dispatcher_set_undertaker(void (*bury)(void))

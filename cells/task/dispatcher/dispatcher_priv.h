@@ -5,14 +5,17 @@
 #include "dispatcher.h"
 
 #define NO_SLICE PARK_FOREVER
+#define NOBODY   ((uintptr_t)0)
 
 struct cpu {
-    uint32_t is_locked;
+    uintptr_t holder; /* of the lock: NOBODY, the record of a CPU, or a task that leaves this one */
     uint32_t index;
     union task_standing blocked_here; /* of a task of this CPU that waits without a deadline */
     bool is_running;                  /* its idle task has begun */
     struct run_queue *queue;          /* owned; replaced by a larger one with the lock held */
     struct timer_queue deadlines;     /* of tasks that are BLOCKED with this home */
+    struct task *timed;               /* these tasks, by next_timed */
+    struct task *moving;              /* out of the queue for a moment, to come back */
     struct task *current;
     struct task *idle;
     struct task *dead;  /* ended, by next_dead */
@@ -29,6 +32,8 @@ extern uint32_t dispatcher_running;                  /* CPUs whose idle task has
 extern uint64_t dispatcher_idle;                     /* CPUs that halt, a bit each; atomically */
 
 /* Of dispatcher.c. */
+extern void (*dispatcher_switch_vectors)(struct task *previous, struct task *next);
+void dispatcher_set_alarm(struct cpu *cpu);
 extern const struct parking_operations dispatcher_parking;
 void dispatcher_reschedule(void);
 void dispatcher_finish_switch(void);
@@ -54,16 +59,32 @@ static inline struct cpu *this_cpu(void)
     return CPU_LOCAL(dispatcher);
 }
 
+static inline void lock_as(struct cpu *cpu, const struct cpu *holder)
+{
+    uintptr_t found = NOBODY;
+    while (UNLIKELY(!__atomic_compare_exchange_n(&cpu->holder, &found, (uintptr_t)holder, false,
+                                                 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))) {
+        cpu_relax();
+        found = NOBODY;
+    }
+}
+
 static inline void lock(struct cpu *cpu)
 {
-    while (UNLIKELY(__atomic_fetch_or(&cpu->is_locked, 1, __ATOMIC_ACQUIRE) & 1)) {
-        cpu_relax();
-    }
+    lock_as(cpu, this_cpu());
+}
+
+/* The record of the CPU that calls, locked. */
+static inline struct cpu *lock_this(void)
+{
+    struct cpu *cpu = this_cpu();
+    lock_as(cpu, cpu);
+    return cpu;
 }
 
 static inline void unlock(struct cpu *cpu)
 {
-    __atomic_store_n(&cpu->is_locked, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&cpu->holder, NOBODY, __ATOMIC_RELEASE);
 }
 
 static inline bool begin(void)
@@ -85,6 +106,42 @@ static inline void end(bool enable)
         if (UNLIKELY(CPU_LOCAL(hold) == 0)) {
             preemption_switch();
         }
+    }
+}
+
+/* ---- tasks with a deadline; their CPU is locked ---- */
+
+/* Before it is in the queue of deadlines. */
+static inline void list_timed(struct cpu *cpu, struct task *task)
+{
+    task->next_timed = cpu->timed;
+    COMPILER_BARRIER();
+    cpu->timed = task; /* settle.c: from here on */
+    COMPILER_BARRIER();
+    task->timed_link = &cpu->timed;
+    if (task->next_timed) {
+        task->next_timed->timed_link = &task->next_timed;
+    }
+    task->has_timer = true;
+}
+
+/* Once it is not there any more. */
+static inline void unlist_timed(struct task *task)
+{
+    *task->timed_link = task->next_timed;
+    COMPILER_BARRIER();
+    if (task->next_timed) {
+        task->next_timed->timed_link = task->timed_link;
+    }
+    task->has_timer = false;
+}
+
+static inline void withdraw_deadline(struct cpu *cpu, struct task *task)
+{
+    if (UNLIKELY(task->has_timer)) {
+        timer_queue_remove(&cpu->deadlines, task->timer);
+        COMPILER_BARRIER();
+        unlist_timed(task);
     }
 }
 

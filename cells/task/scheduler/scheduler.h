@@ -29,8 +29,12 @@ CELL_API size_t run_queue_count(const struct run_queue *queue) OWN_BORROWS(*queu
 /* There must be room. */
 CELL_API void run_queue_add(struct run_queue *queue, struct task *task) OWN_BORROWS(*queue);
 
-/* Takes the task that runs next out of the queue; NULL from an empty one. */
-CELL_API struct task *run_queue_take(struct run_queue *queue) OWN_BORROWS(*queue);
+/*
+ * Takes the task that runs next out of the queue; NULL from an empty one. It is stored into *out just before
+ * it leaves the queue.
+ */
+CELL_API struct task *run_queue_take(struct run_queue *queue, struct task **out)
+    OWN_BORROWS(*queue);
 
 /* Takes one for another CPU: the last in order that is not pinned; NULL if there is none. */
 CELL_API struct task *run_queue_give(struct run_queue *queue) OWN_BORROWS(*queue);
@@ -39,9 +43,18 @@ CELL_API struct task *run_queue_give(struct run_queue *queue) OWN_BORROWS(*queue
 CELL_API bool run_queue_remove(struct run_queue *queue, const struct task *task)
     OWN_BORROWS(*queue);
 
-/* Moves all tasks of `from` to `queue`, which is empty and has room, in their order. */
-CELL_API void run_queue_inherit(struct run_queue *queue, struct run_queue *from) OWN_BORROWS(*queue)
-    OWN_BORROWS(*from);
+/* Copies all tasks of `from`, in their order, to `queue`, which is empty, has room, and takes its place. */
+CELL_API void run_queue_inherit(struct run_queue *queue, const struct run_queue *from)
+    OWN_BORROWS(*queue) OWN_BORROWS(*from);
+
+/* The tasks by number, 0 .. count - 1, in no certain order. */
+CELL_API struct task *run_queue_at(const struct run_queue *queue, size_t index) OWN_BORROWS(*queue);
+
+/*
+ * After a change that was struck at any of its instructions: makes the queue whole. What was to be added or
+ * removed is in it or not; of all others each is in it once.
+ */
+CELL_API void run_queue_repair(struct run_queue *queue) OWN_BORROWS(*queue);
 
 /* Should `ready` run at once, at the cost of `running`? Not asked about idle tasks. */
 CELL_API bool run_queue_preempts(const struct task *ready, const struct task *running);

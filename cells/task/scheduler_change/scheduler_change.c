@@ -23,7 +23,7 @@ struct policy {
     size_t (*capacity)(const struct run_queue *queue);
     size_t (*count)(const struct run_queue *queue);
     void (*add)(struct run_queue *queue, struct task *task);
-    struct task *(*take)(struct run_queue *queue);
+    struct task *(*take)(struct run_queue *queue, struct task **out);
 };
 
 struct change {
@@ -74,7 +74,7 @@ static void move(const struct policy *from, const struct policy *to, struct run_
                  struct run_queue *destination) OWN_UNCHECKED
 {
     struct task *task;
-    while ((task = from->take(source))) {
+    while (from->take(source, &task)) {
         to->add(destination, task);
     }
 }

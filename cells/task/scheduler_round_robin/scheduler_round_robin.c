@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A ring of pointers. `head` and `tail` only grow; their difference is the count, and the low bits are
- * the index.
+ * the index. Every change ends with one store of one of them, and before that every task is in the
+ * ring as often as it was.
  */
-#include "heap.h"
+#include "commit.h"
+#include "heap_block.h"
 #include "scheduler.h"
 
 CELL(library, "1.0.0");
@@ -18,7 +20,7 @@ struct run_queue {
     struct task *tasks[];
 };
 
-enum status run_queue_create(size_t capacity, struct run_queue **out)
+enum status run_queue_create(size_t capacity, struct run_queue **out) OWN_UNCHECKED
 {
     if (capacity > LARGEST_CAPACITY) {
         return ERR_OVERFLOW;
@@ -27,21 +29,23 @@ enum status run_queue_create(size_t capacity, struct run_queue **out)
     while (rounded < capacity) {
         rounded *= 2;
     }
-    struct run_queue *queue = heap_allocate(sizeof(*queue) + rounded * sizeof(queue->tasks[0]));
-    if (!queue) {
+    OWNED(heap_block, block);
+    if (!heap_block_take(sizeof(struct run_queue) + rounded * sizeof(struct task *), SLOT(block))) {
         return ERR_NO_MEMORY;
     }
+    struct run_queue *queue = heap_block_of(*SLOT(block));
     queue->head = 0;
     queue->tail = 0;
     queue->mask = (uint32_t)rounded - 1;
-    FILL(out, queue);
+    commit_two(out, queue, SLOT(block), NULL);
     return OK;
 }
 
 void run_queue_drop(struct run_queue **handle)
 {
-    heap_free(*handle);
-    EMPTY(handle);
+    if (*handle) {
+        heap_block_give_thing(handle);
+    }
 }
 
 size_t run_queue_capacity(const struct run_queue *queue)
@@ -57,24 +61,29 @@ size_t run_queue_count(const struct run_queue *queue)
 void run_queue_add(struct run_queue *queue, struct task *task)
 {
     queue->tasks[queue->tail & queue->mask] = task;
+    COMPILER_BARRIER();
     queue->tail++;
 }
 
-struct task *run_queue_take(struct run_queue *queue)
+struct task *run_queue_take(struct run_queue *queue, struct task **out)
 {
     if (queue->head == queue->tail) {
         return NULL;
     }
     struct task *task = queue->tasks[queue->head & queue->mask];
+    *out = task;
+    COMPILER_BARRIER();
     queue->head++;
     return task;
 }
 
-/* Closes the gap at `position` by moving up what is behind it. */
+/* Lets what is behind `position` pass, one by one, and leaves it out as the last. */
 static void take_out(struct run_queue *queue, uint32_t position)
 {
     for (uint32_t at = position; at + 1 != queue->tail; at++) {
-        queue->tasks[at & queue->mask] = queue->tasks[(at + 1) & queue->mask];
+        struct task **here = &queue->tasks[at & queue->mask];
+        struct task **behind = &queue->tasks[(at + 1) & queue->mask];
+        commit_two(here, *behind, behind, *here);
     }
     queue->tail--;
 }
@@ -102,12 +111,21 @@ bool run_queue_remove(struct run_queue *queue, const struct task *task)
     return false;
 }
 
-void run_queue_inherit(struct run_queue *queue, struct run_queue *from)
+void run_queue_inherit(struct run_queue *queue, const struct run_queue *from)
 {
-    struct task *task;
-    while ((task = run_queue_take(from))) {
-        run_queue_add(queue, task);
+    for (uint32_t at = from->head; at != from->tail; at++) {
+        run_queue_add(queue, from->tasks[at & from->mask]);
     }
+}
+
+struct task *run_queue_at(const struct run_queue *queue, size_t index)
+{
+    return queue->tasks[(queue->head + (uint32_t)index) & queue->mask];
+}
+
+void run_queue_repair(struct run_queue *queue)
+{
+    (void)queue; /* it is whole at every instruction */
 }
 
 bool run_queue_preempts(const struct task *ready, const struct task *running)

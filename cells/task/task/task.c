@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A task has one reference for itself, taken when it becomes ready, and one for its handle. What it
+ * A task has one reference for itself and one for its handle, from the beginning: a handle that goes
+ * before the task has begun takes both. What it
  * leaves at its end is picked up by whoever runs on that CPU next: dispatcher_take_dead() hands out
  * tasks that are off their stacks. Spawning takes one of these first and uses its stack, which is
  * why spawn and join do not touch page tables.
  *
- * What no slot owns for some instructions is between preemption_hold() and preemption_release(), so
- * that no kill comes between. A fault there, which would be an error of this file, loses it.
+ * A record is all that a new task owns: room in the run queues, its stack, the count in its cell; each
+ * enters its field in one step and leaves it in one. So whatever strikes, a handle that is dropped gives
+ * back what there is. The last one says so in its lowest bit, and may be begun again.
  */
 #include "catch.h"
 #include "cell_tasks.h"
+#include "commit.h"
 #include "context.h"
 #include "exceptions.h"
 #include "freestanding.h"
 #include "heap.h"
+#include "heap_block.h"
 #include "kill_deferral.h"
 #include "logger.h"
 #include "reclaimable.h"
@@ -23,48 +27,75 @@ CELL(library, "1.0.0");
 
 static_assert(CELL_TASKS_NAME_SIZE == TASK_NAME_SIZE, "a task's name is copied");
 
-#define ALIGN_16(size) (((size) + 15) & ~(size_t)15)
+#define END_TRIES 3u /* of a task that fails in its end */
 
-static uint64_t spawned; /* atomically */
+#define ALIGN_16(size) (((size) + 15) & ~(size_t)15)
 
 /* Stacks of TASK_STACK_SIZE without a task. */
 static struct spinlock stacks_lock = {.name = "kept stacks"}; /* for who adds one */
 static struct reclaimable kept_stacks[TASK_STACKS_KEPT];
 
+static bool is_introduced;
+
 /* ---- references ---- */
 
-/*
- * It is off its stack: its code and its vector registers may go. Fields are cleared first: a fault
- * in between leaves a count or a block too many, never one too few.
- */
-static void leave(struct task *task)
+#define IS_LAST ((uintptr_t)1) /* in a handle: nobody else knows of it, and it is being released */
+
+static struct task *task_of(const void *handle)
 {
-    void *vector_state = task->vector_state;
-    if (vector_state) {
-        task->vector_state = NULL;
-        heap_free(vector_state);
-    }
-    cell_tasks_put(&((struct task_record *)task)->cell);
+    return (struct task *)((uintptr_t)handle & ~IS_LAST);
 }
 
-static void release(struct task *task)
+/* It is off its stack: its code and its vector registers may go. May begin again. */
+static inline void leave(struct task_record *record)
 {
-    struct task_record *record = (struct task_record *)task;
+    if (UNLIKELY(record->task.vector_state)) {
+        heap_free_from(&record->task.vector_state);
+    }
+    if (record->cell) {
+        cell_tasks_put(&record->cell);
+    }
+}
+
+/* Of the last handle. May begin again. */
+static void release(struct task_handle **handle) OWN_UNCHECKED
+{
+    OWNED(heap_block, block);
+    struct task_record *record = (struct task_record *)task_of(*handle);
     task_list_remove(record);
-    leave(task);
-    stack_drop(&task->stack);
-    if (record->is_admitted) {
-        dispatcher_dismiss();
+    leave(record);
+    if (UNLIKELY(record->task.stack)) {
+        stack_drop(&record->task.stack);
     }
-    heap_free(record);
+    if (record->admission) {
+        dispatcher_dismiss(&record->admission);
+    }
+    commit_two(handle, NULL, SLOT(block), record);
+    heap_free_from(SLOT(block));
 }
 
-/* Preemption is held, by who has taken the reference from where it was. */
-static void put(struct task *task)
+void task_handle_drop(struct task_handle **handle) OWN_UNCHECKED
 {
-    if (__atomic_sub_fetch(&task->references, 1, __ATOMIC_ACQ_REL) == 0) {
-        release(task);
+    if (!*handle) {
+        return;
     }
+    struct task *task = task_of(*handle);
+    while (!((uintptr_t)*handle & IS_LAST)) {
+        uint64_t references = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
+        uint64_t rest = references - (LIKELY(task->has_begun) ? 1 : 2);
+        uintptr_t next = rest ? 0 : (uintptr_t)task | IS_LAST;
+        if (commit_exchange(&task->references, references, rest, handle, next) && rest) {
+            return;
+        }
+    }
+    release(handle);
+}
+
+/* Of a field that others look at: so it is emptied first. */
+static void release_from(struct task **slot) OWN_UNCHECKED
+{
+    OWNED(task_handle, last);
+    commit_two(SLOT(last), *slot, slot, NULL);
 }
 
 static size_t size_of(const struct stack *stack) OWN_BORROWS(*stack);
@@ -87,28 +118,44 @@ static void fill_place(struct stack **stack)
 static void keep_stack(struct stack **stack) OWN_CONSUMES(**stack);
 static void keep_stack(struct stack **stack)
 {
-    if (*stack && size_of(*stack) == TASK_STACK_SIZE) {
+    if (size_of(*stack) == TASK_STACK_SIZE) {
         fill_place(stack);
     }
-    stack_drop(stack);
+    if (*stack) {
+        stack_drop(stack);
+    }
 }
 
-static void bury(struct task *task)
+/* A task that is off its stack, with the reference that was its own. */
+struct OWN_CAPABILITY("dead task") dead_task;
+OWN_DECLARE_LOCAL(dead_task);
+
+static NOINLINE void dead_task_drop(struct dead_task **handle) OWN_UNCHECKED
 {
-    leave(task);
-    keep_stack(STORED_SLOT(task->stack));
-    put(task);
+    if (!*handle) {
+        return;
+    }
+    struct task *task = task_of(*handle);
+    if (task == (struct task *)*handle) {
+        leave((struct task_record *)task);
+        if (task->stack) {
+            keep_stack(STORED_SLOT(task->stack));
+        }
+    }
+    task_handle_drop((struct task_handle **)handle);
 }
 
-static bool bury_one(bool of_any_cpu)
+/* Idle tasks too: who is preempted there lets all of it wait for long. */
+static bool bury_one(bool of_any_cpu) OWN_UNCHECKED
 {
     preemption_hold();
-    struct task *task = dispatcher_take_dead(of_any_cpu);
-    if (task) {
-        bury(task);
+    bool is_there;
+    {
+        OWNED(dead_task, dead);
+        is_there = dispatcher_take_dead(of_any_cpu, (struct task **)SLOT(dead));
     }
     preemption_release();
-    return task;
+    return is_there;
 }
 
 static void bury_all(bool of_any_cpu)
@@ -129,24 +176,16 @@ static void find_in_cell(const struct cell *cell, char name[CELL_TASKS_NAME_SIZE
     task_list_find_in_cell(cell, name);
 }
 
-void task_handle_drop(struct task_handle **handle)
-{
-    struct task *task = (struct task *)*handle;
-    if (task) {
-        preemption_hold();
-        EMPTY(handle);
-        put(task);
-        preemption_release();
-    }
-}
-
 /* ---- a task's life ---- */
 
+/* Its end is the first that is decided; whoever waits for it is told, again if need be. */
 static NORETURN void end_task(struct task *task, enum task_end end)
 {
     {
         GUARD(spinlock, held, &task->lock);
-        task->end = end;
+        if (task->end == TASK_NOT_ENDED) {
+            task->end = end;
+        }
         wait_queue_wake_all(&task->joiners);
     }
     dispatcher_end();
@@ -165,7 +204,10 @@ static NOINLINE void task_argument_drop(struct task_argument **handle)
     }
 }
 
-/* The first thing within the catch point: a kill that came before finds its way now. */
+/*
+ * The first thing within the catch point: a kill that came before finds its way now. The last one is
+ * the end: what strikes there is caught too.
+ */
 static void run_plan(void *argument)
 {
     struct task_record *record = argument;
@@ -173,6 +215,9 @@ static void run_plan(void *argument)
         dispatcher_kill_check();
     }
     record->plan->run(record->argument, record->result);
+    if (LIKELY(!record->plan->drop)) {
+        end_task(&record->task, TASK_RETURNED);
+    }
 }
 
 static void drop_argument(void *argument)
@@ -209,17 +254,41 @@ static enum task_end end_by(enum status status, const struct task *task,
     return was_killed ? TASK_KILLED : TASK_FAILED;
 }
 
+struct ending {
+    struct task *task;
+    enum task_end end;
+};
+
+static void end_again(void *argument)
+{
+    const struct ending *ending = argument;
+    end_task(ending->task, ending->end);
+}
+
 /* What it owned has been released when it comes back by a fault or a kill. */
+static NORETURN NOINLINE void end_by_itself(struct task_record *record, enum status status,
+                                            const struct catch_reason *reason)
+{
+    struct ending ending = {&record->task, TASK_RETURNED};
+    if (status != OK) {
+        ending.end = end_by(status, &record->task, reason);
+    }
+    if (record->plan->drop) {
+        release_argument(record);
+    }
+    for (unsigned i = 0; i < END_TRIES; i++) {
+        (void)!catch_watched(end_again, &ending, exceptions_print, NULL);
+    }
+    end_task(ending.task, ending.end); /* what strikes here ends the system */
+}
+
 static void run_task(void *argument)
 {
     struct task_record *record = argument;
     struct catch_reason reason;
     dispatcher_entered();
     enum status status = catch_watched(run_plan, record, exceptions_print, &reason);
-    if (record->plan->drop) {
-        release_argument(record);
-    }
-    end_task(&record->task, status == OK ? TASK_RETURNED : end_by(status, &record->task, &reason));
+    end_by_itself(record, status, &reason);
 }
 
 /* ---- spawning ---- */
@@ -240,31 +309,24 @@ static uint64_t reclaim_stacks(void)
         count++;
     }
     for (unsigned i = 0; i < TASK_STACKS_KEPT; i++) {
-        preemption_hold();
         count += reclaimable_revoke(&kept_stacks[i]);
-        preemption_release();
     }
     return count;
 }
 
 /* Others call back into this cell from now on. */
-static void introduce(void)
+static NOINLINE void introduce(void)
 {
-    static bool is_known;
-    if (UNLIKELY(!is_known)) {
-        dispatcher_set_undertaker(undertaker);
-        dispatcher_set_release(release);
-        dispatcher_set_kill(catch_kill);
-        kill_deferral_set_check(dispatcher_kill_check);
-        cell_tasks_set_finder(find_in_cell);
-        is_known = true;
-        static struct reclaimable_cache cache = {.name = "stacks of tasks",
-                                                 .reclaim = reclaim_stacks};
-        static bool is_registered;
-        if (!__atomic_exchange_n(&is_registered, true, __ATOMIC_RELAXED)) {
-            reclaimable_register(&cache);
-        }
-    }
+    static struct reclaimable_cache cache = {.name = "stacks of tasks", .reclaim = reclaim_stacks};
+    dispatcher_set_undertaker(undertaker);
+    dispatcher_set_release(release_from);
+    dispatcher_set_kill(catch_kill);
+    catch_set_settle(dispatcher_settle);
+    kill_deferral_set_check(dispatcher_kill_check);
+    cell_tasks_set_finder(find_in_cell);
+    GUARD(spinlock, held, &stacks_lock);
+    reclaimable_register(&cache);
+    is_introduced = true;
 }
 
 static bool take_kept_stack(struct stack **out)
@@ -278,33 +340,41 @@ static bool take_kept_stack(struct stack **out)
     return false;
 }
 
-/* One that is at hand, for nothing. Preemption is held. */
-static bool reuse_stack(size_t bytes, struct stack **out)
+/*
+ * What a new task needs and a dead one has. One comes, one goes: the dead do not pile up. As long as the
+ * dead one is counted in the cell of its plan no other plan is at that address.
+ */
+static void reuse(size_t bytes, struct task_record *record) OWN_UNCHECKED
 {
-    struct task *dead = dispatcher_take_dead(false);
-    if (dead && dead->stack && size_of(STORED(dead->stack)) == bytes) {
-        *out = dead->stack;
-        dead->stack = NULL;
-        leave(dead);
-        put(dead);
-        return true;
+    OWNED(dead_task, dead);
+    if (dispatcher_take_dead(false, (struct task **)SLOT(dead))) {
+        struct task_record *old = (struct task_record *)task_of(*SLOT(dead));
+        commit_move(&record->admission, &old->admission);
+        if (old->plan == record->plan) {
+            commit_move(&record->cell, &old->cell);
+        }
+        if (old->task.stack && size_of(old->task.stack) == bytes) {
+            commit_move(&record->task.stack, &old->task.stack);
+            return;
+        }
     }
-    if (dead) {
-        bury(dead); /* one comes, one goes: the dead do not pile up */
+    if (bytes == TASK_STACK_SIZE) {
+        (void)take_kept_stack(&record->task.stack);
     }
-    return bytes == TASK_STACK_SIZE && take_kept_stack(out);
 }
 
-static struct task_record *create_record(const struct task_plan *plan, const void *argument,
-                                         const struct task_options *options)
+static bool create_record(const struct task_plan *plan, const void *argument,
+                          const struct task_options *options, struct task_handle **out)
+    OWN_UNCHECKED
 {
+    OWNED(heap_block, block);
     size_t argument_size = ALIGN_16(plan->argument_size);
     size_t result_size = ALIGN_16(plan->result_size);
-    struct task_record *record =
-        heap_allocate(ALIGN_16(sizeof(*record)) + argument_size + result_size);
-    if (!record) {
-        return NULL;
+    if (!heap_allocate_to(ALIGN_16(sizeof(struct task_record)) + argument_size + result_size,
+                          SLOT(block))) {
+        return false;
     }
+    struct task_record *record = heap_block_of(*SLOT(block));
     void *behind = (char *)record + ALIGN_16(sizeof(*record));
     *record = (struct task_record){
         .plan = plan,
@@ -312,12 +382,13 @@ static struct task_record *create_record(const struct task_plan *plan, const voi
         .result = (char *)behind + argument_size,
     };
     memcpy(record->argument, argument, plan->argument_size);
-    memset(record->result, 0, plan->result_size);
     task_state_init(&record->task, options->name ? options->name : plan->name,
                     options->priority ? options->priority : TASK_PRIORITY_BASE,
                     options->is_pinned ? options->cpu : 0);
     record->task.is_pinned = options->is_pinned;
-    return record;
+    record->task.references = 2;
+    commit_two(out, record, SLOT(block), NULL);
+    return true;
 }
 
 static size_t stack_bytes(const struct task_options *options)
@@ -333,17 +404,15 @@ static enum status create_task(const struct task_plan *plan, const void *argumen
                                const struct task_options *options,
                                struct task_handle **out) OWN_UNCHECKED
 {
-    preemption_hold();
-    struct task_record *record = create_record(plan, argument, options);
-    enum status status = record ? dispatcher_admit() : ERR_NO_MEMORY;
-    if (status == OK) {
-        record->is_admitted = true;
-        (void)reuse_stack(stack_bytes(options), &record->task.stack);
-        FILL(out, (struct task_handle *)record);
-    } else {
-        heap_free(record);
+    if (!create_record(plan, argument, options, out)) {
+        return ERR_NO_MEMORY;
     }
-    preemption_release();
+    struct task_record *record = (struct task_record *)task_of(*out);
+    reuse(stack_bytes(options), record);
+    enum status status = record->admission ? OK : dispatcher_admit(&record->admission);
+    if (status != OK) {
+        task_handle_drop(out);
+    }
     return status;
 }
 
@@ -360,14 +429,12 @@ static enum status make_stack(struct task *task, size_t bytes)
 static void begin_task(struct task_record *record, const struct task_options *options)
 {
     struct task *task = &record->task;
-    preemption_hold();
-    cell_tasks_get((uintptr_t)record->plan, &record->cell);
+    if (!record->cell) {
+        cell_tasks_get((uintptr_t)record->plan, &record->cell);
+    }
     context_prepare(stack_top(STORED(task->stack)), run_task, record, task->context);
     task_list_add(record);
-    __atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&task->references, 1, __ATOMIC_RELAXED);
     dispatcher_add(task, options->is_pinned ? options->cpu : DISPATCHER_ANY_CPU);
-    preemption_release();
 }
 
 enum status task_spawn(const struct task_plan *plan, const void *argument,
@@ -394,7 +461,9 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
             return status;
         }
     }
-    introduce();
+    if (UNLIKELY(!is_introduced)) {
+        introduce();
+    }
     begin_task(record, options);
     MOVE(*out, handle);
     return OK;
@@ -481,7 +550,7 @@ struct task_statistics task_statistics(void)
     bury_all(true);
     return (struct task_statistics){
         .tasks = task_list_count(),
-        .spawned = __atomic_load_n(&spawned, __ATOMIC_RELAXED),
+        .spawned = task_list_spawned(),
         .stacks = count_kept_stacks(),
     };
 }

@@ -30,13 +30,7 @@ enum status task_lookup(uint64_t id, struct task_handle **out)
     if (boot_task && boot_task->id == id) {
         return ERR_PERMISSION;
     }
-    preemption_hold();
-    struct task *task = task_list_get(id);
-    if (task) {
-        FILL(out, (struct task_handle *)task);
-    }
-    preemption_release();
-    return task ? OK : ERR_NOT_FOUND;
+    return task_list_get(id, out) ? OK : ERR_NOT_FOUND;
 }
 
 uint64_t task_id(const struct task_handle *handle)

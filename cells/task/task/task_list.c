@@ -2,49 +2,84 @@
 /*
  * All tasks but the idle ones and the boot task, newest first. A record is freed after it has left:
  * who looks holds the lock.
+ *
+ * `next` says who is in the list, so a record enters and leaves it by one store. Links back only find that
+ * store's place: where somebody was struck in a change, who changes the list next makes them anew.
  */
+#include "commit.h"
 #include "freestanding.h"
 #include "task_priv.h"
 
 static struct spinlock lock = {.name = "all tasks"};
-static struct task_record *first; /* with the lock, these two */
-static uint64_t count;
+static struct task_record *first; /* with the lock, these three */
+static uint64_t spawned;
+static bool changes; /* links back may be wrong */
+
+static NOINLINE void mend_links(void)
+{
+    struct task_record **link = &first;
+    for (; *link; link = &(*link)->next) {
+        (*link)->link = link;
+    }
+}
+
+static inline void begin_change(void)
+{
+    if (UNLIKELY(changes)) {
+        mend_links();
+    }
+    COMPILER_BARRIER();
+    changes = true;
+    COMPILER_BARRIER();
+}
+
+static inline void end_change(void)
+{
+    COMPILER_BARRIER();
+    changes = false;
+}
 
 void task_list_add(struct task_record *record)
 {
     GUARD(spinlock, held, &lock);
+    begin_change();
     record->next = first;
-    record->previous = NULL;
-    if (first) {
-        first->previous = record;
+    commit_two(&first, record, &spawned, spawned + 1);
+    record->link = &first;
+    if (record->next) {
+        record->next->link = &record->next;
     }
-    COMPILER_BARRIER(); /* task_after() may interrupt here: it follows `next` only */
-    first = record;
-    record->is_listed = true;
-    count++;
+    end_change();
 }
 
 void task_list_remove(struct task_record *record)
 {
     GUARD(spinlock, held, &lock);
-    if (!record->is_listed) {
-        return;
+    begin_change();
+    if (record->link) {
+        *record->link = record->next;
+        COMPILER_BARRIER();
+        if (record->next) {
+            record->next->link = record->link;
+        }
+        record->link = NULL;
     }
-    if (record->previous) {
-        record->previous->next = record->next;
-    } else {
-        first = record->next;
-    }
-    if (record->next) {
-        record->next->previous = record->previous;
-    }
-    record->is_listed = false;
-    count--;
+    end_change();
 }
 
 uint64_t task_list_count(void)
 {
-    return __atomic_load_n(&count, __ATOMIC_RELAXED);
+    GUARD(spinlock, held, &lock);
+    uint64_t count = 0;
+    for (const struct task_record *at = first; at; at = at->next) {
+        count++;
+    }
+    return count;
+}
+
+uint64_t task_list_spawned(void)
+{
+    return __atomic_load_n(&spawned, __ATOMIC_RELAXED);
 }
 
 void task_list_find_in_cell(const struct cell *cell, char name[TASK_NAME_SIZE])
@@ -59,24 +94,25 @@ void task_list_find_in_cell(const struct cell *cell, char name[TASK_NAME_SIZE])
     }
 }
 
-static bool get_unless_freed(struct task *task)
+/* One that has not begun may be given up with all its references by who spawns it. */
+static bool get_unless_freed(struct task *task, struct task_handle **out)
 {
-    uint64_t known = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
-    while (known && !__atomic_compare_exchange_n(&task->references, &known, known + 1, false,
-                                                 __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    uint64_t known = task->has_begun ? __atomic_load_n(&task->references, __ATOMIC_RELAXED) : 0;
+    while (known && !commit_exchange(&task->references, known, known + 1, out, task)) {
+        known = __atomic_load_n(&task->references, __ATOMIC_RELAXED);
     }
     return known != 0;
 }
 
-struct task *task_list_get(uint64_t id)
+bool task_list_get(uint64_t id, struct task_handle **out)
 {
     GUARD(spinlock, held, &lock);
     for (struct task_record *at = first; at && at->task.id >= id; at = at->next) {
         if (at->task.id == id) {
-            return get_unless_freed(&at->task) ? &at->task : NULL;
+            return get_unless_freed(&at->task, out);
         }
     }
-    return NULL;
+    return false;
 }
 
 const struct task *task_after(const struct task *task)

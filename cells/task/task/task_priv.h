@@ -7,14 +7,13 @@
 /* A task's record and what only this cell knows of it: one block of the heap. */
 struct task_record {
     struct task task;         /* first: both have one address */
-    struct task_record *next; /* task_list.c */
-    struct task_record *previous;
+    struct task_record *next;  /* task_list.c */
+    struct task_record **link; /* what points here in that list; NULL: not in it */
     const struct task_plan *plan; /* constant, of the cell that spawned */
     struct cell *cell;            /* that one, counted (cell_tasks.h); NULL: off its stack */
     void *argument;               /* behind the record */
     void *result;                 /* behind that */
-    bool is_admitted;             /* the run queues have room for it */
-    bool is_listed;
+    uint64_t admission;           /* dispatcher_admit() */
 };
 
 /* Into and out of the list of all tasks. */
@@ -22,8 +21,10 @@ void task_list_add(struct task_record *record);
 void task_list_remove(struct task_record *record);
 uint64_t task_list_count(void);
 
-/* The task of that number with one more reference; NULL: there is none, or it has none left. */
-struct task *task_list_get(uint64_t id);
+uint64_t task_list_spawned(void); /* since the start */
+
+/* One more reference of the task of that number; false: there is none, or it has none left. */
+bool task_list_get(uint64_t id, struct task_handle **out);
 
 /* What can be told of a task that exists. */
 void task_describe(const struct task *task, struct task_information *out);

@@ -503,6 +503,7 @@ static void test_spawn_refuses_bad_options(void **state)
 
 #define MANY         500
 #define FIRST_QUEUES 64 /* what run queues have room for before they grow */
+#define ADMISSIONS_MAX 1024
 
 /* As many as there is room for at first; with the task that spawns them one too many. */
 static void test_run_queues_have_room_for_whoever_spawns_too(void **state)
@@ -527,17 +528,21 @@ static void test_run_queues_have_room_for_whoever_spawns_too(void **state)
 static void test_admission_that_fails_is_undone(void **state)
 {
     (void)state;
+    static uint64_t admissions[ADMISSIONS_MAX];
     size_t count = 0;
     enum status status;
     refuse_at = 1; /* the first request is that of a larger queue */
-    while ((status = dispatcher_admit()) == OK) {
+    while ((status = dispatcher_admit(&admissions[count])) == OK) {
         count++;
+        assert_true(count < ADMISSIONS_MAX);
     }
+    assert_int_equal(admissions[count], 0);
     assert_int_equal(status, ERR_NO_MEMORY);
     assert_int_equal(refuse_at, 0);
-    assert_int_equal(dispatcher_admit(), OK); /* there is memory again */
+    assert_int_equal(dispatcher_admit(&admissions[count]), OK); /* there is memory again */
     for (count++; count > 0; count--) {
-        dispatcher_dismiss();
+        dispatcher_dismiss(&admissions[count - 1]);
+        assert_int_equal(admissions[count - 1], 0);
     }
 }
 

@@ -65,8 +65,8 @@ union task_standing {
         bool is_struck;  /* its kill is to be looked at where it runs next */
         bool timed_out;  /* the deadline of its last wait came before a permit */
         bool has_timer;  /* BLOCKED, with a deadline */
-        uint8_t unused;
-        uint16_t home; /* the CPU that runs it; changes while READY only */
+        bool has_begun; /* it was given to the dispatcher */
+        uint16_t home;  /* the CPU that runs it; changes while READY only */
     };
     uint32_t signs; /* the first four */
     uint64_t word;
@@ -93,12 +93,14 @@ struct task {
             bool is_struck;
             bool timed_out;
             bool has_timer;
-            uint8_t unused;
+            bool has_begun;
             uint16_t home;
         };
     };
     const struct parking_reason *reason; /* while BLOCKED; NULL: not stated */
     struct timer_entry *timer;           /* while it has one; on its stack */
+    struct task *next_timed;             /* then: with a deadline on that CPU, too */
+    struct task **timed_link;            /* what points here in that list */
     uint8_t lent;                        /* priority lent by who waits for it; 0: none */
     bool vectors_refused;                /* fpu.h: there was no memory */
     uint8_t kill;                        /* enum task_kill; from WANTED on the task's own */
@@ -126,7 +128,6 @@ struct task {
     struct wait_queue joiners;
 
     struct task *next_dead; /* of the dispatcher on whose CPU it ended */
-    void *extension;        /* of task.c: argument, result and registration */
 };
 
 /* May a task go from one state to the other? The table above. */

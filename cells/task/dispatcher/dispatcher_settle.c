@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a fault leaves behind that strikes while this CPU has a lock of the dispatcher's. Nothing was
+ * written down for that: the stores are in an order that lets the truth be told from what there is.
+ *
+ *   a task in the queue         is ready: it entered before its state, its deadline and others were told.
+ *                               So what was to be made ready is that, or waits on as if nothing had been
+ *   the task that runs here     runs, and is in no queue and no list: what it had begun in order to leave
+ *                               is taken back
+ *   the word of the lock        is the task that leaves, from before `current` changes until the lock is
+ *                               let go. Up to the moment at which rsp is on the other's stack the switch is
+ *                               taken back too, and the other one is ready again
+ *   the list of the timed       says who has a deadline; the queue of deadlines is made anew from it
+ *
+ * Rejected: a slot as guard of the lock, which costs more than half of what a switch costs, and of two
+ * tasks would belong to neither.
+ */
+#include "dispatcher_priv.h"
+
+#include "context.h"
+
+/* How far a task's stack pointer may be below that of its context before it has let the lock go. */
+#define ENTERED_BYTES PAGE_SIZE
+
+static bool is_record(uintptr_t word)
+{
+    for (uint32_t i = 0; i < DISPATCHER_CPUS; i++) {
+        if (dispatcher_cpus[i] && word == (uintptr_t)dispatcher_cpus[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A task in the word leaves the CPU whose lock it is. */
+static bool is_held_here(const struct cpu *cpu)
+{
+    uintptr_t holder = __atomic_load_n(&cpu->holder, __ATOMIC_RELAXED);
+    return holder == (uintptr_t)this_cpu() ||
+           (cpu == this_cpu() && holder != NOBODY && !is_record(holder));
+}
+
+static bool is_queued(const struct cpu *cpu, const struct task *task)
+{
+    const struct run_queue *queue = STORED(cpu->queue);
+    for (size_t i = 0; i < run_queue_count(queue); i++) {
+        if (run_queue_at(queue, i) == task) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_into_queue(struct cpu *cpu, struct task *task)
+{
+    if (!is_queued(cpu, task)) {
+        run_queue_add(STORED(cpu->queue), task);
+    }
+}
+
+/* Stacks are more than that apart: there are guard pages. */
+static bool is_on_stack_of(const struct task *task, uint64_t rsp)
+{
+    return task->context[CONTEXT_STACK] - rsp < ENTERED_BYTES;
+}
+
+static void take_back_switch(struct cpu *cpu, uint64_t rsp)
+{
+    struct task *previous = (struct task *)cpu->holder;
+    struct task *next = cpu->current;
+    if (next != previous && is_on_stack_of(next, rsp)) {
+        return; /* it is done */
+    }
+    OWN_TOP = previous->own_top;
+    CPU_LOCAL(task) = previous;
+    cpu->current = previous;
+    if (next == previous) {
+        return;
+    }
+    next->state = TASK_READY;
+    if (!next->is_idle) {
+        put_into_queue(cpu, next);
+    }
+    if (previous->vector_state || next->vector_state) {
+        dispatcher_switch_vectors(NULL, previous);
+    }
+}
+
+static void mend_deadlines(struct cpu *cpu)
+{
+    cpu->deadlines.earliest = NULL;
+    struct task **link = &cpu->timed;
+    for (struct task *task = cpu->timed; task; task = task->next_timed) {
+        task->has_timer = true;
+        task->timed_link = link;
+        task->timer->link = NULL;
+        timer_queue_add(&cpu->deadlines, task->timer);
+        link = &task->next_timed;
+    }
+}
+
+/* The task that runs on this CPU does not leave it. */
+static void stay(struct cpu *cpu)
+{
+    struct task *task = cpu->current;
+    if (cpu->dead == task) {
+        cpu->dead = task->next_dead;
+    }
+    (void)run_queue_remove(STORED(cpu->queue), task);
+    withdraw_deadline(cpu, task);
+    task->state = TASK_RUNNING;
+}
+
+/* Others are ready: somebody looks. */
+static void let_choose(struct cpu *cpu)
+{
+    if (cpu != this_cpu()) {
+        cpu->wants_switch = true;
+        dispatcher_hardware->wake(cpu->index);
+        return;
+    }
+    preemption_request();
+    cpu->alarm = PARK_FOREVER;
+    dispatcher_set_alarm(cpu);
+}
+
+static void settle(struct cpu *cpu, uint64_t rsp)
+{
+    run_queue_repair(STORED(cpu->queue));
+    mend_deadlines(cpu);
+    if (cpu == this_cpu()) {
+        if (cpu->holder != (uintptr_t)cpu) {
+            take_back_switch(cpu, rsp);
+        }
+        stay(cpu);
+    }
+    if (cpu->moving) {
+        put_into_queue(cpu, cpu->moving);
+        cpu->moving = NULL;
+    }
+    size_t count = run_queue_count(STORED(cpu->queue));
+    for (size_t i = 0; i < count; i++) {
+        struct task *task = run_queue_at(STORED(cpu->queue), i);
+        withdraw_deadline(cpu, task);
+        task->has_begun = true;
+        task->state = TASK_READY;
+    }
+    if (count > 0) {
+        let_choose(cpu);
+    }
+    unlock(cpu);
+}
+
+void dispatcher_settle(uint64_t rsp)
+{
+    for (uint32_t i = 0; i < DISPATCHER_CPUS; i++) {
+        if (dispatcher_cpus[i] && is_held_here(dispatcher_cpus[i])) {
+            settle(dispatcher_cpus[i], rsp);
+            return;
+        }
+    }
+}
