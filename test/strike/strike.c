@@ -41,10 +41,14 @@
 #define SECOND_EVERY  7u  /* of the first ones, in the short form */
 #define PLACES_MAX    256u
 #define PRINTED_MAX   16u
+#define CASE_STACK    (8u << 10) /* of it, kept aside while another stack is in use */
 #define TICK_US       10000
 #define TICKS_MAX     6u /* of the process' time, for one release and check */
 #define WHAT_MAX      160u
 #define VARIABLES_MAX 4
+#ifndef SS_AUTODISARM
+    #define SS_AUTODISARM (1u << 31) /* Linux, sigaltstack(2) */
+#endif
 #define REGIONS_MAX   12
 
 extern char __data_start[];
@@ -84,6 +88,9 @@ static struct run {
     bool full_second; /* each second fault */
     bool no_second;
     struct region left_out;
+    bool (*is_struck)(uintptr_t rsp);
+    void (*settle)(uint64_t rsp);
+    uint8_t *handler_stack;
     struct region variables[VARIABLES_MAX];
     size_t variable_count;
     unsigned long steps;
@@ -156,6 +163,9 @@ static size_t regions_of(int level, uintptr_t rsp, struct region out[REGIONS_MAX
         out[count++] = (struct region){(void *)rsp, run->frames_top[level] - rsp};
         rsp = run->frames_top[0];
     }
+    if (run->stack_top - rsp > HANDLER_STACK) { /* on a stack that is a variable */
+        rsp = run->stack_top - CASE_STACK;
+    }
     out[count++] = (struct region){(void *)rsp, run->stack_top - rsp};
     return count;
 }
@@ -216,6 +226,16 @@ void strike_leave_out(void *start, size_t bytes)
 void strike_every(unsigned count)
 {
     run->every = count ? count : STRIKE_EVERY;
+}
+
+void strike_set_filter(bool (*is_struck)(uintptr_t rsp))
+{
+    run->is_struck = is_struck;
+}
+
+void strike_set_settle(void (*settle)(uint64_t rsp))
+{
+    run->settle = settle;
 }
 
 bool strike_has_struck(void)
@@ -324,6 +344,9 @@ static NOINLINE bool judge(uint64_t registers[SINGLE_STEP_REGISTERS], int level)
         run->level = level + 1;
         run->stepping = false;
         commit_settle(registers); /* in the exception: no other fault can strike there */
+        if (run->settle) {
+            run->settle(registers[7]);
+        }
         if (level == 0 && has_second()) {
             run->steps_into_release = 0;
             run->stepping = true;
@@ -379,6 +402,15 @@ STRIKE_NOT __attribute__((used)) static void executed_only(void)
 {
 }
 
+/* Is it this run, or the release, that executes it? Not another task meanwhile. */
+static bool is_struck_there(uintptr_t rsp, int level)
+{
+    if (level > 0) {
+        return rsp - (uintptr_t)run->handler_stack < HANDLER_STACK;
+    }
+    return !run->is_struck || run->is_struck(rsp);
+}
+
 /* In the short form: what is executed again and again, and where only one of some is struck. */
 static bool is_left_out(uintptr_t rip)
 {
@@ -401,7 +433,7 @@ static void on_step(int number, siginfo_t *info, void *context)
     uint64_t registers[SINGLE_STEP_REGISTERS];
     single_step_registers(user, registers);
     int level = run->level;
-    if (!is_struck_here(registers[16])) {
+    if (!is_struck_here(registers[16]) || !is_struck_there(registers[7], level)) {
         return;
     }
     if (level == 0 && is_left_out(registers[16])) {
@@ -461,6 +493,12 @@ static bool install(void)
         single_step_install(on_step, stack, HANDLER_STACK, SA_NODEFER) != 0) {
         return false;
     }
+    run->handler_stack = stack;
+    /* Within a handler it is an ordinary stack: code that it calls may leave it for another one. */
+    const stack_t own = {.ss_sp = stack, .ss_size = HANDLER_STACK, .ss_flags = SS_AUTODISARM};
+    if (sigaltstack(&own, NULL) != 0) {
+        return false;
+    }
     struct sigaction action = {.sa_sigaction = on_crash,
                                .sa_flags = SA_ONSTACK | SA_SIGINFO | SA_NODEFER};
     for (size_t i = 0; i < ARRAY_COUNT(crashes); i++) {
@@ -492,6 +530,8 @@ static bool run_case(const struct strike_case *now)
     run->place_count = 0;
     run->left_out = (struct region){NULL, 0};
     run->every = STRIKE_EVERY;
+    run->is_struck = NULL;
+    run->settle = NULL;
     memset(run->executed, 0, sizeof(run->executed));
     memset(run->tally, 0, sizeof(run->tally));
     if (now->prepare) {

@@ -34,6 +34,10 @@
  *          return strike_run(cases, ARRAY_COUNT(cases));
  *      }
  *
+ * Tasks on stacks of their own, which are variables: strike_set_filter() says which are struck, and
+ * a check() that was called because of one of these lets it go on where catch would, until
+ * operate() ends.
+ *
  * add_strike_test() in test/strike/CMakeLists.txt compiles such a program and the cells it names at
  * -O0 and at -O2. In the short form, which the tests of a build run, an instruction that is
  * executed again and again is struck 20 times, and after every seventh strike a second one follows
@@ -44,7 +48,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct strike_case {
     const char *name;
@@ -72,5 +78,11 @@ void strike_leave_out(void *start, size_t bytes);
  * instructions is struck; 0: as many as add_strike_test() said. */
 void strike_every(unsigned count);
 
+/* Is what runs with this stack pointer struck? Asked before each strike; NULL: all is. */
+void strike_set_filter(bool (*is_struck)(uintptr_t rsp));
+
+/* Called after a strike, as in the exception, before anything is released. */
+void strike_set_settle(void (*settle)(uint64_t rsp));
+
 /* Is check() called because of a strike (true), or at the undisturbed end? */
-_Bool strike_has_struck(void);
+bool strike_has_struck(void);

@@ -12,9 +12,9 @@ static bool refuses;
 
 bool heap_block_take(size_t bytes, void *out)
 {
-    strike_demand(bytes <= STRIKE_BLOCK_SIZE);
     for (unsigned i = 0; i < STRIKE_BLOCKS && !refuses; i++) {
         if (!is_used[i]) {
+            strike_demand(bytes <= STRIKE_BLOCK_SIZE);
             __builtin_memset(blocks[i].bytes, 0xa5, STRIKE_BLOCK_SIZE);
             commit_two(&is_used[i], 1, (void **)out, (uintptr_t)blocks[i].bytes);
             return true;
@@ -53,6 +53,16 @@ void heap_block_give(void *slot)
         }
     }
     strike_demand(!"a block of this heap");
+}
+
+bool heap_allocate_to(size_t bytes, void *out)
+{
+    return heap_block_take(bytes, out);
+}
+
+void heap_free_from(void *slot)
+{
+    heap_block_give(slot);
 }
 
 void heap_block_drop(struct heap_block **handle)

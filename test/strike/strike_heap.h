@@ -11,7 +11,9 @@
 #include "heap_block.h"
 
 #ifndef STRIKE_BLOCKS
-    #define STRIKE_BLOCKS     16u
+    #define STRIKE_BLOCKS 16u
+#endif
+#ifndef STRIKE_BLOCK_SIZE
     #define STRIKE_BLOCK_SIZE 512u
 #endif
 

@@ -19,8 +19,9 @@
 
 #include "context.h"
 
-/* How far a task's stack pointer may be below that of its context before it has let the lock go. */
-#define ENTERED_BYTES PAGE_SIZE
+/* How far from that of its context the stack pointer of a task may be before it has let the lock go. */
+#define ENTERED_BELOW PAGE_SIZE
+#define ENTERED_ABOVE 256u /* native programs leave a function there */
 
 static bool is_record(uintptr_t word)
 {
@@ -61,7 +62,7 @@ static void put_into_queue(struct cpu *cpu, struct task *task)
 /* Stacks are more than that apart: there are guard pages. */
 static bool is_on_stack_of(const struct task *task, uint64_t rsp)
 {
-    return task->context[CONTEXT_STACK] - rsp < ENTERED_BYTES;
+    return task->context[CONTEXT_STACK] + ENTERED_ABOVE - rsp < ENTERED_BELOW + ENTERED_ABOVE;
 }
 
 static void take_back_switch(struct cpu *cpu, uint64_t rsp)

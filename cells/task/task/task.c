@@ -234,7 +234,10 @@ static void release_argument(struct task_record *record)
 {
     struct catch_reason reason;
     record->task.kill = TASK_KILL_BEGUN;
-    if (catch_watched(drop_argument, record, exceptions_print, &reason) != OK) {
+    for (unsigned i = 0; i < END_TRIES; i++) {
+        if (catch_watched(drop_argument, record, exceptions_print, &reason) == OK) {
+            return;
+        }
         log_error("task `%s` has failed in the release of its argument", record->task.name);
     }
 }
