@@ -49,7 +49,7 @@
 #ifndef SS_AUTODISARM
     #define SS_AUTODISARM (1u << 31) /* Linux, sigaltstack(2) */
 #endif
-#define REGIONS_MAX   12
+#define REGIONS_MAX 12
 
 extern char __data_start[];
 extern char __executable_start[];

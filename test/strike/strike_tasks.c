@@ -288,8 +288,8 @@ STRIKE_NOT static void note_join(enum status status, uint64_t result, uint64_t n
     strike_demand(status != OK || (result == number * number && runs[number] == 1));
 }
 
-static bool spawn(uint64_t number, const struct task_options *options, struct square_task **out)
-    OWN_UNCHECKED
+static bool spawn(uint64_t number, const struct task_options *options,
+                  struct square_task **out) OWN_UNCHECKED
 {
     if (square_spawn(&number, options, out) != OK) {
         return false;
@@ -444,7 +444,8 @@ static void join_in_other_order(void) OWN_UNCHECKED
         uint64_t one = 1;
         uint64_t two = 2;
         uint64_t result = 0;
-        if (slow_spawn(&one, NULL, SLOT(first)) == OK && slow_spawn(&two, NULL, SLOT(second)) == OK) {
+        if (slow_spawn(&one, NULL, SLOT(first)) == OK &&
+            slow_spawn(&two, NULL, SLOT(second)) == OK) {
             enum status status = slow_wait(REF(first), 50);
             strike_demand(status == ERR_TIMEOUT || (status == OK && strike_has_struck()));
             status = slow_join(SLOT(second), &result);

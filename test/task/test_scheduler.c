@@ -213,7 +213,8 @@ static void test_run_queue_holds_what_it_has_room_for(void **state)
             }
             assert_int_equal(run_queue_count(queue), count);
             for (size_t task = 0; task < count; task++) {
-                assert_ptr_equal(run_queue_take(queue, &taken), &tasks[task]); /* equals: by arrival */
+                struct task *first = run_queue_take(queue, &taken);
+                assert_ptr_equal(first, &tasks[task]); /* equals: by arrival */
             }
         }
         run_queue_drop(&queue);

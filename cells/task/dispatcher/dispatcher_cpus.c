@@ -108,8 +108,8 @@ static enum status create_cpu(uint32_t index, struct cpu **out_cpu)
     cpu->current = idle_task;
     cpu->slice_end = NO_SLICE;
     cpu->alarm = PARK_FOREVER;
-    cpu->blocked_here = (union task_standing){
-        .state = TASK_BLOCKED, .has_begun = true, .home = (uint16_t)index};
+    cpu->blocked_here =
+        (union task_standing){.state = TASK_BLOCKED, .has_begun = true, .home = (uint16_t)index};
     *out_cpu = cpu;
     return OK;
 }

@@ -43,9 +43,8 @@ static bool is_held_here(const struct cpu *cpu)
 
 static bool is_queued(const struct cpu *cpu, const struct task *task)
 {
-    const struct run_queue *queue = STORED(cpu->queue);
-    for (size_t i = 0; i < run_queue_count(queue); i++) {
-        if (run_queue_at(queue, i) == task) {
+    for (size_t i = 0; i < run_queue_count(STORED(cpu->queue)); i++) {
+        if (run_queue_at(STORED(cpu->queue), i) == task) {
             return true;
         }
     }

@@ -28,7 +28,7 @@ struct run_queue {
     size_t count;
     size_t capacity;
     uint64_t arrivals;
-    struct entry moving; /* no task: nothing moves */
+    struct entry moving;    /* no task: nothing moves */
     struct entry entries[]; /* the children of i are 2i + 1 and 2i + 2, with larger ranks */
 };
 
@@ -104,8 +104,7 @@ static void sift_down(struct run_queue *queue, size_t at, size_t count, struct e
         if (child >= count) {
             break;
         }
-        if (child + 1 < count &&
-            queue->entries[child + 1].rank < queue->entries[child].rank) {
+        if (child + 1 < count && queue->entries[child + 1].rank < queue->entries[child].rank) {
             child++;
         }
         if (queue->entries[child].rank >= entry.rank) {
@@ -213,7 +212,8 @@ void run_queue_repair(struct run_queue *queue)
     if (queue->count < queue->capacity) {
         queue->entries[queue->count++] = queue->moving;
     } else {
-        queue->entries[queue->count - 1] = queue->moving; /* full: the last one is or was this one */
+        /* Full: the last one is this one, or has been it. */
+        queue->entries[queue->count - 1] = queue->moving;
     }
     sort_array(queue->entries, queue->count, sizeof(queue->entries[0]), comes_before);
     size_t count = 0;

@@ -116,7 +116,7 @@ static void fill_place(struct stack **stack)
 
 /* Keeps the stack for the next task, or gives it back. */
 static void keep_stack(struct stack **stack) OWN_CONSUMES(**stack);
-static void keep_stack(struct stack **stack)
+static void keep_stack(struct stack **stack) OWN_UNCHECKED
 {
     if (size_of(*stack) == TASK_STACK_SIZE) {
         fill_place(stack);
@@ -367,8 +367,8 @@ static void reuse(size_t bytes, struct task_record *record) OWN_UNCHECKED
 }
 
 static bool create_record(const struct task_plan *plan, const void *argument,
-                          const struct task_options *options, struct task_handle **out)
-    OWN_UNCHECKED
+                          const struct task_options *options,
+                          struct task_handle **out) OWN_UNCHECKED
 {
     OWNED(heap_block, block);
     size_t argument_size = ALIGN_16(plan->argument_size);

@@ -6,9 +6,9 @@
 
 /* A task's record and what only this cell knows of it: one block of the heap. */
 struct task_record {
-    struct task task;         /* first: both have one address */
-    struct task_record *next;  /* task_list.c */
-    struct task_record **link; /* what points here in that list; NULL: not in it */
+    struct task task;             /* first: both have one address */
+    struct task_record *next;     /* task_list.c */
+    struct task_record **link;    /* what points here in that list; NULL: not in it */
     const struct task_plan *plan; /* constant, of the cell that spawned */
     struct cell *cell;            /* that one, counted (cell_tasks.h); NULL: off its stack */
     void *argument;               /* behind the record */

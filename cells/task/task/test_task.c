@@ -501,8 +501,8 @@ static void test_spawn_refuses_bad_options(void **state)
     assert_int_equal(task_spawn(&large, NULL, NULL, SLOT(handle)), ERR_LIMIT);
 }
 
-#define MANY         500
-#define FIRST_QUEUES 64 /* what run queues have room for before they grow */
+#define MANY           500
+#define FIRST_QUEUES   64 /* what run queues have room for before they grow */
 #define ADMISSIONS_MAX 1024
 
 /* As many as there is room for at first; with the task that spawns them one too many. */

@@ -65,8 +65,8 @@ union task_standing {
         bool is_struck;  /* its kill is to be looked at where it runs next */
         bool timed_out;  /* the deadline of its last wait came before a permit */
         bool has_timer;  /* BLOCKED, with a deadline */
-        bool has_begun; /* it was given to the dispatcher */
-        uint16_t home;  /* the CPU that runs it; changes while READY only */
+        bool has_begun;  /* it was given to the dispatcher */
+        uint16_t home;   /* the CPU that runs it; changes while READY only */
     };
     uint32_t signs; /* the first four */
     uint64_t word;
