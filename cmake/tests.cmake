@@ -140,7 +140,7 @@ function(add_accesses name)
                                                       CELL_SUMMARY="${name}, access by access")
 endfunction()
 
-# add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>] [MACHINE <type>]
+# add_boot_test(<name> [UEFI] [SMP <n>] [MEMORY <MiB>] [CPU <model>] [MACHINE <type>] [THREADS single]
 #               [APP <application and arguments>...] [OPTION <key>=<value>...] [CMDLINE <text>]
 #               [ARCHIVE <file> | ARCHIVE_BY <script> <argument>... | NO_ARCHIVE]
 #               [QEMU <argument>...] [TABLES_BY <script> <argument>] [MODULE_EVOLUTION]
@@ -151,7 +151,8 @@ endfunction()
 # (default 0) within TIMEOUT (default 120). Each EXPECT, an extended regular expression, must match a
 # line of the serial log; no FORBID may. With END there is no device that could pass on a status: the
 # system must switch the machine off, or reset it, by itself, and QEMU must say that it did. CPU and
-# MACHINE are what QEMU's -cpu and -machine take (default qemu64 and q35); QEMU gives it further
+# MACHINE are what QEMU's -cpu and -machine take (default qemu64 and q35); THREADS is for tests whose CPUs
+# wait for each other all the time (run-boot-test); QEMU gives it further
 # arguments. APP and OPTION are handed over by fw_cfg; CMDLINE, in an ISO of its own, is the boot command line.
 # ARCHIVE boots an ISO with this cells.a instead of ours, NO_ARCHIVE one without any; ARCHIVE_BY one
 # that the script makes when the test runs. The script is called with the build folder, the file to
@@ -164,7 +165,7 @@ function(add_boot_test name)
     return()
   endif()
   cmake_parse_arguments(PARSE_ARGV 1 arg "UEFI;NO_ARCHIVE;MODULE_EVOLUTION"
-                        "SMP;MEMORY;CPU;MACHINE;CMDLINE;ARCHIVE;STATUS;END;TIMEOUT"
+                        "SMP;MEMORY;CPU;MACHINE;THREADS;CMDLINE;ARCHIVE;STATUS;END;TIMEOUT"
                         "APP;OPTION;ARCHIVE_BY;TABLES_BY;QEMU;EXPECT;FORBID")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "boot test ${name}: unknown argument: ${arg_UNPARSED_ARGUMENTS}")
@@ -183,7 +184,7 @@ function(add_boot_test name)
   if(arg_TABLES_BY)
     list(APPEND options --tables-by ${arg_TABLES_BY})
   endif()
-  foreach(field SMP MEMORY CPU MACHINE CMDLINE ARCHIVE STATUS END APP OPTION QEMU EXPECT FORBID)
+  foreach(field SMP MEMORY CPU MACHINE THREADS CMDLINE ARCHIVE STATUS END APP OPTION QEMU EXPECT FORBID)
     string(TOLOWER "--${field}" option)
     foreach(value IN LISTS arg_${field})
       list(APPEND options ${option} "${value}")

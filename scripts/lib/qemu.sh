@@ -10,6 +10,7 @@ QEMU_MACHINE=q35
 QEMU_MEMORY=256 # MiB
 QEMU_SMP=1
 QEMU_CPU=qemu64
+QEMU_TCG=tcg # the emulator; with `,thread=single` CPUs take turns, and who spins lets the next one run
 QEMU_UEFI=false
 QEMU_KVM=false
 QEMU_DEBUG_EXIT=true # the device by which the system ends QEMU with its status
@@ -30,7 +31,7 @@ qemu_command() {
     if $QEMU_KVM; then
         QEMU+=(-accel kvm -cpu host)
     else
-        QEMU+=(-accel tcg -cpu "$QEMU_CPU")
+        QEMU+=(-accel "$QEMU_TCG" -cpu "$QEMU_CPU")
     fi
     if $QEMU_UEFI; then
         cp "$OVMF_VARS" "$scratch/vars.fd"

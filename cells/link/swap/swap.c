@@ -7,6 +7,8 @@
 #include "swap.h"
 #include "cell_namespace.h"
 #include "heap.h"
+#include "heap_block.h"
+#include "kill_deferral.h"
 #include "mutex.h"
 #include "parking.h"
 #include "preemption.h"
@@ -225,6 +227,17 @@ static enum status run(const struct swap_request *request, const struct swap_ite
     return status;
 }
 
+static const struct kill_deferral swapping = {.what = "a swap"};
+
+/*
+ * Holds the loader's lock to the end of the block. Who waits for it can be killed; who has it is when it
+ * has swapped, or has taken everything back.
+ */
+#define SWAP_GUARD(name)                        \
+    may_wait();                                 \
+    GUARD(mutex, name, cell_namespace_mutex()); \
+    GUARD(kill_deferral, name##_deferral, &swapping)
+
 /* As the loader: who must not wait traps, whether or not it would have to. */
 static void may_wait(void)
 {
@@ -242,21 +255,19 @@ enum status swap_cells(const struct swap_request *request, struct swap_report *o
     if (request->pair_count == 0 || request->pair_count > SWAP_MAX_PAIRS) {
         return refuse_pairs(NULL, diag);
     }
-    may_wait();
-    GUARD(mutex, held, cell_namespace_mutex());
-    struct swap_item *items = heap_allocate(request->pair_count * sizeof(*items));
-    if (!items) {
+    SWAP_GUARD(held);
+    OWNED(heap_block, block);
+    if (!heap_block_take(request->pair_count * sizeof(struct swap_item), SLOT(block))) {
         return swap_refuse_memory(diag);
     }
+    struct swap_item *items = heap_block_of(REF(block));
     for (uint32_t i = 0; i < request->pair_count; i++) {
         items[i] = (struct swap_item){
             .old_name = request->pairs[i].old_name,
             .new_name = request->pairs[i].new_name,
         };
     }
-    enum status status = run(request, items, out_report, diag);
-    heap_free(items);
-    return status;
+    return run(request, items, out_report, diag);
 }
 
 enum status swap_rollback(uint64_t id, uint64_t timeout_ns, struct swap_report *out_report,
@@ -265,8 +276,7 @@ enum status swap_rollback(uint64_t id, uint64_t timeout_ns, struct swap_report *
     if (out_report) {
         *out_report = (struct swap_report){0};
     }
-    may_wait();
-    GUARD(mutex, held, cell_namespace_mutex());
+    SWAP_GUARD(held);
     struct swap_record *record = swap_recall(id);
     if (!record) {
         return diag_set(diag, DIAG_SWAP_UNKNOWN, &(struct diag_site){.found = id});
@@ -287,7 +297,6 @@ enum status swap_rollback(uint64_t id, uint64_t timeout_ns, struct swap_report *
 
 uint32_t swap_retire(void)
 {
-    may_wait();
-    GUARD(mutex, held, cell_namespace_mutex());
+    SWAP_GUARD(held);
     return swap_retire_locked();
 }

@@ -28,7 +28,8 @@
  *    keeps its entry, and its cell, where somebody may hold its address (`kept` in the report).
  *  - References that hold an old cell (loader_hold) hold its successor afterwards.
  *
- * Rules: tasks only, interrupts enabled, nothing held: a swap takes the loader's mutex. One at a time. A
+ * Rules: tasks only, interrupts enabled, nothing held: a swap takes the loader's mutex. One at a time. Who is
+ * killed in its middle ends when all is swapped, or taken back; then it waits for frames no longer. A
  * swap that changes no layout never waits: frames of old code finish in old code, on the same variables. A
  * function with another signature keeps its own entry and its old cell, as one without a successor. A swap
  * that transfers, makes variables fresh, or changes a layout waits until no stack has a frame in an old cell,

@@ -23,6 +23,7 @@
 #include "remote_call.h"
 #include "swap_priv.h"
 #include "task.h"
+#include "task_state.h"
 #include "text_write.h"
 #include "time_limit.h"
 
@@ -318,11 +319,18 @@ static enum status open_window(struct swap_work *work, struct diag *diag)
     return status;
 }
 
+/* Then it does not go on waiting for others. */
+static bool is_killed(void)
+{
+    const struct task *self = CPU_LOCAL(task);
+    return self && self->kill != TASK_NO_KILL;
+}
+
 enum status swap_commit(struct swap_work *work, struct diag *diag)
 {
     uint64_t deadline = parking_deadline(work->request->timeout_ns);
     enum status status = open_window(work, diag);
-    while (status == ERR_AGAIN && parking_now() < deadline) {
+    while (status == ERR_AGAIN && !is_killed() && parking_now() < deadline) {
         task_sleep(RETRY_NS);
         status = open_window(work, diag);
     }
