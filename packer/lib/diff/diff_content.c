@@ -44,6 +44,23 @@ void diff_add_reason(struct diff_cell *cell, const char *format, ...)
     }
 }
 
+void diff_add_first_reason(struct diff_cell *cell, const char *format, ...)
+{
+    char text[REASON_SIZE];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof(text), format, list);
+    va_end(list);
+    size_t length = strcspn(text, ",");
+    for (size_t i = 0; i < cell->reasons.count; i++) {
+        const char *other = cell->reasons.words[i];
+        if (strncmp(other, text, length) == 0 && other[length] == ',') {
+            return;
+        }
+    }
+    words_add(&cell->reasons, "%s", text);
+}
+
 void diff_add_inheritance(const struct diff *diff, struct diff_cell *cell,
                           const struct diff_cell *from)
 {

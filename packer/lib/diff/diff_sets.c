@@ -347,8 +347,9 @@ static void relate_two(struct sorting *sorting, const struct knowledge *a,
     if (changes && b->old_layout && b->new_layout) {
         if (a->old_layout == b->old_layout || a->new_layout == b->new_layout) {
             join(sorting, a->cell, b->cell);
-            diff_add_reason(&diff->cells[b->cell], "knows the layout of %.*s, as %s does",
-                            (int)name.size, (const char *)name.base, diff->cells[a->cell].name);
+            diff_add_first_reason(&diff->cells[b->cell], "knows the layout of %.*s, as %s does",
+                                  (int)name.size, (const char *)name.base,
+                                  diff->cells[a->cell].name);
         }
     } else if (changes && b->new_layout && b->new_layout == a->new_layout) {
         put_before(sorting, a->cell, b->cell); /* b learns the new layout */
