@@ -229,6 +229,21 @@ static inline bool serve_receiver(struct async_channel *ring, uint64_t word)
     return true;
 }
 
+/* Both with the lock held, here and when they return. A word may find a receiver while it waits for room. */
+static inline enum status send_through_ring(struct channel_operation *record,
+                                            struct async_channel *ring, enum form form,
+                                            union message message, uint64_t deadline)
+{
+    enum status status = wait_for_room(record, ring, deadline);
+    if (LIKELY(status == OK) &&
+        !(form == FORM_WORD && record->queue && serve_receiver(ring, message.word))) {
+        put_message(record, ring, form, message);
+        channel_wake(&ring->channel, CHANNEL_RECEIVERS);
+    }
+    channel_leave(record);
+    return status;
+}
+
 __attribute__((always_inline)) static inline enum status send(struct channel_end *end,
                                                               enum form form, union message message,
                                                               uint64_t deadline)
@@ -238,12 +253,10 @@ __attribute__((always_inline)) static inline enum status send(struct channel_end
     channel_begin(&record, &ring->channel);
     OWN_BEGIN(channel_operation, operation, &record);
     channel_lock_of(&ring->channel, &record);
-    enum status status = wait_for_room(&record, ring, deadline);
-    if (LIKELY(status == OK) && !(form == FORM_WORD && serve_receiver(ring, message.word))) {
-        put_message(&record, ring, form, message);
-        channel_wake(&ring->channel, CHANNEL_RECEIVERS);
+    enum status status = OK;
+    if (form != FORM_WORD || !serve_receiver(ring, message.word)) {
+        status = send_through_ring(&record, ring, form, message, deadline);
     }
-    channel_leave(&record);
     channel_unlock_of(&ring->channel);
     OWN_END(operation);
     return status;
@@ -301,12 +314,11 @@ static inline bool wait_to_be_served(struct channel_operation *record, struct ch
     return true;
 }
 
-/* The ring is empty. With the lock held; it is let go in the end. */
+/* It was not served at once. With the lock held, which is let go in the end; `status` is that of the wait so far. */
 static NOINLINE enum status wait_for_word(struct channel_operation *record,
                                           struct async_channel *ring, uint64_t *out_word,
-                                          uint64_t deadline)
+                                          uint64_t deadline, enum status status)
 {
-    enum status status = OK;
     while (is_empty(ring)) {
         if (channel_is_closed(&ring->channel, CHANNEL_SENDERS)) {
             status = ERR_CLOSED;
@@ -352,11 +364,15 @@ enum status async_channel_receive_word(struct channel_end *end, uint64_t *out_wo
     channel_begin(&record, &ring->channel);
     OWN_BEGIN(channel_operation, operation, &record);
     channel_lock_of(&ring->channel, &record);
-    if (is_empty(ring)) {
-        status = wait_for_word(&record, ring, out_word, deadline);
-    } else {
+    if (!is_empty(ring)) {
         status = take_word(&record, ring, out_word);
         channel_unlock_of(&ring->channel);
+    } else if (LIKELY(!channel_is_closed(&ring->channel, CHANNEL_SENDERS) &&
+                      wait_to_be_served(&record, &ring->channel, deadline, &status))) {
+        *out_word = record.word;
+        status = OK;
+    } else {
+        status = wait_for_word(&record, ring, out_word, deadline, status);
     }
     OWN_END(operation);
     return status;

@@ -89,7 +89,7 @@ static void wake(const struct fast_path *path, unsigned end)
 /* ---- the caller ---- */
 
 /* Until it is the caller's turn. */
-static enum status wait_for_turn(struct fast_path *path, uint64_t deadline)
+static NOINLINE enum status wait_for_turn(struct fast_path *path, uint64_t deadline)
 {
     enum status status = OK;
     for (;;) {

@@ -33,14 +33,17 @@ void context_switch(uint64_t *save, const uint64_t *next);
 static inline __attribute__((always_inline)) void context_switch(uint64_t *save,
                                                                  const uint64_t *next)
 {
+    /* Registers that callers have them in. */
+    register uint64_t *saved __asm__("r12") = save;
+    register const uint64_t *other __asm__("rbx") = next;
     __asm__ volatile("movq $1f, (%0)\n\t"
                      "movq %%rsp, 8(%0)\n\t"
                      "movq 8(%1), %%rsp\n\t"
                      "jmpq *(%1)\n"
                      "1:"
-                     : "+D"(save), "+S"(next)
+                     : "+r"(saved), "+r"(other)
                      :
-                     : "rax", "rbx", "rcx", "rdx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13",
+                     : "rax", "rcx", "rdx", "rdi", "rsi", "rbp", "r8", "r9", "r10", "r11", "r13",
                        "r14", "r15", "memory", "cc");
 }
 #endif
