@@ -21,7 +21,6 @@ APPLICATION(kill_test);
 #define SOAK_DEFAULT  3600u
 #define SEED_DEFAULT  20261121u
 #define LOOKS         500u /* at 20 ms */
-#define FRAMES_KEPT   16   /* more or less: CPUs keep single ones for themselves */
 
 struct counts count(void)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One task for each state and each thing to wait for. Each owns a mapping and says when it is where it is to be
- * killed; who joins it must be told what the table says, and afterwards everything that it used must be
- * free again.
+ * One task for each state and each thing to wait for. Each owns a mapping and says when it is where
+ * it is to be killed; who joins it must be told what the table says, and afterwards everything that
+ * it used must be free again.
  */
 #include "catch.h"
 #include "cell_namespace.h"
@@ -308,6 +308,50 @@ static void own_faulty(struct scene *scene)
     spin(scene);
 }
 
+/* ---- chains that are broken ---- */
+
+static const struct own_slot no_slot; /* can be read, and is none */
+
+/* The thing is behind the break. */
+static void own_behind(struct scene *scene, struct own_slot *next)
+{
+    OWNED(slow, slow);
+    FILL(SLOT(slow), (struct slow *)scene);
+    OWNED(slow, newest);
+    OWN_TOP->below = next;
+    spin(scene);
+}
+
+static void own_behind_a_wrong_link(struct scene *scene)
+{
+    own_behind(scene, (struct own_slot *)(uintptr_t)&no_slot);
+}
+
+static void own_behind_the_end(struct scene *scene)
+{
+    own_behind(scene, NULL);
+}
+
+/* The chain is broken where a point is between: nobody there may take the kill for its own. */
+static void own_behind_the_end_below(void *scene)
+{
+    own_behind_the_end(scene);
+}
+
+static void catch_behind_the_end(struct scene *scene)
+{
+    scene->came_by += catch_unwind(own_behind_the_end_below, scene, NULL) != OK;
+    scene->came_by++;
+}
+
+static void own_without_a_tag(struct scene *scene)
+{
+    OWNED(slow, slow);
+    FILL(SLOT(slow), (struct slow *)scene);
+    OWN_TOP->tag = 0;
+    spin(scene);
+}
+
 /* ---- the table ---- */
 
 enum place { ANYWHERE, HERE };    /* HERE: on this CPU, so that it is ready, and does not run */
@@ -353,6 +397,11 @@ static const struct state {
     {"releasing after a fault that is caught", catch_fault_with_slow, ANYWHERE, ARRIVED, ERR_KILLED,
      1},
     {"with a drop that faults", own_faulty, ANYWHERE, ARRIVED, ERR_KILLED, 1},
+    {"with a wrong link", own_behind_a_wrong_link, ANYWHERE, ARRIVED, ERR_KILLED, 1},
+    {"with a chain that ends", own_behind_the_end, ANYWHERE, ARRIVED, ERR_KILLED, 1},
+    {"with a chain that ends, prepared for faults", catch_behind_the_end, ANYWHERE, ARRIVED,
+     ERR_KILLED, 1},
+    {"with a slot that lost its tag", own_without_a_tag, ANYWHERE, ARRIVED, ERR_KILLED, 0},
 };
 
 struct role {
@@ -360,10 +409,13 @@ struct role {
     struct scene *scene;
 };
 
+/* So many that one mapping which is lost is seen. */
+#define VICTIM_BYTES ((FRAMES_KEPT + 8) * PAGE_SIZE)
+
 static int play(struct role *role)
 {
     OWNED(mapped_pages, pages);
-    if (mapped_pages_create(PAGE_ZONE_DATA, PAGE_SIZE, PAGE_WRITE, SLOT(pages)) == OK) {
+    if (mapped_pages_create(PAGE_ZONE_DATA, VICTIM_BYTES, PAGE_WRITE, SLOT(pages)) == OK) {
         role->state->victim(role->scene);
     }
     return 0;
@@ -545,7 +597,8 @@ static int load_for_ever(struct scene **address)
 }
 TASK_DEFINE(loading, struct scene *, int, load_for_ever);
 
-/* One attempt; counts in `kept` if the report said that the loader keeps it, which it does not for long. */
+/* One attempt; counts in `kept` if the report said that the loader keeps it, which it does not for
+ * long. */
 static enum status kill_loading(unsigned attempt, unsigned *kept)
 {
     struct scene scene = {0};

@@ -3,12 +3,12 @@
  * WORKERS tasks do everything that tasks do, one after another, for ever. This task kills them at
  * random moments and puts others in their place. What is watched meanwhile:
  *
- *   messages   a worker numbers what it sends, and notes after each send how many were accepted; when it
- *              is dead this task sends that number through the same channel. The collector, who is not
+ *   messages   a worker numbers what it sends, and notes after each send how many were accepted;
+ * when it is dead this task sends that number through the same channel. The collector, who is not
  *              killed, must have received so many, or one more, without gap or repetition.
- *   parcels    are owned, go from workers to workers, and are counted where they begin and where they end.
- *   locks      who has one finds nobody else inside; in the end they are free.
- *   memory     as many blocks and tasks are there in the end as at the beginning.
+ *   parcels    are owned, go from workers to workers, and are counted where they begin and where
+ * they end. locks      who has one finds nobody else inside; in the end they are free. memory as
+ * many blocks and tasks are there in the end as at the beginning.
  */
 #include "catch.h"
 #include "cell_namespace.h"
@@ -26,7 +26,7 @@
 #define WORKERS  16u
 #define CAPACITY 8u
 #define SUBJECT  "hello" /* a cell to load */
-#define AT_ONCE  4u      /* killed before the first of them is joined, at most */
+#define AT_ONCE  12u     /* killed before the first of them is joined, at most */
 
 /* ---- what flows ---- */
 
@@ -130,7 +130,7 @@ static uint64_t moment(struct worker *worker)
 
 static void spin_a_while(struct worker *worker)
 {
-    for (uint32_t turns = next_random(&worker->seed) % 4000; turns; turns--) {
+    for (uint32_t turns = next_random(&worker->seed) % 1000; turns; turns--) {
         cpu_relax();
     }
 }
@@ -149,7 +149,7 @@ static void map(struct worker *worker)
 
 static void allocate(struct worker *worker)
 {
-    if (next_random(&worker->seed) % 4 == 0) {
+    if (next_random(&worker->seed) % 16 == 0) {
         map(worker);
     }
     OWNED(parcel, parcel);
@@ -299,7 +299,7 @@ static void be_prepared(struct worker *worker)
 /* Seldom, for it takes long; what somebody else has loaded or holds is as well. */
 static void load(struct worker *worker)
 {
-    if (next_random(&worker->seed) % 4) {
+    if (next_random(&worker->seed) % 8) {
         return;
     }
     uint64_t address;

@@ -4,7 +4,8 @@
  *
  *   the exception's handler    catch_take(): finds the point, takes a stack, diverts rip and rsp
  *   on the stack of the pool   release_slots(): pops the chain down to the point
- *   catch_resume()             back to the stack of the point; the pool's is free; "returns" ERR_FAULT
+ *   catch_resume()             back to the stack of the point; the pool's is free; "returns"
+ * ERR_FAULT
  *
  * Nothing is released within the exception: drops are ordinary code, which may be interrupted, may
  * wait, and may fault in turn. A second fault comes to catch_take() again, finds the same point,
@@ -19,7 +20,8 @@
  * The way of a kill is shorter: catch_kill() is called by the task itself, from wherever it was
  * stopped, and pops the chain on the stack that it is on. That stack is sound, other than after a
  * fault, and so a kill needs nothing that might be used up. The points that it passes are closed: a
- * drop that faults goes on at the outermost one, on a stack of the pool.
+ * drop that faults goes on at the outermost one, on a stack of the pool. Where the chain is broken,
+ * or ends before the stack's last slot, what the tags tell takes its place, as after a fault.
  */
 #include "catch.h"
 #include "catch_priv.h"
@@ -37,7 +39,8 @@ CELL(library, "1.0.0");
 
 #define NO_STACK CATCH_STACKS
 
-/* Of a stack of the pool: what one more begin of release_slots() needs; what host code has below rsp. */
+/* Of a stack of the pool: what one more begin of release_slots() needs; what host code has below
+ * rsp. */
 #define STACK_RESERVE 2048u
 #define RED_ZONE      128u
 
@@ -497,20 +500,46 @@ static const struct kill_deferral broken = {.what = "a broken chain of slots"};
 struct kill_view {
     struct catch_point *outermost; /* NULL: there is none */
     uint32_t points;
-    struct stack_place place; /* of the newest slot */
+    struct stack_place place;       /* of the newest slot */
+    const struct kill_deferral *by; /* what keeps the task from being killed now; NULL: nothing */
 };
 
-/* Looks the whole chain through. False: something keeps the task from being killed now. */
-static bool view_chain(struct kill_view *view, const struct kill_deferral **out_by)
+/* Notes points; true: a guard, or a release after a fault, keeps the kill waiting. */
+static bool note_slot(void *context, struct own_slot *slot)
+{
+    struct kill_view *view = context;
+    own_drop_t type = own_slot_type(slot);
+    if (type == point_drop) {
+        view->outermost = point_of(slot);
+        view->points++;
+        view->by = view->outermost->stack != NO_STACK ? &releasing : NULL;
+    } else if (type == (own_drop_t)kill_deferral_drop) {
+        view->by = slot->handle;
+    }
+    return view->by;
+}
+
+/* Is there a slot further out on its stack? Then a link of the chain has been cut. */
+static bool is_cut_at(const struct own_slot *last, const struct stack_place *place)
+{
+    vaddr_t behind = is_of_type(last, point_drop)
+                         ? (vaddr_t)(CONTAINER_OF(last, const struct catch_point, slot) + 1)
+                         : (vaddr_t)(last + 1);
+    return behind < place->top && own_find_slot(behind, place->top, owned_is_intact_drop);
+}
+
+/* Looks the whole chain through, unless something keeps the kill waiting. False: it is broken. */
+static bool view_chain(struct kill_view *view)
 {
     struct stack_place place = {.bottom = 0, .top = 0};
+    const struct own_slot *last = NULL;
     own_drop_t known = NULL; /* the type of the last one: the next is often of the same */
     uint32_t count = 0;
-    *out_by = &broken;
     for (struct own_slot *slot = OWN_TOP; slot; slot = slot->below) {
         if (count++ == OWNED_SLOTS_MAX || !catch_can_read(slot, &place)) {
             return false;
         }
+        last = slot;
         own_drop_t type = own_slot_type(slot);
         if (count == 1) {
             view->place = place;
@@ -518,26 +547,33 @@ static bool view_chain(struct kill_view *view, const struct kill_deferral **out_
         if (type == known) {
             continue;
         }
-        if (type == point_drop) {
-            view->outermost = point_of(slot);
-            view->points++;
-            if (view->outermost->stack != NO_STACK) {
-                *out_by = &releasing;
-                return false;
-            }
-        } else if (type == (own_drop_t)kill_deferral_drop) {
-            if (slot->handle) {
-                *out_by = slot->handle;
-                return false;
-            }
-        } else if (owned_is_drop((uintptr_t)type)) {
-            known = type;
-        } else {
+        if (note_slot(view, slot)) {
+            return true;
+        }
+        bool is_ours = type == point_drop || type == (own_drop_t)kill_deferral_drop;
+        if (!is_ours && !owned_is_drop((uintptr_t)type)) {
             return false;
         }
+        known = is_ours ? NULL : type;
     }
-    *out_by = &not_begun;
-    return view->outermost && view->outermost->rsp;
+    return !last || !is_cut_at(last, &place);
+}
+
+/*
+ * The same by the slots' tags. The chain is made anew only where the task will be killed: who goes
+ * on leaves its slots in their order in time, which tags do not tell.
+ */
+static void mend_to_kill(struct kill_view *view, uint64_t rsp)
+{
+    *view = (struct kill_view){.outermost = NULL};
+    catch_scan(rsp, note_slot, view);
+    if (view->by || !view->outermost || !view->outermost->rsp) {
+        return;
+    }
+    struct stack_place place = {.bottom = 0, .top = 0};
+    catch_mend_to(rsp, &view->outermost->slot);
+    view->by = catch_can_read(OWN_TOP, &place) ? NULL : &broken;
+    view->place = place;
 }
 
 /* All points that are newer than this one; their links have been looked at. */
@@ -553,12 +589,20 @@ static void close_points(const struct catch_point *outermost)
 __attribute__((no_sanitize("address"))) void catch_kill(const struct kill_deferral **out_by)
 {
     struct kill_view view = {.outermost = NULL};
-    if (!view_chain(&view, out_by)) {
-        return;
+    bool is_mended = !view_chain(&view);
+    if (is_mended) {
+        mend_to_kill(&view, (uint64_t)__builtin_frame_address(0));
     }
     struct catch_point *point = view.outermost;
+    if (view.by || !point || !point->rsp) {
+        *out_by = view.by ? view.by : is_mended ? &broken : &not_begun;
+        return;
+    }
     static const uint64_t registers[CFI_REGISTER_COUNT];
     begin_reason(point, registers, &(struct catch_fault){0});
+    point->reason.is_mended = is_mended;
+    point->reason.is_complete = !is_mended;
+    point->is_mended = is_mended;
     point->status = ERR_KILLED;
     point->is_plain = false;
     point->bottom = view.place.bottom;

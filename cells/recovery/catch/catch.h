@@ -14,12 +14,13 @@
  * without a field of its own anywhere. Registers need not be restored frame by frame: those that a
  * function preserves were saved when it was called.
  *
- * Rules: catch_enable() once, before. Any task, with or without preemption held; faults of an interrupt
- * handler end at a point only if the handler itself called catch_unwind(). What the function holds outside of
- * slots is lost: see own.h. Slots are released on a stack of the pool below, with interrupts as they
- * were at the fault; afterwards holds of preemption and the flags are as when catch_unwind() was called.
- * A fault while slots are released begins that drop once more, and skips a slot whose drop faults again
- * (OWN_TRIES); after CATCH_FAULTS_MAX nothing more is released. What was not is listed in the reason.
+ * Rules: catch_enable() once, before. Any task, with or without preemption held; faults of an
+ * interrupt handler end at a point only if the handler itself called catch_unwind(). What the
+ * function holds outside of slots is lost: see own.h. Slots are released on a stack of the pool
+ * below, with interrupts as they were at the fault; afterwards holds of preemption and the flags
+ * are as when catch_unwind() was called. A fault while slots are released begins that drop once
+ * more, and skips a slot whose drop faults again (OWN_TRIES); after CATCH_FAULTS_MAX nothing more
+ * is released. What was not is listed in the reason.
  *
  * A chain that is broken, by a link, a tag or an end that was overwritten, is made anew from the
  * tags of all slots on its stacks. What lay in a slot whose tag was hit is lost, and `is_complete`
@@ -95,9 +96,9 @@ CELL_API bool catch_take(uint64_t registers[CFI_REGISTER_COUNT], const struct ca
  * are released, on the stack that it is on, and the call of that point returns ERR_KILLED. The
  * points in between do not return: code that is prepared for faults of what it calls has no say in
  * its task's end. A fault meanwhile is dealt with as one of the outermost point's. In the reason is
- * no fault, and no registers. Interrupts are enabled, nothing is held. Comes back only where the
- * task cannot be killed now, and says why: a guard (kill_deferral.h), slots being released after a
- * fault, no catch point at all. One call a task.
+ * no fault, and no registers. A broken chain is made anew from tags. Interrupts are enabled,
+ * nothing is held. Comes back only where the task cannot be killed now, and says why: a guard
+ * (kill_deferral.h), slots being released after a fault, no catch point at all. One call a task.
  */
 struct kill_deferral;
 CELL_API void catch_kill(const struct kill_deferral **out_by);

@@ -15,51 +15,51 @@
 
 #define STACKS_MAX 8u /* that one chain lies on */
 
-/* The chain as far as it is made. */
-struct growing_chain {
-    struct own_slot *oldest; /* NULL: none yet */
+/* Where a scan goes on; no stack is looked at twice. */
+struct scan {
+    catch_visitor visit;
+    void *context;
     struct stack_place next; /* the stack that links from this one lead to; `top` 0: none does */
-    bool (*is_point)(struct own_slot *slot);
+    vaddr_t seen[STACKS_MAX];
+    unsigned count;
 };
 
-static void append(struct growing_chain *chain, struct own_slot *slot)
+static bool is_seen(const struct scan *scan, vaddr_t bottom)
 {
-    if (chain->oldest) {
-        chain->oldest->below = slot;
-    } else {
-        OWN_TOP = slot;
+    for (unsigned i = 0; i < scan->count; i++) {
+        if (scan->seen[i] == bottom) {
+            return true;
+        }
     }
-    chain->oldest = slot;
+    return false;
 }
 
-static void look_behind(struct growing_chain *chain, const struct own_slot *slot,
+static void look_behind(struct scan *scan, const struct own_slot *slot,
                         const struct stack_place *here)
 {
     struct stack_place place = {.bottom = here->bottom, .top = here->top};
-    if (catch_can_read(slot->below, &place) && place.bottom != here->bottom) {
-        chain->next = place;
+    if (catch_can_read(slot->below, &place) && !is_seen(scan, place.bottom)) {
+        scan->next = place;
     }
 }
 
-/* All slots on this stack from `at` on, to the first catch point, which is returned. */
-static struct own_slot *append_stack(struct growing_chain *chain, const struct stack_place *place,
-                                     vaddr_t at)
+/* All slots on this stack from `at` on. True: it is enough. */
+static bool scan_stack(struct scan *scan, const struct stack_place *place, vaddr_t at)
 {
     struct own_slot *slot;
     while ((slot = own_find_slot(at, place->top, owned_is_intact_drop))) {
-        append(chain, slot);
-        if (chain->is_point(slot)) {
-            return slot;
+        if (scan->visit(scan->context, slot)) {
+            return true;
         }
-        look_behind(chain, slot, place);
+        look_behind(scan, slot, place);
         at = (vaddr_t)(slot + 1);
     }
-    return NULL;
+    return false;
 }
 
-struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(struct own_slot *slot))
+void catch_scan(uint64_t rsp, catch_visitor visit, void *context)
 {
-    struct growing_chain chain = {.is_point = is_point};
+    struct scan scan = {.visit = visit, .context = context};
     struct stack_place place;
     struct stack_place of_top = {.bottom = 0, .top = 0};
     bool has_top = catch_can_read(OWN_TOP, &of_top);
@@ -68,17 +68,51 @@ struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(struct own_slot *slot
         place = of_top; /* the stack was used up, or its pointer is wild */
         from = of_top.bottom;
     }
-    for (unsigned i = 0; i < STACKS_MAX && place.top != 0; i++) {
-        chain.next = (struct stack_place){.bottom = 0, .top = 0};
-        struct own_slot *point = append_stack(&chain, &place, from);
-        if (point) {
-            return point;
+    while (place.top != 0 && scan.count < STACKS_MAX) {
+        scan.seen[scan.count++] = place.bottom;
+        scan.next = (struct stack_place){.bottom = 0, .top = 0};
+        if (scan_stack(&scan, &place, from)) {
+            return;
         }
-        if (chain.next.top == 0 && has_top && of_top.bottom != place.bottom) {
-            chain.next = of_top;
+        if (scan.next.top == 0 && has_top && !is_seen(&scan, of_top.bottom)) {
+            scan.next = of_top;
         }
-        place = chain.next;
+        place = scan.next;
         from = place.bottom;
     }
-    return NULL;
+}
+
+/* The chain as far as it is made. */
+struct growing_chain {
+    struct own_slot *oldest;                 /* NULL: none yet */
+    bool (*is_point)(struct own_slot *slot); /* NULL: it ends at `until` */
+    const struct own_slot *until;
+    struct own_slot *point;
+};
+
+static bool append(void *context, struct own_slot *slot)
+{
+    struct growing_chain *chain = context;
+    if (chain->oldest) {
+        chain->oldest->below = slot;
+    } else {
+        OWN_TOP = slot;
+    }
+    chain->oldest = slot;
+    bool is_end = chain->is_point ? chain->is_point(slot) : slot == chain->until;
+    chain->point = is_end ? slot : NULL;
+    return is_end;
+}
+
+struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(struct own_slot *slot))
+{
+    struct growing_chain chain = {.is_point = is_point};
+    catch_scan(rsp, append, &chain);
+    return chain.point;
+}
+
+void catch_mend_to(uint64_t rsp, const struct own_slot *until)
+{
+    struct growing_chain chain = {.until = until};
+    catch_scan(rsp, append, &chain);
 }

@@ -25,7 +25,8 @@ extern struct catch_stacks catch_stacks;
  * it put into rdi. */
 catch_witness_t catch_witness(uint64_t point);
 
-/* Can the fields of `slot` be read? `place` is the stack that the last one was on; it changes with it. */
+/* Can the fields of `slot` be read? `place` is the stack that the last one was on; it changes with
+ * it. */
 static inline bool catch_can_read(const struct own_slot *slot, struct stack_place *place)
 {
     vaddr_t address = (vaddr_t)slot;
@@ -37,7 +38,18 @@ static inline bool catch_can_read(const struct own_slot *slot, struct stack_plac
 }
 
 /*
- * Links all slots anew that are found by their tags, from the stack of `rsp` on outwards, up to the first
- * of which is_point() holds, and returns that; NULL: there is none. OWN_TOP is the newest then.
+ * Shows each slot that is found by its tag, newest first, from the stack of `rsp` on outwards,
+ * until `visit` returns true. What `visit` changes are links of slots that it was shown before.
+ */
+typedef bool (*catch_visitor)(void *context, struct own_slot *slot);
+void catch_scan(uint64_t rsp, catch_visitor visit, void *context);
+
+/*
+ * Links all slots anew that are found by their tags, from the stack of `rsp` on outwards, up to the
+ * first of which is_point() holds, and returns that; NULL: there is none. OWN_TOP is the newest
+ * then.
  */
 struct own_slot *catch_mend(uint64_t rsp, bool (*is_point)(struct own_slot *slot));
+
+/* The same up to a slot that catch_scan() has shown. */
+void catch_mend_to(uint64_t rsp, const struct own_slot *until);

@@ -14,6 +14,7 @@
 #include "catch.h"
 #include "catch_priv.h"
 #include "exceptions.h"
+#include "kill_deferral.h"
 #include "own.h"
 #include "owned.h"
 #include "stack.h"
@@ -89,9 +90,19 @@ bool owned_is_drop(uintptr_t drop)
     return drop >= (uintptr_t)&__executable_start && drop < (uintptr_t)&etext;
 }
 
+/* Exactly, for a copy of a tag in a frame may name any other place. */
+static uintptr_t point_type;
+
 bool owned_is_intact_drop(uintptr_t drop)
 {
-    return owned_is_drop(drop);
+    return drop == (uintptr_t)thing_drop || drop == (uintptr_t)kill_deferral_drop ||
+           drop == point_type;
+}
+
+static void learn_type_of_points(void *unused)
+{
+    (void)unused;
+    point_type = (uintptr_t)own_slot_type(own_thread_top);
 }
 
 size_t owned_name(uintptr_t drop, char *buffer, size_t size)
@@ -152,6 +163,7 @@ static void set_up(void)
     sigaltstack(&stack, NULL);
     sigaction(SIGILL, &action, NULL);
     sigaction(SIGSEGV, &action, NULL);
+    assert_int_equal(catch_unwind(learn_type_of_points, NULL, NULL), OK);
 }
 
 /* catch_unwind(), for tests under ASan. */
@@ -420,6 +432,83 @@ static void test_catch_mends_a_broken_chain(void **state)
     }
 }
 
+/* Points between may be there: a kill passes them. */
+static void break_chain_and_be_killed(void *argument)
+{
+    OWNED(thing, first);
+    OWNED(thing, second);
+    OWNED(thing, third);
+    if (thing_take(0, SLOT(first)) != OK || thing_take(1, SLOT(second)) != OK ||
+        thing_take(2, SLOT(third)) != OK) {
+        return;
+    }
+    damage_slot(&second.slot, &third.slot, *(enum damage *)argument);
+    const struct kill_deferral *by = NULL;
+    catch_kill(&by);
+    not_taken++;
+}
+
+static void be_killed_below_a_point(void *argument)
+{
+    struct catch_reason reason;
+    not_taken += catch_unwind(break_chain_and_be_killed, argument, &reason) != ERR_FAULT;
+    not_taken++;
+}
+
+static void test_kill_mends_a_broken_chain(void **state)
+{
+    (void)state;
+    for (enum damage damage = 0; damage < 2 * DAMAGES; damage++) {
+        set_up();
+        struct catch_reason reason = {0};
+        enum damage which = damage % DAMAGES;
+        bool is_below = damage >= DAMAGES;
+        assert_int_equal(catch_it(is_below ? be_killed_below_a_point : break_chain_and_be_killed,
+                                  &which, &reason),
+                         ERR_KILLED);
+        bool is_lost = which >= TAG_LOST && which <= HANDLE_WILD;
+        assert_int_equal(things[0].drops, 1);
+        assert_int_equal(things[1].drops, !is_lost);
+        assert_int_equal(things[2].drops, 1);
+        assert_int_equal(reason.is_mended, which <= SLOT_OVERWRITTEN);
+        assert_int_equal(reason.is_complete, which > SLOT_OVERWRITTEN);
+        assert_int_equal(reason.lost, which == HANDLE_WILD);
+        assert_int_equal(not_taken, 0);
+        assert_null(own_thread_top);
+    }
+}
+
+static const struct kill_deferral patience = {.what = "a test"};
+
+static void be_kept_with_a_broken_chain(void *argument)
+{
+    const struct kill_deferral **by = argument;
+    OWNED(thing, first);
+    GUARD(kill_deferral, kept, &patience);
+    OWNED(thing, second);
+    if (thing_take(0, SLOT(first)) != OK || thing_take(1, SLOT(second)) != OK) {
+        return;
+    }
+    struct own_slot *below = second.slot.below;
+    second.slot.below = (struct own_slot *)0x1000;
+    catch_kill(by);
+    second.slot.below = below;
+}
+
+/* Who is kept goes on as it was. */
+static void test_kill_finds_guards_behind_a_break(void **state)
+{
+    (void)state;
+    set_up();
+    const struct kill_deferral *by = NULL;
+    struct catch_reason reason;
+    assert_int_equal(catch_it(be_kept_with_a_broken_chain, &by, &reason), OK);
+    assert_ptr_equal(by, &patience);
+    assert_int_equal(things[0].drops, 1);
+    assert_int_equal(things[1].drops, 1);
+    assert_null(own_thread_top);
+}
+
 static void lose_top(void *argument)
 {
     OWNED(thing, owned);
@@ -577,6 +666,8 @@ int main(void)
         cmocka_unit_test(test_catch_begins_a_drop_again),
         cmocka_unit_test(test_catch_ends_where_its_stack_does),
         cmocka_unit_test(test_catch_mends_a_broken_chain),
+        cmocka_unit_test(test_kill_mends_a_broken_chain),
+        cmocka_unit_test(test_kill_finds_guards_behind_a_break),
         cmocka_unit_test(test_catch_mends_a_wild_top),
         cmocka_unit_test(test_catch_gives_up_after_its_faults),
         cmocka_unit_test(test_catch_without_a_stack_waits_and_is_refused),

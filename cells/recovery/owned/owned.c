@@ -52,8 +52,9 @@ static bool ends_in_suffix(const char *name)
 }
 
 /*
- * The drop function that begins at `address` or behind its entry, as a section; NULL: there is none. The
- * name counts, for entries lie side by side: a tag with one wrong bit names another function.
+ * The drop function that begins at `address` or behind its entry, as a section; NULL: there is
+ * none. The name counts, for entries lie side by side: a tag with one wrong bit names another
+ * function.
  */
 static const struct section *find_function(uint64_t address)
 {
@@ -91,26 +92,32 @@ static uint32_t field_size(uint16_t type)
     return type == R_X86_64_64 || type == R_X86_64_PC64 ? 8 : type == R_X86_64_NONE ? 0 : 4;
 }
 
-/* Relocations come in the order of their fields; where they do not, too much is taken for changed. */
+/* Relocations come in any order. */
+static bool is_relocated(const struct section *section, uint64_t at)
+{
+    for (uint32_t i = 0; i < section->outgoing_count; i++) {
+        const struct dependency *field = &section->outgoing[i];
+        if (at >= field->offset && at - field->offset < field_size(field->type)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_intact(const struct section *section)
 {
     struct span pristine = elf_object_section_bytes(&section->cell->object, section->index);
     const uint8_t *bytes = (const uint8_t *)section->address;
-    uint64_t at = 0;
+    const uint8_t *wanted = pristine.base;
     if (pristine.size != section->size) {
         return false;
     }
-    for (uint32_t i = 0; i < section->outgoing_count; i++) {
-        const struct dependency *field = &section->outgoing[i];
-        if (field->offset > section->size ||
-            (field->offset > at &&
-             memcmp(bytes + at, pristine.base + at, field->offset - at) != 0)) {
+    for (uint64_t at = 0; at < section->size; at++) {
+        if (bytes[at] != wanted[at] && !is_relocated(section, at)) {
             return false;
         }
-        uint64_t end = field->offset + field_size(field->type);
-        at = end > at ? end : at;
     }
-    return at >= section->size || memcmp(bytes + at, pristine.base + at, section->size - at) == 0;
+    return true;
 }
 
 bool owned_is_intact_drop(uintptr_t drop)

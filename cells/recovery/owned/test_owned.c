@@ -162,11 +162,17 @@ static void test_what_is_known_is_remembered_for_one_generation(void **state)
 static void test_each_changed_byte_outside_of_relocations_is_seen(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < TEXT_SIZE; i++) {
-        bool is_field = (i >= 4 && i < 8) || (i >= 16 && i < 24);
-        text[0][i] ^= 1;
+    for (unsigned i = 0; i < 2 * TEXT_SIZE; i++) {
+        if (i == TEXT_SIZE) { /* relocations in another order */
+            struct dependency first = relocations[0];
+            relocations[0] = relocations[1];
+            relocations[1] = first;
+        }
+        unsigned at = i % TEXT_SIZE;
+        bool is_field = (at >= 4 && at < 8) || (at >= 16 && at < 24);
+        text[0][at] ^= 1;
         assert_int_equal(owned_is_intact_drop((uintptr_t)entries[0]), is_field);
-        text[0][i] ^= 1;
+        text[0][at] ^= 1;
     }
     assert_true(owned_is_intact_drop((uintptr_t)entries[0]));
     relocations[1].offset = TEXT_SIZE + 1; /* whatever the tables say */

@@ -250,7 +250,9 @@ static enum task_end end_by(enum status status, const struct task *task,
     bool is_whole = reason->lost == 0 && reason->is_complete;
     if (!was_killed || reason->faults || !is_whole) {
         log_error("task `%s` %s; %lu resources released%s", task->name,
-                  was_killed ? "was killed, and failed in a release" : "has failed",
+                  !was_killed         ? "has failed"
+                  : reason->is_mended ? "was killed, with a broken chain of slots"
+                                      : "was killed, and failed in a release",
                   (unsigned long)reason->released, is_whole ? "" : ", not all of what there was");
         catch_log_losses(task->name, reason);
     }
