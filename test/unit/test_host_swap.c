@@ -120,7 +120,9 @@ static void refuse(const struct swap_request *request, enum diag_code code)
     assert_int_equal(report.id, 0);
 }
 
-/* What was replaced goes: nothing on a host needs it. Who holds an entry goes before whose it is. */
+/*
+ * What was replaced goes: nothing on a host needs it. Who holds an entry goes before whose it is.
+ */
 static void retire_all(void)
 {
     host_machine_reset();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a swap decides, before anything is touched: real cells are loaded into this process, and the
- * plan of their swap is looked at. Each pair of cells differs in one thing (swap_cells/). Whatever a
- * plan says, making it changes nothing: that is looked at each time.
+ * plan of their swap is looked at. Each pair of cells differs in one thing (swap_cells/). Whatever
+ * a plan says, making it changes nothing: that is looked at each time.
  */
 #include "cell_abi.h"
 #include "loader.h"

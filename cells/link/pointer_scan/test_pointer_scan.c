@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory here is a few pages of the test; page tables, stacks and the heap are what a test says that
- * they are. A random program moves pointers about while it is looked at.
+ * Memory here is a few pages of the test; page tables, stacks and the heap are what a test says
+ * that they are. A random program moves pointers about while it is looked at.
  */
 #include "pointer_scan.h"
 #include "heap.h"

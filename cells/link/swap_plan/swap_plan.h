@@ -4,20 +4,20 @@
  *
  * Why: a swap (swap.h) must be all or nothing while the system runs. So all that can be decided is
  * decided beforehand, as data: which variables, constants and entries new cells take over from old
- * ones, whether what stays finds in the new cells what it used of the old ones, and every store that
- * the commit will make, with the bytes that it replaces. What is left for the window is to make
- * them.
+ * ones, whether what stays finds in the new cells what it used of the old ones, and every store
+ * that the commit will make, with the bytes that it replaces. What is left for the window is to
+ * make them.
  *
  *   load    old cells are marked, new ones are loaded aside, matched with the old ones and linked
  *   verify  each reference of a cell that stays finds its symbol in the new cells, declared alike
  *   make    the stores: `patches` for the window, `metadata` for afterwards
  *
- * Rules: pure: computations over the cells of a namespace and what they hold. Nothing is stored that
- * anybody else sees but the mark `is_leaving` of old cells, which fini takes off; no CPU is stopped, no
- * task waits, no page table is read. So the whole of it runs in a host process (test/unit). The
- * caller holds cell_namespace_mutex() from begin to fini. The stages are called in the order in which
- * they stand here, each once, and none after one has failed. `diag` of a refusal names the first
- * difference. Programs may run meanwhile and write to their variables.
+ * Rules: pure: computations over the cells of a namespace and what they hold. Nothing is stored
+ * that anybody else sees but the mark `is_leaving` of old cells, which fini takes off; no CPU is
+ * stopped, no task waits, no page table is read. So the whole of it runs in a host process
+ * (test/unit). The caller holds cell_namespace_mutex() from begin to fini. The stages are called in
+ * the order in which they stand here, each once, and none after one has failed. `diag` of a refusal
+ * names the first difference. Programs may run meanwhile and write to their variables.
  */
 #pragma once
 
@@ -161,9 +161,9 @@ CELL_API void swap_plan_fini(struct swap_plan *plan);
 
 /*
  * Loads and matches. C02xx and C03xx of loading; C0701: no such old cell; C0702: pairs that say
- * nothing; C0703: a layout differs; C0704: several variables are called so; C0711: a line about transfer names
- * no old
- * variable; C0709: memory; C0715: a step was made to fail. The last two also of verify and make.
+ * nothing; C0703: a layout differs; C0704: several variables are called so; C0711: a line about
+ * transfer names no old variable; C0709: memory; C0715: a step was made to fail. The last two also
+ * of verify and make.
  */
 CELL_API MUST_CHECK enum status swap_plan_load(struct swap_plan *plan, struct diag *diag);
 

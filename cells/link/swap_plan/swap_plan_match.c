@@ -27,8 +27,8 @@ static bool is_exported(const struct cell *cell, const struct swap_name *name)
 }
 
 /*
- * The same in the cells that it replaces. Where several have one, that of the same source file is meant.
- * Variables of which none can be told to be meant are ambiguous: each may hold a value.
+ * The same in the cells that it replaces. Where several have one, that of the same source file is
+ * meant. Variables of which none can be told to be meant are ambiguous: each may hold a value.
  */
 static const struct swap_name *find_replaced(const struct swap_plan *plan, uint32_t index,
                                              const struct swap_name *name,
@@ -438,7 +438,10 @@ static bool is_transferred(const struct swap_plan *plan, const struct section *o
 
 /* ---- types ---- */
 
-/* What leads to which type in an old cell; found out once, where a layout has changed. NULL: no memory. */
+/*
+ * What leads to which type in an old cell; found out once, where a layout has changed. NULL: no
+ * memory.
+ */
 static const uint8_t *marks_of(struct swap_plan *plan, struct swap_names *old)
 {
     if (!old->marks) {
@@ -480,8 +483,9 @@ static bool has_successor(const struct swap_plan *plan, const struct cell *old)
 }
 
 /*
- * Is this type an argument in all cells that know its name, but for those whose successor says what becomes of such
- * things, and do all of them go? A cell that keeps them is asked by itself, unless it has no successor.
+ * Is this type an argument in all cells that know its name, but for those whose successor says what
+ * becomes of such things, and do all of them go? A cell that keeps them is asked by itself, unless
+ * it has no successor.
  */
 static enum status find_argument(struct swap_plan *plan, const char *text, bool *out_is_argument,
                                  struct diag *diag)
@@ -519,8 +523,8 @@ static enum status refuse_type(const struct swap_names *new, const char *mine, c
 
 /*
  * Types whose layout differs in the old and the new version: there may be things of the old layout
- * anywhere, unless layout_change.h says that there are not. The author must have thought of that: a cell that
- * changes layouts has lines about transfer.
+ * anywhere, unless layout_change.h says that there are not. The author must have thought of that: a
+ * cell that changes layouts has lines about transfer.
  */
 static enum status compare_types(struct swap_plan *plan, const struct swap_link *link,
                                  struct diag *diag)

@@ -2,12 +2,12 @@
 /*
  * What a cell calls its own, in a hash table that is made once for each cell of a swap.
  *
- * Which old thing is which new one? Exported ones have the same name. Local ones have the same name in the same
- * source file. GCC numbers static variables of functions (`count.0`), in an order that changes with
- * the source, so the number does not count; where several are left that are called the same, they are
- * told apart by .cell.abi, which knows the function, or else by their order if they are as many; one that is alone
- * in its file, on both sides, is the same. A local one whose file has another name is found if there is only
- * one of its name on both sides.
+ * Which old thing is which new one? Exported ones have the same name. Local ones have the same name
+ * in the same source file. GCC numbers static variables of functions (`count.0`), in an order that
+ * changes with the source, so the number does not count; where several are left that are called the
+ * same, they are told apart by .cell.abi, which knows the function, or else by their order if they
+ * are as many; one that is alone in its file, on both sides, is the same. A local one whose file
+ * has another name is found if there is only one of its name on both sides.
  */
 #include "heap.h"
 #include "relocation.h"

@@ -3,8 +3,8 @@
  * swap_plan_priv.h - what the files of the plan share.
  *
  * swap_plan.c loads, swap_plan_names.c knows what cells call their own, swap_plan_match.c and
- * swap_plan_constants.c decide what new cells take over, swap_plan_verify.c looks at those that stay,
- * swap_plan_stores.c writes down every store.
+ * swap_plan_constants.c decide what new cells take over, swap_plan_verify.c looks at those that
+ * stay, swap_plan_stores.c writes down every store.
  */
 #pragma once
 
@@ -42,8 +42,8 @@ enum status swap_names_create(struct swap_names *names, struct cell *cell,
 void swap_names_destroy(struct swap_names *names);
 
 /*
- * The name in `in` that stands for what `name` of `of` stands for, functions for functions. NULL when there
- * is none; *out_ambiguous says whether that is because there are several, and none fits.
+ * The name in `in` that stands for what `name` of `of` stands for, functions for functions. NULL
+ * when there is none; *out_ambiguous says whether that is because there are several, and none fits.
  */
 const struct swap_name *swap_names_find(const struct swap_names *in, const struct swap_names *of,
                                         const struct swap_name *name, bool *out_ambiguous);
@@ -93,8 +93,8 @@ const struct section *swap_plan_adopted_from(const struct swap_plan *plan, uint3
                                              uint32_t section);
 
 /*
- * The symbol that a reference of a cell that stays means from now on; *out_old is what it means now. False: it
- * stays as it is, because its cell is an older version that cannot use the new one.
+ * The symbol that a reference of a cell that stays means from now on; *out_old is what it means
+ * now. False: it stays as it is, because its cell is an older version that cannot use the new one.
  */
 bool swap_plan_find_successor(const struct swap_plan *plan, const struct dependency *reference,
                               const struct symbol **out_old, const struct symbol **out_new);

@@ -9,8 +9,8 @@
  *             They cannot fail, and making them twice is as good as once.
  *
  * Lists of dependants: those of old sections are split, records of cells that stay move to the new
- * section; those of sections that stay get the records of new cells in front. What is written to new cells
- * themselves is written at once, for nobody knows them.
+ * section; those of sections that stay get the records of new cells in front. What is written to
+ * new cells themselves is written at once, for nobody knows them.
  */
 #include "address_map.h"
 #include "cell_namespace.h"

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Verification while nothing has been touched. Of the two directions one is the linker's: what new cells
- * import, it has bound, and compared with how its definer declares it, when they were built. Here it is
- * the other: each reference of a cell that stays, into an old cell, finds a symbol of that name in what
- * will be there; both sides declare it alike, and know the same layouts behind it.
+ * Verification while nothing has been touched. Of the two directions one is the linker's: what new
+ * cells import, it has bound, and compared with how its definer declares it, when they were built.
+ * Here it is the other: each reference of a cell that stays, into an old cell, finds a symbol of
+ * that name in what will be there; both sides declare it alike, and know the same layouts behind
+ * it.
  *
- * Symbols and layouts are compared as far as both cells carry .cell.abi. References come in runs of one
- * cell and often one symbol, so the last answer is kept; layouts are compared once for each pair of cells.
- * Older versions that still wait for somebody to return are not held up by: a reference of theirs that
- * does not fit the new cells stays as it is, and keeps what it leads to.
+ * Symbols and layouts are compared as far as both cells carry .cell.abi. References come in runs of
+ * one cell and often one symbol, so the last answer is kept; layouts are compared once for each
+ * pair of cells. Older versions that still wait for somebody to return are not held up by: a
+ * reference of theirs that does not fit the new cells stays as it is, and keeps what it leads to.
  */
 #include "cell_namespace.h"
 #include "heap.h"

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * host_machine.h - what a swap wants of the machine, on a host: CPUs that stand still, stacks, time.
+ * host_machine.h - what a swap wants of the machine, on a host: CPUs that stand still, stacks,
+ * time.
  *
  * Why: the swap and the plan are ordinary C; what only a kernel can do is behind the interfaces of
- * remote_call, page_table, live_frames, cell_retirement, time_limit and task, which this file implements
- * for a process with one thread. So a test can say that a CPU does not stop, or that a frame is in
- * the way, and see what the swap makes of it.
+ * remote_call, page_table, live_frames, cell_retirement, time_limit and task, which this file
+ * implements for a process with one thread. So a test can say that a CPU does not stop, or that a
+ * frame is in the way, and see what the swap makes of it.
  *
  * Rules: a test links this file instead of those cells (STUBS). host_machine_reset() before each
  * test. A rule of the window (swap.h: nothing is allocated in it) that is broken ends the test.

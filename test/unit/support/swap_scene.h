@@ -6,8 +6,8 @@
  * that it names. The system's archive holds what is loaded at first, a bundle what comes.
  *
  * Rules: the command line names the folder of the cells. SCENE_TEST() checks that a test leaves
- * nothing behind: it ends its swaps and forgets what was replaced. The namespace is the initial one. A failure ends
- * the test.
+ * nothing behind: it ends its swaps and forgets what was replaced. The namespace is the initial
+ * one. A failure ends the test.
  */
 #pragma once
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* As many counters as PARTS says, each a variable with a function: what cells are split and merged of. */
+/*
+ * As many counters as PARTS says, each a variable with a function: what cells are split and merged
+ * of.
+ */
 #include "cell.h"
 
 CELL(library, "1.0.0");
