@@ -74,7 +74,7 @@ static void restore(void *area)
 
 void fpu_switch(struct task *previous, struct task *next)
 {
-    if (previous->vector_state) {
+    if (previous && previous->vector_state) {
         save(previous->vector_state);
     } else {
         clear_task_switched();

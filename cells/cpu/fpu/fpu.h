@@ -26,8 +26,8 @@ CELL_API MUST_CHECK enum status fpu_init(void);
 /* On each CPU, after fpu_init(), before tasks run there. */
 CELL_API void fpu_init_cpu(void);
 
-/* Of two tasks, one of which at least has a `vector_state`. Interrupts are off. For the dispatcher.
- */
+/* Of two tasks, one of which at least has a `vector_state`; NULL: `next` had them before, and what has been
+ * saved meanwhile stays. Interrupts are off. For the dispatcher. */
 CELL_API void fpu_switch(struct task *previous, struct task *next);
 
 /* Bytes that are saved and restored; 0 before fpu_init_cpu(). */

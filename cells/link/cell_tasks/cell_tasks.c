@@ -2,13 +2,14 @@
 /*
  * The same functions are spawned again and again, so what the address map said is noted, and holds
  * as long as no other table is published. A note is written by whoever finds it at rest and read
- * without a lock: an odd `version`, or one that changes meanwhile, means that nothing was read. Who
- * is killed while he writes leaves that note unused for good.
+ * without a lock: an odd `version`, or one that changes meanwhile, means that nothing was read. Writing
+ * is a slot: who is struck in it leaves a note of no address.
  */
 #include "cell_tasks.h"
 
 #include "address_map.h"
 #include "commit.h"
+#include "own.h"
 
 CELL(library, "1.0.0");
 
@@ -16,9 +17,11 @@ static void (*finder)(const struct cell *cell, char name[CELL_TASKS_NAME_SIZE]);
 
 #define NOTES 32u /* a power of two; functions that tasks begin in, often */
 
+#define NO_ADDRESS UINT64_MAX
+
 struct note {
     uint64_t version; /* odd: being written */
-    uint64_t address;
+    uint64_t address; /* the last that is written; NO_ADDRESS before */
     uint64_t generation; /* of the address map */
     struct cell *cell;
 };
@@ -43,19 +46,32 @@ static struct cell *recall(const struct note *note, uint64_t address)
     return is_right && version % 2 == 0 ? cell : NULL;
 }
 
-static void write_down(struct note *note, uint64_t address, uint64_t generation, struct cell *cell)
+/* A note that is being written: its version is odd. */
+struct OWN_CAPABILITY("writing of a note") writing;
+OWN_DECLARE_LOCAL(writing);
+
+static NOINLINE void writing_drop(struct writing **handle)
 {
+    struct note *note = (struct note *)*handle;
+    if (note) {
+        commit_two(&note->version, note->version + 1, handle, NULL);
+    }
+}
+
+static void write_down(struct note *note, uint64_t address, uint64_t generation,
+                       struct cell *cell) OWN_UNCHECKED
+{
+    OWNED(writing, writing);
     uint64_t version = __atomic_load_n(&note->version, __ATOMIC_RELAXED);
     if (version % 2 != 0 ||
-        !__atomic_compare_exchange_n(&note->version, &version, version + 1, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED)) {
+        !commit_exchange(&note->version, version, version + 1, SLOT(writing), note)) {
         return;
     }
     __atomic_thread_fence(__ATOMIC_RELEASE); /* the version before the fields: recall() */
-    __atomic_store_n(&note->address, address, __ATOMIC_RELAXED);
+    __atomic_store_n(&note->address, NO_ADDRESS, __ATOMIC_RELEASE);
     __atomic_store_n(&note->generation, generation, __ATOMIC_RELAXED);
     __atomic_store_n(&note->cell, cell, __ATOMIC_RELAXED);
-    __atomic_store_n(&note->version, version + 2, __ATOMIC_RELEASE);
+    __atomic_store_n(&note->address, address, __ATOMIC_RELEASE);
 }
 
 /* What was true when the generation was read is so now: the caller knows that its cell stays. */

@@ -18,6 +18,9 @@
  *      uint64_t sum;
  *      status = counter_join(SLOT(task), &sum);
  *
+ * Safe at any instruction: a fault or a kill in one of these functions loses nothing. A task is not there,
+ * and what was made of it is released, or it runs once; its end is told once to who joins it.
+ *
  * Rules: in tasks only, from dispatcher_start() on. Arguments and results are copied, so they must not
  * point into the spawner's stack unless it joins first. A handle that is dropped lets the task go on
  * alone. While a task is on its stack, the cell of its TASK_DEFINE and all that this one needs cannot be
