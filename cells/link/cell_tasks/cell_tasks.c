@@ -20,8 +20,8 @@ static void (*finder)(const struct cell *cell, char name[CELL_TASKS_NAME_SIZE]);
 #define NO_ADDRESS UINT64_MAX
 
 struct note {
-    uint64_t version; /* odd: being written */
-    uint64_t address; /* the last that is written; NO_ADDRESS before */
+    uint64_t version;    /* odd: being written */
+    uint64_t address;    /* the last that is written; NO_ADDRESS before */
     uint64_t generation; /* of the address map */
     struct cell *cell;
 };
