@@ -86,6 +86,12 @@ STRIKE_NOT enum status mapped_pages_create(enum page_zone zone, size_t bytes, un
     return OK;
 }
 
+STRIKE_NOT enum status mapped_pages_create_raw(enum page_zone zone, size_t bytes, unsigned flags,
+                                               struct mapped_pages **out)
+{
+    return mapped_pages_create(zone, bytes, flags, out);
+}
+
 STRIKE_NOT void mapped_pages_drop(struct mapped_pages **handle)
 {
     struct mapped_pages *pages = *handle;
@@ -95,7 +101,7 @@ STRIKE_NOT void mapped_pages_drop(struct mapped_pages **handle)
     }
 }
 
-#define EVERY_LATE                                                                 \
+#define EVERY_LATE \
     3u /* instruction of a load's end and of an unload is struck in the short form \
         */
 

@@ -48,11 +48,13 @@ static enum status place_cell(const struct transaction *transaction, struct stag
         if (step_fails(transaction->steps)) {
             return refuse_memory(staged, DIAG_LINK_MEMORY, names[r], size, diag);
         }
-        if (mapped_pages_create(PAGE_ZONE_CODE, size, PAGE_WRITE, SLOT(pages)) != OK) {
+        if (mapped_pages_create_raw(PAGE_ZONE_CODE, size, PAGE_WRITE, SLOT(pages)) != OK) {
             return refuse_memory(staged, DIAG_LINK_MEMORY, names[r], size, diag);
         }
         addresses[r] = mapped_pages_start(REF(pages));
         bytes[r] = (uint8_t *)addresses[r];
+        /* The region itself is written when the cell is linked. */
+        __builtin_memset(bytes[r] + size, 0, page_align_up(size) - size);
         STORE(loaded->pages[r], pages);
     }
     if (staged->unit.adopted_size > 0) {

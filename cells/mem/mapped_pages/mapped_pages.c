@@ -330,8 +330,12 @@ OWN_UNCHECKED __attribute__((always_inline)) static inline enum status finish_ma
     return status;
 }
 
-OWN_UNCHECKED enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
-                                              struct mapped_pages **out)
+/* `is_raw`: what the frames hold stays. */
+static enum status create(enum page_zone zone, size_t bytes, unsigned flags, bool is_raw,
+                          struct mapped_pages **out) OWN_ACQUIRES(**out);
+
+OWN_UNCHECKED static enum status create(enum page_zone zone, size_t bytes, unsigned flags,
+                                        bool is_raw, struct mapped_pages **out)
 {
     enum status status = bytes == 0 ? ERR_INVALID_ARGUMENT : check_flags(flags);
     if (status != OK) {
@@ -343,7 +347,22 @@ OWN_UNCHECKED enum status mapped_pages_create(enum page_zone zone, size_t bytes,
         return ERR_NO_MEMORY;
     }
     status = take_frames(count, &(*out)->frames);
+    if (is_raw && status == OK) {
+        frames_set_clean((*out)->frames);
+    }
     return finish_mapping(zone, count, flags, status, out);
+}
+
+enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
+                                struct mapped_pages **out)
+{
+    return create(zone, bytes, flags, false, out);
+}
+
+enum status mapped_pages_create_raw(enum page_zone zone, size_t bytes, unsigned flags,
+                                    struct mapped_pages **out)
+{
+    return create(zone, bytes, flags, true, out);
 }
 
 OWN_UNCHECKED enum status mapped_pages_create_at(enum page_zone zone, paddr_t start, size_t bytes,

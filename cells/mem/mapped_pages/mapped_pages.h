@@ -44,6 +44,11 @@ CELL_API enum status mapped_pages_map(struct pages **pages, struct frames **fram
 CELL_API enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
                                          struct mapped_pages **out) OWN_ACQUIRES(**out);
 
+/* The same, but the memory reads as what others left there: for who stores every byte of the pages
+ * before anybody looks. */
+CELL_API enum status mapped_pages_create_raw(enum page_zone zone, size_t bytes, unsigned flags,
+                                             struct mapped_pages **out) OWN_ACQUIRES(**out);
+
 /*
  * Takes the frames that hold `bytes` at `start`, and pages of `zone`, and maps them: for modules
  * and other memory that exists at a given place. The caller adds the offset of `start` in its

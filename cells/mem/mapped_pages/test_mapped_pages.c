@@ -174,6 +174,36 @@ static void test_stale_range_is_cleared_and_clean_one_is_kept(void **state)
     assert_same(before);
 }
 
+static void test_raw_pages_hold_what_their_frames_held(void **state)
+{
+    (void)state;
+    struct holdings before = measure();
+    { /* of those that are free the first half, which are taken first again */
+        OWNED(frames, frames);
+        assert_int_equal(
+            frame_allocator_take_any(frame_allocator_statistics().free / 2, SLOT(frames)), OK);
+        const struct frames *range = NULL;
+        paddr_t start;
+        uint64_t count;
+        while (frames_next_range(REF(frames), &range, &start, &count)) {
+            memset(memory[start / PAGE_SIZE], 0x44, count * PAGE_SIZE);
+        }
+    }
+    {
+        OWNED(mapped_pages, mapped);
+        assert_int_equal(
+            mapped_pages_create_raw(PAGE_ZONE_CODE, 2 * PAGE_SIZE, PAGE_WRITE, SLOT(mapped)), OK);
+        assert_mapping(REF(mapped), PAGE_WRITE);
+        paddr_t frame = frames_start(mapped_pages_frames(REF(mapped)));
+        assert_int_equal(memory[frame / PAGE_SIZE][0], 0x4444444444444444);
+        assert_int_equal(memory[frame / PAGE_SIZE + 1][511], 0x4444444444444444);
+        assert_int_equal(
+            mapped_pages_create_raw(PAGE_ZONE_CODE, 0, PAGE_WRITE, &(struct mapped_pages *){0}),
+            ERR_INVALID_ARGUMENT);
+    }
+    assert_same(before);
+}
+
 static void test_large_run_uses_one_entry_and_can_be_cut(void **state)
 {
     (void)state;
@@ -472,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_create_at_shows_what_is_there),
         cmocka_unit_test(test_map_takes_both_or_leaves_both),
         cmocka_unit_test(test_stale_range_is_cleared_and_clean_one_is_kept),
+        cmocka_unit_test(test_raw_pages_hold_what_their_frames_held),
         cmocka_unit_test(test_large_run_uses_one_entry_and_can_be_cut),
         cmocka_unit_test(test_split_and_merge_lose_nothing),
         cmocka_unit_test(test_access_is_checked),

@@ -216,6 +216,17 @@ enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flag
     return OK;
 }
 
+/* What others left is no zeros. */
+enum status mapped_pages_create_raw(enum page_zone zone, size_t bytes, unsigned flags,
+                                    struct mapped_pages **out)
+{
+    enum status status = mapped_pages_create(zone, bytes, flags, out);
+    if (status == OK) {
+        memset((void *)(*out)->start, 0xa5, (*out)->bytes);
+    }
+    return status;
+}
+
 enum status mapped_pages_remap(struct mapped_pages *pages, unsigned flags)
 {
     /* Pages that were executable once have been through every change: it cannot fail any more. */
