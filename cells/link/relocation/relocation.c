@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two ways lead to the same result. apply_one() handles any relocation with every check, and is what
- * the others are measured by. relocation_paths.c has two loops for what nearly all relocations are,
- * operands in code and runs of references to one section; they stop at anything else, a relocation
- * that has to be refused included. Bounds are checked as `offset >= end`, where `end` is 0 if the
- * section is shorter than the field, so that no sum can wrap.
+ * the others are measured by. relocation_paths.c has loops for what nearly all relocations are,
+ * operands in code, references in data, and runs of these to one section; they stop at anything
+ * else, a relocation that has to be refused included. Bounds are checked as `offset >= end`, where
+ * `end` is 0 if the section is shorter than the field, so that no sum can wrap.
  */
 #include "relocation.h"
 #include "diag.h"
@@ -264,9 +264,17 @@ static void apply_fast(const struct relocation_scope *scope, struct relocation_c
 {
     if (scope->is_code) {
         relocation_apply_operands(scope, cursor);
-    } else if (is_run(scope, cursor->rela)) {
-        relocation_apply_run(scope, cursor);
+        return;
     }
+    const struct elf64_rela *before;
+    do { /* one stops where it is the other's turn */
+        before = cursor->rela;
+        if (is_run(scope, cursor->rela)) {
+            relocation_apply_run(scope, cursor);
+        } else {
+            relocation_apply_plain(scope, cursor);
+        }
+    } while (cursor->rela != before && cursor->rela != scope->end);
 }
 
 enum status relocation_apply(const struct relocation_batch *batch, struct diag *diag)

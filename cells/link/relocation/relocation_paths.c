@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two loops that nearly every relocation goes through; instructions are counted here.
+ * The loops that nearly every relocation goes through; instructions are counted here.
  *
  * Operands: in code most relocations are calls and jumps, or name data. What they bind to does not
  * depend on where functions start, so nothing has to be looked up; an address that is taken, as a
  * number, is the only other kind that stays in the loop.
+ *
+ * Plain: in data, references that stand alone: pointers, and unwind data of functions that each have
+ * a section of their own.
  *
  * Runs: tables that tools make (unwind data, sites to patch, jump tables) refer to one section
  * hundreds of times, in the order of its addresses. All that depends on the symbol is done once a
@@ -66,6 +69,51 @@ void relocation_apply_operands(const struct relocation_scope *scope,
             break;
         }
         store32(bytes + offset, value);
+        write_record(record, source, symbol->section, offset, target_offset, info);
+    }
+    *cursor = (struct relocation_cursor){rela, record};
+}
+
+void relocation_apply_plain(const struct relocation_scope *scope, struct relocation_cursor *cursor)
+{
+    const struct relocation_batch *batch = scope->batch;
+    const struct link_symbol *const symbols = batch->symbols;
+    const uint32_t symbol_count = batch->object->symbol_count;
+    const uint64_t address = batch->address;
+    const uint32_t may_bind = scope->binds_to_functions ? UINT32_MAX : LINK_SYMBOL_CODE;
+    struct section *const source = batch->source;
+    uint8_t *const bytes = batch->bytes;
+    const struct elf64_rela *const end = scope->end;
+    const struct elf64_rela *rela = cursor->rela;
+    struct dependency *record = cursor->record;
+    for (; rela != end && !is_run(scope, rela); rela++, record++) {
+        const uint64_t offset = rela->r_offset;
+        const uint64_t addend = (uint64_t)rela->r_addend;
+        uint64_t info = info_of(rela);
+        const bool is_relative = is_relative32((uint32_t)info);
+        if (rela->r_sym >= symbol_count || (!is_relative && (uint32_t)info != R_X86_64_64) ||
+            offset >= (is_relative ? scope->end32 : scope->end64)) {
+            break;
+        }
+        const struct link_symbol *symbol = &symbols[rela->r_sym];
+        const uint64_t target_offset = symbol->offset + addend;
+        uint64_t value = symbol->value + addend;
+        if (symbol->kind == LINK_SYMBOL_NOT_LOADED) {
+            break;
+        }
+        if (symbol->kind == may_bind) {
+            const uint64_t entry = relocation_entry_for(batch, symbol, (int64_t)target_offset);
+            value = entry ? entry : value;
+            info |= entry ? INFO_VIA_ENTRY : 0;
+        }
+        value -= is_relative ? address + offset : 0;
+        if (!is_relative) {
+            store64(bytes + offset, value);
+        } else if (LIKELY(sign_extends(value))) {
+            store32(bytes + offset, value);
+        } else {
+            break;
+        }
         write_record(record, source, symbol->section, offset, target_offset, info);
     }
     *cursor = (struct relocation_cursor){rela, record};

@@ -25,13 +25,14 @@ struct relocation_cursor {
 };
 
 /*
- * Both move the cursor behind the relocations that they have applied, and stop at the first one that
- * is not their business; they refuse nothing, and always write records. Operands: for code. Run: for anything else, ends where
- * symbol or kind change.
+ * They move the cursor behind the relocations that they have applied, and stop at the first one that
+ * is not their business; they refuse nothing, and always write records. Operands: for code. For
+ * anything else, run: ends where symbol or kind change; plain: ends where a run begins.
  */
 void relocation_apply_operands(const struct relocation_scope *scope,
                                struct relocation_cursor *cursor);
 void relocation_apply_run(const struct relocation_scope *scope, struct relocation_cursor *cursor);
+void relocation_apply_plain(const struct relocation_scope *scope, struct relocation_cursor *cursor);
 
 /* The entry that a reference to `target_offset` binds to instead of the place itself, or 0. */
 uint64_t relocation_entry_for(const struct relocation_batch *batch,
