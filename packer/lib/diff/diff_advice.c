@@ -338,14 +338,14 @@ static void advise_transfer(const struct diff_cell *cell, const struct diff_vari
     bytes_append_text(
         text,
         "static enum status take_over_%s(const void *old, size_t old_bytes, void *new,\n"
-        "                               size_t new_bytes)\n"
+        "%*ssize_t new_bytes)\n"
         "{\n"
         "    const char *from = old;\n"
         "    char *to = new;\n"
         "    if (old_bytes != %" PRIu64 " || new_bytes != sizeof(%s)) {\n"
         "        return ERR_MISMATCH; /* another version than this is written for */\n"
         "    }\n",
-        name, sizes[0], name);
+        name, (int)(strlen("static enum status take_over_(") + strlen(name)), "", sizes[0], name);
     bool is_made = sizes[0] && sizes[1] && carry(&writer, old, new, "from", "to");
     bytes_append_text(text, is_made ? "    return OK;\n"
                                     : "    (void)from;\n    (void)to;\n"
