@@ -13,7 +13,7 @@
 #include "format.h"
 #include "frame_allocator.h"
 #include "freestanding.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "logger.h"
 #include "memory.h"
 #include "nano_core_image.h"
@@ -34,11 +34,11 @@ struct edge {
     uint64_t where;
 };
 
-struct pass {
+struct OWN_CAPABILITY("pass of the retirement") pass {
     struct cell_namespace *namespace;
     uint32_t leaving; /* cells that still are */
     struct pointer_scan scan;
-    struct pointer_target *targets;
+    struct pointer_target *targets; /* owned */
     uint32_t target_count;
     uint32_t edge_count;
     struct edge edges[EDGES_MAX];
@@ -66,10 +66,14 @@ static bool make_room(uint32_t count)
     if (findings.capacity >= count) {
         return true;
     }
-    heap_free(findings.rows);
-    findings.rows = heap_allocate_zeroed(count * sizeof(*findings.rows));
-    findings.capacity = findings.rows ? count : 0;
-    return findings.rows != NULL;
+    findings.capacity = 0;
+    COMPILER_BARRIER();
+    heap_block_give(&findings.rows);
+    if (!heap_block_take_zeroed(count * sizeof(*findings.rows), &findings.rows)) {
+        return false;
+    }
+    findings.capacity = count;
+    return true;
 }
 
 /* The cell stays. */
@@ -211,8 +215,7 @@ static bool collect_targets(struct pass *pass)
     for (const struct cell *cell = retired; cell; cell = cell->next) {
         most += REGION_COUNT + cell->adopted_count;
     }
-    pass->targets = heap_allocate_zeroed(most * sizeof(*pass->targets));
-    if (!pass->targets) {
+    if (!heap_block_take_zeroed(most * sizeof(*pass->targets), &pass->targets)) {
         return false;
     }
     for (struct cell *cell = retired; cell; cell = cell->next) {
@@ -362,20 +365,31 @@ static bool ask_memory(struct pass *pass, uint64_t own_stack)
         }
     }
     follow_edges(pass);
-    heap_free(pass->targets);
+    heap_block_give(&pass->targets);
     statistics.kept_by_pointers += before - pass->leaving;
     return is_certain;
 }
 
 /* ---- a pass ---- */
 
+OWN_DECLARE_LOCAL(pass);
+
+static void pass_drop(struct pass **handle)
+{
+    if (*handle) {
+        heap_block_give(&(*handle)->targets);
+        heap_block_give_thing(handle);
+    }
+}
+
 static NOINLINE bool run(struct cell_namespace *namespace, uint64_t own_stack)
 {
-    struct pass *pass =
-        heap_allocate_zeroed(sizeof(*pass)); /* what was there before would be found */
-    if (!pass) {
+    OWNED(pass, owner);
+    if (!heap_block_take_zeroed(sizeof(struct pass),
+                                SLOT(owner))) { /* what was there would be found */
         return false;
     }
+    struct pass *pass = *SLOT(owner);
     pass->namespace = namespace;
     for (const struct cell *cell = namespace->retired; cell; cell = cell->next) {
         pass->leaving += cell->is_leaving;
@@ -386,7 +400,6 @@ static NOINLINE bool run(struct cell_namespace *namespace, uint64_t own_stack)
     if (is_certain && pass->leaving > 0) {
         is_certain = ask_memory(pass, own_stack);
     }
-    heap_free(pass);
     return is_certain;
 }
 
