@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * swap_storm [failures [STEPS]|kills [KILLS]] - swaps that do not succeed, while tasks use the system.
+ * swap_storm [failures [STEPS]|kills [KILLS]] - swaps that do not succeed, while tasks use the
+ * system.
  *
- * The load runs on all CPUs: it allocates, maps, takes a mutex in turn, sends numbers, sleeps, and looks
- * at what it has got (swap_storm_load.c). failures: a swap of two cells, one with a transfer, and one of all cells at
- * once fail at STEPS of their steps each, spread from the first to the last, 0: at every one; text, constants, entries,
- * maps and graph are as before, to the byte. kills: a task that swaps is killed at KILLS random moments; the
- * system is before or after a swap, and nothing is left over. Without an argument both, few of each.
+ * The load runs on all CPUs: it allocates, maps, takes a mutex in turn, sends numbers, sleeps, and
+ * looks at what it has got (swap_storm_load.c). failures: a swap of two cells, one with a
+ * transfer, and one of all cells at once fail at STEPS of their steps each, spread from the first
+ * to the last, 0: at every one; text, constants, entries, maps and graph are as before, to the
+ * byte. kills: a task that swaps is killed at KILLS random moments; the system is before or after
+ * a swap, and nothing is left over. Without an argument both, few of each.
  */
 #include "swap_storm.h"
 #include "application.h"

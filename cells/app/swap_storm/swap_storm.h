@@ -13,11 +13,14 @@
 /* Prints it, and returns what it is told. */
 bool check(const char *what, bool is_right);
 
+struct load;
+typedef bool (*load_test_t)(const struct load *load, uint32_t number);
+
 /* Runs `test` under the load. True: it has said so, and nothing was wrong in the load. */
-bool under_load(bool (*test)(uint32_t number), uint32_t number);
+bool under_load(load_test_t test, uint32_t number);
 
 /* Rounds of the load so far. */
-uint64_t load_rounds(void);
+uint64_t load_rounds(const struct load *load);
 
-bool test_failures(uint32_t samples);
-bool test_kills(uint32_t kills);
+bool test_failures(const struct load *load, uint32_t samples);
+bool test_kills(const struct load *load, uint32_t kills);

@@ -28,7 +28,7 @@ struct tally {
     uint64_t wrong;
 };
 
-/* All but this one: what is replaced together with what it calls goes on with that, in its old frames. */
+/* All but this one: what is replaced together with what it calls goes on with that. */
 static void collect_names(struct names *names)
 {
     GUARD(mutex, held, cell_namespace_mutex());
@@ -126,19 +126,19 @@ static bool fail_transfer(uint32_t samples)
            check("the third one is there", swap_sample_version() == 3);
 }
 
-bool test_failures(uint32_t samples)
+bool test_failures(const struct load *load, uint32_t samples)
 {
     static const struct swap_pair pair = {ONE, ONE};
     struct names *names = heap_allocate(sizeof(*names));
     if (!names) {
         return false;
     }
-    uint64_t rounds = load_rounds();
+    uint64_t rounds = load_rounds(load);
     bool is_right = check("the first one is there", swap_sample_version() == 1);
     is_right &= fail_copies("one cell", &pair, 1, samples);
     collect_names(names);
     is_right &= fail_copies("all cells", names->pairs, names->count, samples);
     heap_free(names);
     is_right &= fail_transfer(samples);
-    return check("the load goes on meanwhile", load_rounds() > rounds) && is_right;
+    return check("the load goes on meanwhile", load_rounds(load) > rounds) && is_right;
 }

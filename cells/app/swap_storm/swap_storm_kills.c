@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A kill that strikes a task in the middle of a swap leaves the system before or after it: version
- * one or two, with a loader that is free; what would be left over each time would be seen in the end.
+ * one or two, with a loader that is free; what would be left over each time would be seen in the
+ * end.
  */
 #include "cell_namespace.h"
 #include "console.h"
@@ -17,7 +18,7 @@
 #define DELAY_MAX_NS    4000000u /* longer than a swap of one cell takes */
 #define FRAMES_LIMIT_NS 3600000000000ull
 #define SEED            88172645463325252ull
-#define STALE_MAX       3u /* old cells that words on stacks of the load look as if they pointed to */
+#define STALE_MAX       3u /* old cells that stale words on stacks keep */
 #define RETIRE_TRIES    5u
 
 struct use {
@@ -218,8 +219,9 @@ static bool kill_who_waits(void)
     return check("who waits for frames is killed", is_right);
 }
 
-bool test_kills(uint32_t kills)
+bool test_kills(const struct load *load, uint32_t kills)
 {
+    (void)load;
     struct swapper swapper = {0};
     uint64_t seed = SEED;
     uint32_t kept = 0;

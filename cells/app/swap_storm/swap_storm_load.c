@@ -4,8 +4,8 @@
  * counts that are equal, numbers in their order.
  *
  * Mappings are few. Who unmaps holds the page table's lock until every CPU has answered, and the
- * others spin for it: of 4 emulated CPUs on 2 real ones, those that spin keep those that are to answer
- * from running.
+ * others spin for it: of 4 emulated CPUs on 2 real ones, those that spin keep those that are to
+ * answer from running.
  */
 #include "async_channel.h"
 #include "console.h"
@@ -33,16 +33,14 @@ struct load {
     struct channel_end *receiver;
 };
 
-static struct load load;
-
-uint64_t load_rounds(void)
+uint64_t load_rounds(const struct load *load)
 {
-    return __atomic_load_n(&load.rounds, __ATOMIC_RELAXED);
+    return __atomic_load_n(&load->rounds, __ATOMIC_RELAXED);
 }
 
-static bool is_over(void)
+static bool is_over(const struct load *load)
 {
-    return __atomic_load_n(&load.is_over, __ATOMIC_RELAXED);
+    return __atomic_load_n(&load->is_over, __ATOMIC_RELAXED);
 }
 
 static void add(uint64_t *to, uint64_t count)
@@ -76,13 +74,13 @@ static bool is_mapping_right(uint64_t value)
 }
 
 /* Between the two changes others wait. */
-static bool is_lock_right(void)
+static bool is_lock_right(struct load *load)
 {
-    GUARD(mutex, held, &load.mutex);
-    bool is_right = load.first == load.second;
-    load.first++;
+    GUARD(mutex, held, &load->mutex);
+    bool is_right = load->first == load->second;
+    load->first++;
     task_yield();
-    load.second++;
+    load->second++;
     return is_right;
 }
 
@@ -106,75 +104,76 @@ static uint64_t use_blocks(uint64_t *seed)
     return wrong;
 }
 
-static int use_system(int *unused)
+static int use_system(struct load **argument)
 {
-    (void)unused;
+    struct load *load = *argument;
     uint64_t seed = task_own_id();
-    for (uint64_t rounds = 0; !is_over(); rounds++) {
+    for (uint64_t rounds = 0; !is_over(load); rounds++) {
         uint64_t wrong = use_blocks(&seed);
         wrong += rounds % ROUNDS_PER_MAPPING == 0 && !is_mapping_right(seed);
-        wrong += !is_lock_right();
-        add(&load.wrong, wrong);
-        add(&load.rounds, 1);
+        wrong += !is_lock_right(load);
+        add(&load->wrong, wrong);
+        add(&load->rounds, 1);
         task_sleep(LOAD_PAUSE_NS);
     }
     return 0;
 }
-TASK_DEFINE(user, int, int, use_system);
+TASK_DEFINE(user, struct load *, int, use_system);
 
-static int send_numbers(int *unused)
+static int send_numbers(struct load **argument)
 {
-    (void)unused;
+    struct load *load = *argument;
     uint64_t number = 0;
     enum status status = OK;
-    while (status == OK && !is_over()) {
+    while (status == OK && !is_over(load)) {
         for (unsigned i = 0; status == OK && i < NUMBERS_AT_ONCE; i++) {
-            status = async_channel_send_word(load.sender, number++, PARK_FOREVER);
+            status = async_channel_send_word(load->sender, number++, PARK_FOREVER);
         }
         task_sleep(LOAD_PAUSE_NS);
     }
-    add(&load.wrong, status != OK);
-    status = async_channel_send_word(load.sender, LAST_NUMBER, PARK_FOREVER);
-    add(&load.wrong, status != OK);
+    add(&load->wrong, status != OK);
+    status = async_channel_send_word(load->sender, LAST_NUMBER, PARK_FOREVER);
+    add(&load->wrong, status != OK);
     return 0;
 }
-TASK_DEFINE(sender, int, int, send_numbers);
+TASK_DEFINE(sender, struct load *, int, send_numbers);
 
-static int receive_numbers(int *unused)
+static int receive_numbers(struct load **argument)
 {
-    (void)unused;
+    struct load *load = *argument;
     uint64_t expected = 0;
     uint64_t number = 0;
     enum status status = OK;
     for (; status == OK && number != LAST_NUMBER; expected++) {
-        status = async_channel_receive_word(load.receiver, &number, PARK_FOREVER);
-        add(&load.wrong, status != OK || (number != LAST_NUMBER && number != expected));
+        status = async_channel_receive_word(load->receiver, &number, PARK_FOREVER);
+        add(&load->wrong, status != OK || (number != LAST_NUMBER && number != expected));
     }
     return 0;
 }
-TASK_DEFINE(receiver, int, int, receive_numbers);
+TASK_DEFINE(receiver, struct load *, int, receive_numbers);
 
 /* ---- all of it ---- */
 
 /* Unchecked: tasks lie in an array, and ends are lent to tasks. */
-OWN_UNCHECKED static bool run(struct channel_end *to, struct channel_end *from,
-                              bool (*test)(uint32_t number), uint32_t number)
+OWN_UNCHECKED static bool run(struct channel_end *to, struct channel_end *from, load_test_t test,
+                              uint32_t number)
 {
-    load = (struct load){.mutex = MUTEX_INIT("load"), .sender = to, .receiver = from};
+    struct load load = {.mutex = MUTEX_INIT("load"), .sender = to, .receiver = from};
+    struct load *argument = &load;
     struct user_task *users[USERS] = {NULL};
     bool is_right = true;
     int nothing = 0;
     for (unsigned i = 0; i < USERS; i++) {
         OWNED(user_task, task);
-        if (user_spawn(&nothing, NULL, SLOT(task)) == OK) {
+        if (user_spawn(&argument, NULL, SLOT(task)) == OK) {
             STORE(users[i], task);
         }
     }
     OWNED(receiver_task, receiver);
     OWNED(sender_task, sender);
-    is_right &= receiver_spawn(&nothing, NULL, SLOT(receiver)) == OK;
-    is_right = is_right && sender_spawn(&nothing, NULL, SLOT(sender)) == OK;
-    is_right = is_right && test(number);
+    is_right &= receiver_spawn(&argument, NULL, SLOT(receiver)) == OK;
+    is_right = is_right && sender_spawn(&argument, NULL, SLOT(sender)) == OK;
+    is_right = is_right && test(&load, number);
     __atomic_store_n(&load.is_over, true, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < USERS; i++) {
         OWNED(user_task, task);
@@ -188,7 +187,7 @@ OWN_UNCHECKED static bool run(struct channel_end *to, struct channel_end *from,
     return is_right && load.wrong == 0 && load.rounds >= USERS;
 }
 
-bool under_load(bool (*test)(uint32_t number), uint32_t number)
+bool under_load(load_test_t test, uint32_t number)
 {
     OWNED(channel_end, to);
     OWNED(channel_end, from);

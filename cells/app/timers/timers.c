@@ -2,9 +2,10 @@
 /*
  * timers - prints which clock, timer and interrupt controllers this machine has, and tries them:
  * the clock goes on, the timer's interrupt comes when it should, and so does one that this CPU
- * sends to itself, and one of the serial line; what takes too long is ended by it. Where somebody else has brought up the timer, all
- * that is his: then it is only printed. The lines `figure NAME VALUE` are what an operation costs
- * in ticks, as bench has them: instructions, in an emulator that counts these.
+ * sends to itself, and one of the serial line; what takes too long is ended by it. Where somebody
+ * else has brought up the timer, all that is his: then it is only printed. The lines `figure NAME
+ * VALUE` are what an operation costs in ticks, as bench has them: instructions, in an emulator
+ * that counts these.
  */
 #include "apic_timer.h"
 #include "application.h"

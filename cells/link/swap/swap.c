@@ -230,8 +230,8 @@ static enum status run(const struct swap_request *request, const struct swap_ite
 static const struct kill_deferral swapping = {.what = "a swap"};
 
 /*
- * Holds the loader's lock to the end of the block. Who waits for it can be killed; who has it is when it
- * has swapped, or has taken everything back.
+ * Holds the loader's lock to the end of the block. Who waits for it can be killed; who has it is
+ * when it has swapped, or has taken everything back.
  */
 #define SWAP_GUARD(name)                        \
     may_wait();                                 \
@@ -260,7 +260,7 @@ enum status swap_cells(const struct swap_request *request, struct swap_report *o
     if (!heap_block_take(request->pair_count * sizeof(struct swap_item), SLOT(block))) {
         return swap_refuse_memory(diag);
     }
-    struct swap_item *items = heap_block_of(REF(block));
+    struct swap_item *items = heap_block_of(*SLOT(block));
     for (uint32_t i = 0; i < request->pair_count; i++) {
         items[i] = (struct swap_item){
             .old_name = request->pairs[i].old_name,

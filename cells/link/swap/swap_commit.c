@@ -292,10 +292,34 @@ static bool calls_others(const struct swap_work *work)
     return work->plan.transfer_count > 0 || (hooks && hooks->transfer);
 }
 
+static enum status go_through_window(struct swap_work *work, const struct remote_stop *stop,
+                                     struct diag *diag) OWN_BORROWS(*stop);
+static enum status go_through_window(struct swap_work *work, const struct remote_stop *stop,
+                                     struct diag *diag)
+{
+    OWNED(swap_window, window); /* newer than the stop: undone before the others go on */
+    FILL(SLOT(window), (struct swap_window *)work);
+    return look_and_apply(work, stop, diag);
+}
+
+/* The same with a limit for what others have written. */
+static enum status go_through_limited(struct swap_work *work, const struct remote_stop *stop,
+                                      struct diag *diag) OWN_BORROWS(*stop);
+static enum status go_through_limited(struct swap_work *work, const struct remote_stop *stop,
+                                      struct diag *diag)
+{
+    OWNED(time_limit, limit);
+    if (time_limit_begin(SLOT(limit)) != OK) {
+        return diag_set(diag, DIAG_SWAP_TRANSFER_LIMIT,
+                        &(struct diag_site){.expected = SWAP_TRANSFER_LIMIT_NS});
+    }
+    work->limit = REF(limit);
+    return go_through_window(work, stop, diag);
+}
+
 static enum status open_window(struct swap_work *work, struct diag *diag)
 {
     OWNED(remote_stop, stop);
-    OWNED(time_limit, limit); /* newer than the stop: interrupts are off until it is dropped */
     if (step_fails(&work->steps)) {
         return swap_refuse_step(diag);
     }
@@ -304,17 +328,8 @@ static enum status open_window(struct swap_work *work, struct diag *diag)
         return diag_set(diag, DIAG_SWAP_STOP, &(struct diag_site){0});
     }
     uint64_t start = swap_ticks();
-    enum status status = calls_others(work) ? time_limit_begin(SLOT(limit)) : OK;
-    if (status != OK) {
-        return diag_set(diag, DIAG_SWAP_TRANSFER_LIMIT,
-                        &(struct diag_site){.expected = SWAP_TRANSFER_LIMIT_NS});
-    }
-    work->limit = HELD(limit) ? REF(limit) : NULL;
-    {
-        OWNED(swap_window, window); /* newer than the stop: undone before the others go on */
-        FILL(SLOT(window), (struct swap_window *)work);
-        status = look_and_apply(work, REF(stop), diag);
-    }
+    enum status status = calls_others(work) ? go_through_limited(work, REF(stop), diag)
+                                            : go_through_window(work, REF(stop), diag);
     work->report.window_ticks = swap_ticks() - start;
     return status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time, the timer and the way of a fault are made up here; that a real loop ends is seen in the boot tests of
- * the swap.
+ * Time, the timer and the way of a fault are made up here; that a real loop ends is seen in the
+ * boot tests of the swap.
  */
 #include "time_limit.h"
 

@@ -2,12 +2,12 @@
 /*
  * The timer's handler cannot end what it has interrupted: it has to return first. So it asks for a
  * reschedule, which comes behind the end of the interrupt, on the interrupted stack, where nothing
- * holds preemption and no sequence of commit.h is in its middle; and for as long as there is a limit, what a
- * reschedule calls is strike(), which traps. The trap ends at the catch point of time_limit_call().
- * Where the reschedule does not come, the timer does once more.
+ * holds preemption and no sequence of commit.h is in its middle; and for as long as there is a
+ * limit, what a reschedule calls is strike(), which traps. The trap ends at the catch point of
+ * time_limit_call(). Where the reschedule does not come, the timer does once more.
  *
- * Only the function itself is struck: is_running is false behind it, and from the first fault on, which
- * catch_watched() tells of, so that nothing strikes what releases its slots.
+ * Only the function itself is struck: is_running is false behind it, and from the first fault on,
+ * which catch_watched() tells of, so that nothing strikes what releases its slots.
  */
 #include "time_limit.h"
 #include "apic_timer.h"
