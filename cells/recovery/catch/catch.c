@@ -519,13 +519,19 @@ static bool note_slot(void *context, struct own_slot *slot)
     return view->by;
 }
 
+/* All code lies within 2 GiB, other than what else is on a stack, as seen from there. */
+static bool is_drop_nearby(uintptr_t drop)
+{
+    return (drop ^ (uintptr_t)point_drop) >> 31 == 0 && owned_is_intact_drop(drop);
+}
+
 /* Is there a slot further out on its stack? Then a link of the chain has been cut. */
 static bool is_cut_at(const struct own_slot *last, const struct stack_place *place)
 {
     vaddr_t behind = is_of_type(last, point_drop)
                          ? (vaddr_t)(CONTAINER_OF(last, const struct catch_point, slot) + 1)
                          : (vaddr_t)(last + 1);
-    return behind < place->top && own_find_slot(behind, place->top, owned_is_intact_drop);
+    return behind < place->top && own_find_slot(behind, place->top, is_drop_nearby);
 }
 
 /* Looks the whole chain through, unless something keeps the kill waiting. False: it is broken. */
