@@ -364,7 +364,7 @@ static void inner_free_from(void *slot)
 static enum status inner_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
                                       struct mapped_pages **out)
 {
-    enum status status = mapped_pages_create(zone, bytes, flags, out);
+    enum status status = mapped_pages_create_raw(zone, bytes, flags, out);
     for (size_t i = 0; status == OK; i++) {
         if (!inner_pages[i]) {
             inner_pages[i] = *out;
@@ -401,7 +401,7 @@ static const struct host_symbol inner_symbols[] = {
     {"heap_free", inner_free},
     {"heap_allocate_to", inner_allocate_to},
     {"heap_free_from", inner_free_from},
-    {"mapped_pages_create", inner_pages_create},
+    {"mapped_pages_create_raw", inner_pages_create},
     {"mapped_pages_drop", inner_pages_drop},
     {"mapped_pages_remap", mapped_pages_remap},
     {"mapped_pages_start", mapped_pages_start},
