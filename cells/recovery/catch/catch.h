@@ -112,9 +112,9 @@ CELL_API void catch_kill(const struct kill_deferral **out_by);
 CELL_API MUST_CHECK enum status catch_enable(void);
 
 /*
- * `function` makes right what a fault has left behind that struck with this stack pointer, and that no slot
- * knows of. It is called in the exception, before the chain is looked at, on the chain of what was
- * interrupted.
+ * `function` makes right what a fault has left behind that struck with this stack pointer, and that
+ * no slot knows of. It is called in the exception, before the chain is looked at, on the chain of
+ * what was interrupted, if that had interrupts off.
  */
 CELL_API void catch_set_settle(void (*function)(uint64_t rsp));
 

@@ -44,13 +44,13 @@ static bool take_either(uint64_t registers[CFI_REGISTER_COUNT], const struct cat
 
 /*
  * The newest slot, `own`, is that of the call of this handler, which goes on: it is no part of what
- * was interrupted.
+ * was interrupted. What is to be settled is done with interrupts off.
  */
-static bool take_below(struct own_slot *own, uint64_t registers[CFI_REGISTER_COUNT],
+static bool take_below(struct own_slot *own, bool is_masked, uint64_t registers[CFI_REGISTER_COUNT],
                        const struct catch_fault *fault, catch_witness_t *out_report)
 {
     OWN_TOP = own->below;
-    if (settle) {
+    if (is_masked && settle) {
         settle(registers[CFI_RSP]);
     }
     bool is_taken = take_either(registers, fault, out_report);
@@ -77,7 +77,8 @@ static bool take(struct exception_frame *frame, void *context)
         .address = frame->vector == EXCEPTION_PF || frame->vector == EXCEPTION_DF ? read_cr2() : 0,
     };
     catch_witness_t report;
-    if (!take_below(OWN_TOP, registers, &fault, &report)) {
+    bool is_masked = !(frame->rflags & RFLAGS_INTERRUPTS);
+    if (!take_below(OWN_TOP, is_masked, registers, &fault, &report)) {
         return false;
     }
     if (registers[CFI_RIP] == frame->rip) {

@@ -599,7 +599,7 @@ static struct cpu *choose_cpu(void)
         return best;
     }
     size_t least = load_of(best);
-    for (uint32_t i = 0; i < DISPATCHER_CPUS && least; i++) {
+    for (uint32_t i = 0; i < dispatcher_cpus_end && least; i++) {
         struct cpu *cpu = dispatcher_cpus[i];
         if (cpu && cpu->is_running && load_of(cpu) < least) {
             best = cpu;

@@ -17,6 +17,7 @@
 
 const struct dispatcher_hardware *dispatcher_hardware;
 struct cpu *dispatcher_cpus[DISPATCHER_CPUS];
+uint32_t dispatcher_cpus_end;
 uint32_t dispatcher_running;
 uint64_t dispatcher_idle;
 
@@ -148,6 +149,7 @@ static enum status start_boot_cpu(const char *boot_name)
     task_state_init(task, boot_name, TASK_PRIORITY_BASE, 0);
     task->is_pinned = true;
     dispatcher_cpus[0] = cpu;
+    dispatcher_cpus_end = 1;
     boot_task = task;
     admitted = 1;
     join_system(cpu, task);
@@ -193,6 +195,9 @@ enum status dispatcher_add_cpu(uint32_t index)
     struct cpu *cpu;
     enum status status = create_cpu(index, &cpu);
     if (status == OK) {
+        uint32_t end = index < dispatcher_cpus_end ? dispatcher_cpus_end : index + 1;
+        __atomic_store_n(&dispatcher_cpus_end, end,
+                         __ATOMIC_RELAXED); /* those that are not there are NULL */
         __atomic_store_n(&dispatcher_cpus[index], cpu, __ATOMIC_RELEASE);
     }
     return status;
@@ -311,7 +316,7 @@ static bool take_dead_of(struct cpu *cpu, struct task **out)
 bool dispatcher_take_dead(bool of_any_cpu, struct task **out)
 {
     bool is_taken = take_dead_of(this_cpu(), out);
-    for (uint32_t i = 0; !is_taken && of_any_cpu && i < DISPATCHER_CPUS; i++) {
+    for (uint32_t i = 0; !is_taken && of_any_cpu && i < dispatcher_cpus_end; i++) {
         is_taken = dispatcher_cpus[i] && take_dead_of(dispatcher_cpus[i], out);
     }
     return is_taken;

@@ -28,6 +28,7 @@ struct cpu {
 /* All of dispatcher_cpus.c. */
 extern const struct dispatcher_hardware *dispatcher_hardware;
 extern struct cpu *dispatcher_cpus[DISPATCHER_CPUS]; /* owned; those that were added */
+extern uint32_t dispatcher_cpus_end;                 /* no CPU was added from this index on */
 extern uint32_t dispatcher_running;                  /* CPUs whose idle task has begun */
 extern uint64_t dispatcher_idle;                     /* CPUs that halt, a bit each; atomically */
 

@@ -25,7 +25,7 @@
 
 static bool is_record(uintptr_t word)
 {
-    for (uint32_t i = 0; i < DISPATCHER_CPUS; i++) {
+    for (uint32_t i = 0; i < dispatcher_cpus_end; i++) {
         if (dispatcher_cpus[i] && word == (uintptr_t)dispatcher_cpus[i]) {
             return true;
         }
@@ -153,7 +153,7 @@ static void settle(struct cpu *cpu, uint64_t rsp)
 
 void dispatcher_settle(uint64_t rsp)
 {
-    for (uint32_t i = 0; i < DISPATCHER_CPUS; i++) {
+    for (uint32_t i = 0; i < dispatcher_cpus_end; i++) {
         if (dispatcher_cpus[i] && is_held_here(dispatcher_cpus[i])) {
             settle(dispatcher_cpus[i], rsp);
             return;
