@@ -7,7 +7,9 @@
  *
  * Sections that a cell has adopted lie in pages of other cells, which may be gone, or know them as
  * they were. They have rows in a table of their own, immutable and sorted, which is made anew when
- * they change; a mark at the page says that it has to be looked at first.
+ * they change; a mark at the page says that it has to be looked at first. Marks are made when a
+ * change is prepared and taken off when nobody needs the old table: a swap publishes its table
+ * while all other CPUs stand still.
  */
 #include "address_map.h"
 #include "commit.h"
@@ -49,7 +51,8 @@ struct address_table {
     struct cell *const *cells;  /* that are added, behind the rows */
     size_t cell_count;
     size_t row_count;
-    bool has_rows; /* else adopted sections are what they were */
+    bool has_rows;  /* else adopted sections are what they were */
+    bool is_marked; /* the pages of all rows */
     struct row rows[];
 };
 
@@ -214,16 +217,34 @@ static bool has_adopted(const struct address_table *table, uint64_t page)
     return low < table->row_count && page_of(table->rows[low].start) <= page;
 }
 
-/* Marks the pages of the rows, or takes the mark off where `still` has none. */
-static void mark_rows(const struct address_table *table, const struct address_table *still)
+/*
+ * Marks the pages of the rows. One mark too many costs whoever looks there a few instructions, so
+ * this may come before the rows are found. False: a leaf is not there yet.
+ */
+static bool mark_rows(const struct address_table *table)
+{
+    bool has_all = true;
+    for (size_t i = 0; i < table->row_count; i++) {
+        uint64_t last = page_of(table->rows[i].end - 1);
+        for (uint64_t page = page_of(table->rows[i].start); page <= last; page++) {
+            if (!leaves[page / LEAF_PAGES]) {
+                has_all = false;
+            } else if (!(word_of(page) & WORD_ADOPTED)) {
+                store_word(page, word_of(page) | WORD_ADOPTED);
+            }
+        }
+    }
+    return has_all;
+}
+
+/* Takes the marks off the pages of the rows where `still`, or NULL, has none. */
+static void unmark_rows(const struct address_table *table, const struct address_table *still)
 {
     for (size_t i = 0; i < table->row_count; i++) {
         uint64_t last = page_of(table->rows[i].end - 1);
         for (uint64_t page = page_of(table->rows[i].start); page <= last; page++) {
             uint64_t word = word_of(page);
-            if (!still) {
-                store_word(page, word | WORD_ADOPTED);
-            } else if (word & WORD_ADOPTED && !has_adopted(still, page)) {
+            if (word & WORD_ADOPTED && !(still && has_adopted(still, page))) {
                 store_word(page, word & ~WORD_ADOPTED);
             }
         }
@@ -264,12 +285,11 @@ static void make_change(void)
         commit_three(&generation, generation + 1, &replaced, change, &pending, NULL);
         return;
     }
-    mark_rows(change, NULL);
+    if (!change->is_marked) {
+        (void)mark_rows(change);
+    }
     if (old != change) {
         commit_two(&replaced, old, &published, change);
-    }
-    if (replaced) {
-        mark_rows(replaced, change);
     }
     commit_two(&generation, generation + 1, &pending, NULL);
 }
@@ -328,6 +348,9 @@ static void drop_empty_leaves(void)
 void address_map_retire(void)
 {
     bool was_seen = replaced && replaced->has_rows;
+    if (was_seen) {
+        unmark_rows(replaced, published);
+    }
     if (was_seen && !address_map_wait()) {
         replaced = NULL;
     }
@@ -358,6 +381,9 @@ void address_map_publish(struct address_table **table)
 void address_map_discard(struct address_table **table)
 {
     struct address_table *change = *table;
+    if (change && change->has_rows) {
+        unmark_rows(change, published);
+    }
     while (change && change->leaves) {
         OWNED(heap_block, leaf);
         commit_two(SLOT(leaf), change->leaves, &change->leaves, change->leaves->next);
@@ -486,6 +512,9 @@ static enum status prepare(struct cell *const *cells, uint32_t count, const stru
     if (!need_all_leaves(change)) {
         address_map_discard(out_table);
         return ERR_NO_MEMORY;
+    }
+    if (has_rows) {
+        change->is_marked = mark_rows(change);
     }
     return OK;
 }
