@@ -43,7 +43,7 @@ static enum status place_adopted(struct staged_cell *staged, const struct nano_c
     uint8_t *bytes[REGION_COUNT] = {NULL};
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
         uint64_t size = staged->unit.layout.sizes[r];
-        if (size > 0 && !heap_block_take(size, &staged->unit.bytes[r])) { /* see drop_scratch() */
+        if (size > 0 && !heap_block_take(size, &staged->unit.bytes[r])) { /* see drop_bytes() */
             return refuse_memory(staged, DIAG_LINK_MEMORY, NULL, size, diag);
         }
         bytes[r] = staged->unit.bytes[r];
@@ -55,12 +55,9 @@ static enum status place_adopted(struct staged_cell *staged, const struct nano_c
 }
 
 /* Addresses in the static text are not left lying about in free memory: the nano_core will leave
- * it. */
-static void drop_scratch(struct staged_cell *staged)
+ * it. The rest of what the linker needed is wiped by transaction_end(). */
+static void drop_bytes(struct staged_cell *staged)
 {
-    if (staged->scratch) {
-        __builtin_memset(staged->scratch, 0, staged->scratch_size);
-    }
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
         if (staged->unit.bytes[r]) {
             __builtin_memset(staged->unit.bytes[r], 0, staged->unit.layout.sizes[r]);
@@ -253,7 +250,7 @@ enum status loader_adopt(struct cell_namespace *namespace, const struct nano_cor
         status = adopt_all(&transaction, image, diag);
     }
     for (uint32_t i = 0; i < transaction.count; i++) {
-        drop_scratch(&transaction.staged[i]);
+        drop_bytes(&transaction.staged[i]);
     }
     transaction_end(&transaction, status == OK);
     if (status == OK) {

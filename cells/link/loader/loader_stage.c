@@ -122,8 +122,8 @@ static enum status plan_cell(const struct transaction *transaction, struct stage
         __builtin_memset(heap_block_of(*SLOT(block)), 0, sizeof(*staged->loaded));
         commit_move(&staged->loaded, SLOT(block));
     }
-    has_memory &= transaction_take(transaction, scratch_size, &staged->scratch);
     staged->scratch_size = scratch_size;
+    has_memory &= transaction_take(transaction, scratch_size, &staged->scratch);
     if (!has_memory) {
         return diag_set(diag, DIAG_LINK_MEMORY,
                         &(struct diag_site){.expected = metadata_size + scratch_size});
@@ -440,7 +440,8 @@ void release_cell(struct loaded_cell **slot)
     }
     release_homes(loaded);
     if (loaded->cell.has_lineage) {
-        /* Addresses that are left in free memory would keep the next cell that gets them (pointer_scan.h). */
+        /* Addresses that are left in free memory would keep the next cell that gets them
+         * (pointer_scan.h). */
         __builtin_memset(&loaded->cell, 0,
                          loaded->cell.metadata_size - offsetof(struct loaded_cell, cell));
     }
@@ -460,6 +461,16 @@ static void take_back_commit(struct transaction *transaction)
     }
 }
 
+/* What symbols were resolved to is wiped: behind the end of whatever lies there next, such words
+ * would keep cells (pointer_scan.h). */
+static void drop_scratch(struct staged_cell *staged)
+{
+    if (staged->scratch) {
+        __builtin_memset(staged->scratch, 0, staged->scratch_size);
+    }
+    heap_block_give(&staged->scratch);
+}
+
 void transaction_end(struct transaction *transaction, bool keep_cells)
 {
     if (transaction->is_committed) {
@@ -471,7 +482,7 @@ void transaction_end(struct transaction *transaction, bool keep_cells)
     }
     for (uint32_t i = 0; i < transaction->count; i++) {
         struct staged_cell *staged = &transaction->staged[i];
-        heap_block_give(&staged->scratch);
+        drop_scratch(staged);
         heap_block_give(&staged->unit.adopted_bytes);
         if (!keep_cells) {
             release_cell(&staged->loaded);
