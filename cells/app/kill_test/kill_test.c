@@ -31,9 +31,11 @@ struct counts count(void)
         task_release_stacks();
         tasks = task_statistics();
     } while (tasks.tasks > 1 && ++looks < LOOKS);
+    struct heap_statistics heap = heap_statistics();
     return (struct counts){
-        .frames = frame_allocator_statistics().free + page_table_statistics().tables,
-        .blocks = heap_statistics().blocks_in_use,
+        .frames = frame_allocator_statistics().free + page_table_statistics().tables +
+                  heap.bytes_mapped / PAGE_SIZE,
+        .blocks = heap.blocks_in_use,
         .tasks = tasks.tasks,
     };
 }

@@ -16,7 +16,7 @@
 #define FRAMES_KEPT 16 /* more or less: CPUs keep single ones for themselves */
 
 struct counts {
-    uint64_t frames; /* free, or of page tables */
+    uint64_t frames; /* free, of page tables, or the heap's: what is lost there blocks tell */
     uint64_t blocks; /* of the heap */
     uint64_t tasks;
 };

@@ -354,8 +354,8 @@ static void own_without_a_tag(struct scene *scene)
 
 /* ---- the table ---- */
 
-enum place { ANYWHERE, HERE };    /* HERE: on this CPU, so that it is ready, and does not run */
-enum moment { ARRIVED, AT_ONCE }; /* when it is killed */
+enum place { ANYWHERE, HERE }; /* HERE: on this CPU, so that it is ready, and does not run */
+enum moment { ARRIVED, AT_ONCE, ENDED }; /* when it is killed */
 
 static const struct state {
     const char *name;
@@ -390,7 +390,7 @@ static const struct state {
      1},
     {"killing itself, without interrupts", kill_itself_while_masked, ANYWHERE, ARRIVED, ERR_KILLED,
      1},
-    {"ended", return_at_once, ANYWHERE, ARRIVED, OK, 0},
+    {"ended", return_at_once, ANYWHERE, ENDED, OK, 0},
     {"failed", fault, ANYWHERE, ARRIVED, ERR_FAULT, 0},
     {"releasing slowly", own_slow, ANYWHERE, ARRIVED, ERR_KILLED, 1},
     {"releasing after a fault", fault_with_slow, ANYWHERE, ARRIVED, ERR_FAULT, 1},
@@ -437,6 +437,11 @@ static enum status run_victim(const struct state *state, struct scene *scene) OW
             task_yield();
         }
         task_sleep(5 * MILLISECOND); /* from there into its wait */
+    } else if (state->moment == ENDED) {
+        status = victim_wait(REF(task), parking_deadline(LIMIT));
+    }
+    if (status != OK) {
+        return status;
     }
     victim_kill(REF(task));
     victim_kill(REF(task));
