@@ -361,7 +361,7 @@ static void test_diff_is_judged_and_written(void **state)
     const char *old = scratch_path("build.0"); /* a folder stands for the archive in it */
     assert_int_equal(RUN("diff", old, files[0], "--check"), EXIT_DONE);
     assert_output("= 1 cell unchanged\n"
-                                "nothing to swap: a system of the one is a system of the other\n");
+                  "nothing to swap: a system of the one is a system of the other\n");
     assert_int_equal(RUN("diff", files[0], files[1]), EXIT_DONE);
     assert_true(
         prints("out", "1    ~ stepper  code only     1 function (step)\n= 0 cells unchanged"));

@@ -83,8 +83,8 @@ struct symbol {
 struct function {
     uint32_t offset;  /* these two are compared as one number */
     uint32_t section; /* index */
-    uint32_t slot;  /* of the cell's own entries, or as below */
-    uint64_t entry; /* its address; 0: none yet. Of an older version's cell where that had one */
+    uint32_t slot;    /* of the cell's own entries, or as below */
+    uint64_t entry;   /* its address; 0: none yet. Of an older version's cell where that had one */
 };
 
 #define FUNCTION_NO_SLOT  UINT32_MAX       /* its address is not taken */
