@@ -298,25 +298,41 @@ static void a_changed_entry_is_named(void **state)
     }
 }
 
-/* Between two sections of one region there are zeros; they count as well. */
-static void changed_padding_is_noticed(void **state)
+/* Between two sections of one region there are zeros; they count as well. The first place of them,
+ * by cell and region; the debug profile aligns no function, so it has them between constants only.
+ */
+static bool find_padding(const struct nano_core_image_cell **out_row, uint32_t *out_region,
+                         uint64_t *out_offset)
 {
-    const struct nano_core_image_cell *row = image->cells;
-    struct cell_namespace here;
-    uint64_t gap = 0;
-    cell_namespace_init(&here, "here", NULL);
-    adopt(&here);
-    for (size_t c = 0; c < ARRAY_COUNT(image_cells) && !gap; c++) {
-        row = &image->cells[c];
-        for (uint64_t at = 1; at < row->sizes[REGION_TEXT] && !gap; at++) {
-            gap = address_map_find(row->addresses[REGION_TEXT] + at) ? 0 : at;
+    for (size_t c = 0; c < ARRAY_COUNT(image_cells); c++) {
+        const struct nano_core_image_cell *row = &image->cells[c];
+        for (uint32_t region = REGION_TEXT; region <= REGION_RODATA; region++) {
+            for (uint64_t at = 1; at < row->sizes[region]; at++) {
+                if (!address_map_find(row->addresses[region] + at)) {
+                    *out_row = row;
+                    *out_region = region;
+                    *out_offset = at;
+                    return true;
+                }
+            }
         }
     }
+    return false;
+}
+
+static void changed_padding_is_noticed(void **state)
+{
+    const struct nano_core_image_cell *row;
+    uint32_t region;
+    uint64_t offset;
+    struct cell_namespace here;
+    cell_namespace_init(&here, "here", NULL);
+    adopt(&here);
+    bool has_padding = find_padding(&row, &region, &offset);
     end_adopted(&here);
-    if (!gap) {
-        skip(); /* the debug profile aligns no function */
-    }
-    refuse_changed_byte(row->name, "text", row->addresses[REGION_TEXT] + gap, gap);
+    assert_true(has_padding);
+    refuse_changed_byte(row->name, region == REGION_TEXT ? "text" : "rodata",
+                        row->addresses[region] + offset, offset);
 }
 
 static void a_wrong_table_is_refused(void **state)

@@ -89,10 +89,7 @@ CELL_API MUST_CHECK enum status loader_aside_table(struct loader_aside *aside,
  */
 CELL_API void loader_aside_commit(struct loader_aside *aside) OWN_BORROWS(*aside);
 
-/*
- * Who holds `from` holds `to` from now on. A fault between two of its stores loses a reference, and
- * with it keeps the cell.
- */
+/* Who holds `from` holds `to` from now on; each reference goes over in one step. May be repeated. */
 CELL_API void loader_move_references(struct cell *from, struct cell *to);
 
 /*
