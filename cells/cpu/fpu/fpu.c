@@ -6,6 +6,12 @@
  *
  * The handler of #NM runs with interrupts off, where nobody may ask for memory. So it lets the task
  * go on in fpu_first_use, as ordinary code, which asks for it and returns to the instruction.
+ * Without memory it returns to fpu_refused, with all registers as they were: a vector instruction,
+ * whose exception is passed on as that of the one that was meant.
+ *
+ * Both rules hold but for some instructions with interrupts off. Who is struck there is followed by
+ * fpu_switch(NULL, ..), which reads off the task whether it has an area, and off `loaded` whether
+ * registers are still its own: they are until those of another are loaded, which is said before.
  */
 #include "fpu.h"
 
@@ -45,6 +51,10 @@ static struct exception_handler *handler; /* owned, for good */
 static size_t state_size;
 static uint64_t states; /* what XSAVE saves; 0: FXSAVE */
 
+/* Whose registers are in those of each CPU, or were being loaded there. Compared only. */
+static const struct task *loaded[CPU_LIMIT];
+
+__attribute__((visibility("hidden"))) void fpu_refused(void);
 __attribute__((visibility("hidden"))) void fpu_first_use(void); /* fpu_first_use.S, which calls */
 __attribute__((visibility("hidden"))) uint64_t fpu_prepare(void);
 
@@ -63,8 +73,11 @@ static void save(void *area)
     }
 }
 
-static void restore(void *area)
+/* Of the task, whose area that is or will be. */
+static void restore(const struct task *task, void *area)
 {
+    loaded[CPU_LOCAL(index)] = task;
+    COMPILER_BARRIER();
     if (states) {
         xrstor(aligned(area), states);
     } else {
@@ -72,37 +85,56 @@ static void restore(void *area)
     }
 }
 
+static void set_task_switched(void)
+{
+    write_cr0(read_cr0() | CR0_TASK_SWITCHED);
+}
+
+static NOINLINE void settle(const struct task *task)
+{
+    if (!task->vector_state) {
+        set_task_switched();
+        return;
+    }
+    clear_task_switched();
+    if (loaded[CPU_LOCAL(index)] != task) {
+        restore(task, task->vector_state); /* they were saved before */
+    }
+}
+
 void fpu_switch(struct task *previous, struct task *next)
 {
-    if (previous && previous->vector_state) {
+    if (UNLIKELY(!previous)) {
+        settle(next);
+        return;
+    }
+    if (previous->vector_state) {
         save(previous->vector_state);
     } else {
         clear_task_switched();
     }
     if (next->vector_state) {
-        restore(next->vector_state);
+        restore(next, next->vector_state);
     } else {
-        write_cr0(read_cr0() | CR0_TASK_SWITCHED);
+        set_task_switched();
     }
 }
 
-/* Of the task that calls: where it goes on. Without memory that raises #NM again, which is not
- * taken. */
+/* Of the task that calls: where it goes on. */
 uint64_t fpu_prepare(void)
 {
     struct task *task = CPU_LOCAL(task);
     OWNED(heap_block, block);
     if (!heap_block_take_zeroed(state_size + AREA_ALIGNMENT - 1, SLOT(block))) {
-        task->vectors_refused = true;
-        return task->vectors_resume;
+        return (uintptr_t)fpu_refused;
     }
     void *area = heap_block_of(*SLOT(block));
     aligned(area)->fcw = INITIAL_FCW;
     aligned(area)->mxcsr = INITIAL_MXCSR;
     disable_interrupts();
-    commit_two(&task->vector_state, area, SLOT(block), NULL); /* saved and freed from here on */
     clear_task_switched();
-    restore(area);
+    restore(task, area);
+    commit_two(&task->vector_state, area, SLOT(block), NULL); /* saved and freed from here on */
     enable_interrupts();
     return task->vectors_resume;
 }
@@ -114,8 +146,8 @@ static bool on_not_available(struct exception_frame *frame, void *unused)
     if (!task || !(frame->rflags & RFLAGS_INTERRUPTS) || CPU_LOCAL(interrupt_depth)) {
         return false;
     }
-    if (task->vectors_refused) {
-        task->vectors_refused = false;
+    if (frame->rip == (uintptr_t)fpu_refused) {
+        frame->rip = task->vectors_resume; /* for who is asked next */
         return false;
     }
     task->vectors_resume = frame->rip;

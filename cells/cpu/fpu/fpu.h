@@ -11,9 +11,12 @@
  * instruction is executed again. From then on they are saved when the task leaves its CPU and
  * restored when it comes to one, any one. The area is freed when the task is off its stack. Where
  * there is no memory the exception goes on to older handlers: the task fails as by any other. The
- * same in handlers and with interrupts off, where there are no vector registers. A kill while an
- * area is being made may lose its memory. What the CPU has decides what is saved: by XSAVE x87,
- * SSE, AVX and AVX-512, else by FXSAVE x87 and SSE.
+ * same in handlers and with interrupts off, where there are no vector registers. What the CPU has
+ * decides what is saved: by XSAVE x87, SSE, AVX and AVX-512, else by FXSAVE x87 and SSE.
+ *
+ * A fault or a kill while an area is being made leaves the task with it or without any, and none is
+ * lost; a fault within a switch that is taken back leaves the task that stays with the registers
+ * that it had.
  */
 #pragma once
 
@@ -26,8 +29,11 @@ CELL_API MUST_CHECK enum status fpu_init(void);
 /* On each CPU, after fpu_init(), before tasks run there. */
 CELL_API void fpu_init_cpu(void);
 
-/* Of two tasks, one of which at least has a `vector_state`; NULL: `next` had them before, and what has been
- * saved meanwhile stays. Interrupts are off. For the dispatcher. */
+/*
+ * Of two tasks, one of which at least has a `vector_state`. NULL: a fault struck with interrupts
+ * off, and `next` is who goes on: CR0.TS and the registers become what they have to be for it.
+ * Again: the same. Interrupts are off. For the dispatcher.
+ */
 CELL_API void fpu_switch(struct task *previous, struct task *next);
 
 /* Bytes that are saved and restored; 0 before fpu_init_cpu(). */

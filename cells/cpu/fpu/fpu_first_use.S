@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a task goes on instead of at its first vector instruction: asks for an area, with all registers
- * and flags as they were afterwards, and returns to that instruction. The address to return to comes from
- * fpu_prepare(), so a walk of the stack ends here.
+ * Where a task goes on instead of at its first vector instruction: asks for an area, with all
+ * registers and flags as they were afterwards, and returns to that instruction, or to fpu_refused,
+ * where the stack is as at the instruction. The address to return to comes from fpu_prepare(), so a
+ * walk of the stack ends here.
  */
 	.macro keep name
 	pushq	%\name
@@ -59,5 +60,16 @@ fpu_first_use:
 	ret
 	.cfi_endproc
 	.size	fpu_first_use, . - fpu_first_use
+
+	.globl	fpu_refused
+	.hidden	fpu_refused
+	.type	fpu_refused, @function
+fpu_refused:
+	.cfi_startproc
+	.cfi_undefined rip
+	fnop				/* raises #NM: CR0.TS is set */
+	ud2
+	.cfi_endproc
+	.size	fpu_refused, . - fpu_refused
 
 	.section .note.GNU-stack, "", @progbits

@@ -16,20 +16,8 @@
 
 #define MSR_GS_BASE 0xc0000101u
 
-static inline uint64_t read_cr0(void)
-{
-    uint64_t value;
-    __asm__ volatile("mov %%cr0, %0" : "=r"(value));
-    return value;
-}
-
 #define CR0_TASK_SWITCHED (1ull << 3)  /* vector instructions raise #NM */
 #define CR0_WRITE_PROTECT (1ull << 16) /* read-only pages are so for ring 0 too */
-
-static inline void write_cr0(uint64_t value)
-{
-    __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory");
-}
 
 /* The address of the last page fault. */
 static inline uint64_t read_cr2(void)
@@ -44,7 +32,31 @@ static inline uint64_t read_cr2(void)
 uint64_t read_cr3(void);
 void write_cr3(uint64_t value);
 void invlpg(uint64_t address);
+
+/* Tests of text that is written, and of vector registers, define these, and with them a CPU. */
+__attribute__((weak)) uint64_t read_cr0(void);
+__attribute__((weak)) void write_cr0(uint64_t value);
+__attribute__((weak)) uint64_t read_cr4(void);
+__attribute__((weak)) void write_cr4(uint64_t value);
+__attribute__((weak)) void clear_task_switched(void);
+__attribute__((weak)) void write_xcr0(uint64_t value);
+__attribute__((weak)) void xsave(void *area, uint64_t mask);
+__attribute__((weak)) void xrstor(const void *area, uint64_t mask);
+__attribute__((weak)) void fxsave(void *area);
+__attribute__((weak)) void fxrstor(const void *area);
 #else
+
+static inline uint64_t read_cr0(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr0, %0" : "=r"(value));
+    return value;
+}
+
+static inline void write_cr0(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory");
+}
 
 static inline uint64_t read_cr3(void)
 {
@@ -64,8 +76,6 @@ static inline void invlpg(uint64_t address)
 {
     __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
-
-#endif
 
 static inline uint64_t read_cr4(void)
 {
@@ -120,6 +130,8 @@ static inline void fxrstor(const void *area)
 {
     __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
+
+#endif
 
 /* What CPUID answers. */
 struct x86_cpuid {

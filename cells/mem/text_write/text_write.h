@@ -11,6 +11,10 @@
  * Whether they go on with the old or the new ones is known only after each has executed a
  * serializing instruction. The memory is mapped and stays so; interrupts are disabled meanwhile. On
  * the host the pages are executable and read-only afterwards.
+ *
+ * A fault in the middle leaves what comes first written, the rest not, and this CPU without its
+ * protection: who catches faults calls text_write_settle() before anything else, after one that
+ * struck with interrupts off.
  */
 #pragma once
 
@@ -30,6 +34,29 @@ static inline void text_store(uint64_t address, const void *bytes, size_t size)
         uint64_t value;
         __builtin_memcpy(&value, (const uint8_t *)bytes + i * TEXT_WRITE_UNIT, sizeof(value));
         to[i] = value;
+    }
+}
+
+/* text_write() where protection is the kernel's affair. It is on afterwards, whatever it was. */
+static inline void text_write_unprotected(uint64_t address, const void *bytes, size_t size)
+{
+    bool enable = interrupts_enabled();
+    disable_interrupts();
+    uint64_t cr0 = read_cr0();
+    write_cr0(cr0 & ~CR0_WRITE_PROTECT);
+    text_store(address, bytes, size);
+    write_cr0(cr0 | CR0_WRITE_PROTECT);
+    if (enable) {
+        enable_interrupts();
+    }
+}
+
+/* Interrupts are off, and what a fault has interrupted will not go on. */
+static inline void text_write_settle(void)
+{
+    uint64_t cr0 = read_cr0();
+    if (UNLIKELY(!(cr0 & CR0_WRITE_PROTECT))) {
+        write_cr0(cr0 | CR0_WRITE_PROTECT);
     }
 }
 
@@ -75,15 +102,7 @@ static inline void text_patch(uint64_t address, uint64_t value, size_t size, boo
 
 static inline void text_write(uint64_t address, const void *bytes, size_t size)
 {
-    bool enable = interrupts_enabled();
-    disable_interrupts();
-    uint64_t cr0 = read_cr0();
-    write_cr0(cr0 & ~CR0_WRITE_PROTECT);
-    text_store(address, bytes, size);
-    write_cr0(cr0 | CR0_WRITE_PROTECT); /* also where one before was interrupted */
-    if (enable) {
-        enable_interrupts();
-    }
+    text_write_unprotected(address, bytes, size);
 }
 
 /*

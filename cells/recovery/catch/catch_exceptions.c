@@ -8,6 +8,7 @@
 #include "own.h"
 #include "owned.h"
 #include "stack.h"
+#include "text_write.h"
 #include "x86.h"
 
 /* Flags that the interrupted code may have set and C does not expect. */
@@ -50,8 +51,11 @@ static bool take_below(struct own_slot *own, bool is_masked, uint64_t registers[
                        const struct catch_fault *fault, catch_witness_t *out_report)
 {
     OWN_TOP = own->below;
-    if (is_masked && settle) {
-        settle(registers[CFI_RSP]);
+    if (is_masked) {
+        text_write_settle();
+        if (settle) {
+            settle(registers[CFI_RSP]);
+        }
     }
     bool is_taken = take_either(registers, fault, out_report);
     own->below = OWN_TOP;

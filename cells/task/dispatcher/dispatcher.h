@@ -118,8 +118,8 @@ CELL_API bool dispatcher_examine(struct task *task,
  * is none. The caller releases its stack and its own reference. */
 CELL_API bool dispatcher_take_dead(bool of_any_cpu, struct task **out);
 
-/* Called in switches between tasks one of which has a `vector_state`; before there are such. `previous` is
- * NULL where a switch is taken back: `next` goes on after all. */
+/* Called in switches between tasks one of which has a `vector_state`; before there are such.
+ * `previous` is NULL after a fault with interrupts off: whatever was under way, `next` goes on. */
 CELL_API void dispatcher_set_vectors(void (*change)(struct task *previous, struct task *next));
 
 /* Called by idle tasks when there are dead; NULL: nobody. */

@@ -81,9 +81,6 @@ static void take_back_switch(struct cpu *cpu, uint64_t rsp)
     if (!next->is_idle) {
         put_into_queue(cpu, next);
     }
-    if (previous->vector_state || next->vector_state) {
-        dispatcher_switch_vectors(NULL, previous);
-    }
 }
 
 static void mend_deadlines(struct cpu *cpu)
@@ -156,7 +153,11 @@ void dispatcher_settle(uint64_t rsp)
     for (uint32_t i = 0; i < dispatcher_cpus_end; i++) {
         if (dispatcher_cpus[i] && is_held_here(dispatcher_cpus[i])) {
             settle(dispatcher_cpus[i], rsp);
-            return;
+            break;
         }
+    }
+    struct task *task = CPU_LOCAL(task);
+    if (dispatcher_switch_vectors && task) {
+        dispatcher_switch_vectors(NULL, task);
     }
 }

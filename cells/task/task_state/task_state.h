@@ -102,7 +102,6 @@ struct task {
     struct task *next_timed;             /* then: with a deadline on that CPU, too */
     struct task **timed_link;            /* what points here in that list */
     uint8_t lent;                        /* priority lent by who waits for it; 0: none */
-    bool vectors_refused;                /* fpu.h: there was no memory */
     uint8_t kill;                        /* enum task_kill; from WANTED on the task's own */
     uint64_t kill_time;                  /* when it was wanted (parking.h) */
     const struct kill_deferral *kept_by; /* while it is DEFERRED: constant, of who defers it */
