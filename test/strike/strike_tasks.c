@@ -258,6 +258,8 @@ static void prepare(void)
     strike_set_settle(dispatcher_settle);
 }
 
+#define BLOCKS_OF_CPU 3u /* record, idle task, run queue */
+
 /* ---- tasks ---- */
 
 #define RUNS_MAX 4u
@@ -525,6 +527,33 @@ static void check_growth(void)
     check_room(2 * ROOM);
 }
 
+/* A CPU that is there stays for good, but does not run. */
+static void add_cpu(void)
+{
+    {
+        enum status status = dispatcher_add_cpu(1);
+        strike_demand(status == OK);
+        strike_demand(dispatcher_add_cpu(1) == ERR_EXISTS);
+    }
+    come_back();
+}
+
+static void check_cpu(void)
+{
+    unsigned used = strike_heap_used();
+    bool is_there = dispatcher_idle_task(1);
+    strike_demand(is_there == (used > blocks_for_good));
+    strike_demand(is_there || strike_has_struck());
+    strike_heap_refuse(true);
+    strike_demand(dispatcher_add_cpu(1) == (is_there ? ERR_EXISTS : ERR_NO_MEMORY));
+    strike_demand(strike_heap_used() == used);
+    strike_heap_refuse(false);
+    strike_demand(dispatcher_add_cpu(1) == (is_there ? ERR_EXISTS : OK));
+    strike_demand(strike_heap_used() == blocks_for_good + BLOCKS_OF_CPU);
+    blocks_for_good += BLOCKS_OF_CPU;
+    check();
+}
+
 /* An argument that owns: dropped once, whatever becomes of its task. */
 struct bearer {
     uint64_t *what;
@@ -587,6 +616,7 @@ int main(void)
         {"lookup and kill", prepare, find_and_kill, check},
         {"without memory", prepare_without_stacks, spawn_in_vain, check},
         {"run queues that grow", prepare_full_queues, grow, check_growth},
+        {"a CPU is added", prepare, add_cpu, check_cpu},
         {"an argument that owns", prepare_bearer, spawn_bearer, check_bearer},
     };
     return strike_run(cases, ARRAY_COUNT(cases));

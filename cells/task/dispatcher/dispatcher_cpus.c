@@ -11,6 +11,7 @@
 #include "context.h"
 #include "format.h"
 #include "heap.h"
+#include "heap_block.h"
 
 #define IDLE_STACK_SIZE 16384u
 #define FIRST_CAPACITY  64u /* tasks */
@@ -83,27 +84,29 @@ static void enter_idle(void *unused)
 
 /* ---- start ---- */
 
-/* A record for a CPU, not yet in the table; its queue has room for as many as the others have. */
-static enum status create_cpu(uint32_t index, struct cpu **out_cpu)
+/* A record for a CPU, whose queue has room for as many as the others have. In one step record, task and
+ * queue become those of `*out_cpu`. */
+static enum status create_cpu(uint32_t index, struct cpu **out_cpu) OWN_UNCHECKED
 {
     OWNED(run_queue, queue);
+    OWNED(heap_block, record);
+    OWNED(heap_block, idle_record);
     enum status status = run_queue_create(capacity, SLOT(queue));
     if (status != OK) {
         return status;
     }
-    struct cpu *cpu = heap_allocate_zeroed(sizeof(*cpu));
-    struct task *idle_task = heap_allocate_zeroed(sizeof(*idle_task));
-    if (!cpu || !idle_task) {
-        heap_free(cpu);
-        heap_free(idle_task);
+    if (!heap_block_take_zeroed(sizeof(struct cpu), SLOT(record)) ||
+        !heap_block_take_zeroed(sizeof(struct task), SLOT(idle_record))) {
         return ERR_NO_MEMORY;
     }
+    struct cpu *cpu = heap_block_of(*SLOT(record));
+    struct task *idle_task = heap_block_of(*SLOT(idle_record));
     char idle_name[TASK_NAME_SIZE];
     format_into(idle_name, sizeof(idle_name), "idle %u", (unsigned)index);
     task_state_init(idle_task, idle_name, 0, index);
     idle_task->is_idle = true;
     idle_task->is_pinned = true;
-    STORE(cpu->queue, queue);
+    cpu->queue = *SLOT(queue);
     cpu->index = index;
     cpu->idle = idle_task;
     cpu->current = idle_task;
@@ -111,7 +114,12 @@ static enum status create_cpu(uint32_t index, struct cpu **out_cpu)
     cpu->alarm = PARK_FOREVER;
     cpu->blocked_here =
         (union task_standing){.state = TASK_BLOCKED, .has_begun = true, .home = (uint16_t)index};
-    *out_cpu = cpu;
+    struct commit_list list = {.count = 0};
+    commit_add(&list, out_cpu, cpu);
+    commit_add(&list, SLOT(record), NULL);
+    commit_add(&list, SLOT(idle_record), NULL);
+    commit_add(&list, SLOT(queue), NULL);
+    commit_list(&list);
     return OK;
 }
 
@@ -192,15 +200,10 @@ enum status dispatcher_add_cpu(uint32_t index)
     if (dispatcher_cpus[index]) {
         return ERR_EXISTS;
     }
-    struct cpu *cpu;
-    enum status status = create_cpu(index, &cpu);
-    if (status == OK) {
-        uint32_t end = index < dispatcher_cpus_end ? dispatcher_cpus_end : index + 1;
-        __atomic_store_n(&dispatcher_cpus_end, end,
-                         __ATOMIC_RELAXED); /* those that are not there are NULL */
-        __atomic_store_n(&dispatcher_cpus[index], cpu, __ATOMIC_RELEASE);
+    if (dispatcher_cpus_end <= index) { /* those that are not there are NULL */
+        __atomic_store_n(&dispatcher_cpus_end, index + 1, __ATOMIC_RELAXED);
     }
-    return status;
+    return create_cpu(index, &dispatcher_cpus[index]);
 }
 
 void dispatcher_run_cpu(void)
