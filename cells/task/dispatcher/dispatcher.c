@@ -75,7 +75,7 @@ static NOINLINE void wake_idle_cpu(const struct cpu *busy)
 /* Something became ready on a CPU that may have more than it can run at once. */
 static NOINLINE void offer_to_idle_cpus(struct cpu *cpu)
 {
-    if (!cpu->current->is_idle && run_queue_count(STORED(cpu->queue)) > 1) {
+    if (!cpu->current->is_idle && count_ready_locked(cpu) > 1) {
         wake_idle_cpu(cpu);
     }
 }
@@ -85,11 +85,32 @@ static inline bool is_here(const struct cpu *cpu)
     return cpu->index == CPU_LOCAL(index);
 }
 
-/* It is in the queue: what follows from that. */
+void dispatcher_enter_queue(struct cpu *cpu, struct task *task)
+{
+    struct task *first = cpu->alone;
+    if (first != IN_QUEUE) {
+        run_queue_add(STORED(cpu->queue), first);
+        COMPILER_BARRIER();
+        cpu->alone = IN_QUEUE;
+        COMPILER_BARRIER();
+    } else if (run_queue_count(STORED(cpu->queue)) == 0) {
+        cpu->alone = task;
+        return;
+    }
+    run_queue_add(STORED(cpu->queue), task);
+}
+
+/* Of two ranks. */
+static NOINLINE bool preempts(const struct task *task, const struct task *current)
+{
+    return current->is_idle || run_queue_preempts(task, current);
+}
+
+/* It has entered: what follows from that. */
 static inline void announce(struct cpu *cpu, const struct task *task)
 {
     const struct task *current = cpu->current;
-    if (current->is_idle || run_queue_preempts(task, current)) {
+    if (UNLIKELY(task->rank != current->rank) && preempts(task, current)) {
         if (is_here(cpu)) {
             preemption_request();
         } else {
@@ -108,10 +129,10 @@ static inline void announce(struct cpu *cpu, const struct task *task)
     }
 }
 
-/* It was BLOCKED. In the queue it is ready, whatever its state says: dispatcher_settle(). */
+/* It was BLOCKED. Who has entered is ready, whatever its state says: dispatcher_settle(). */
 static inline void make_ready(struct cpu *cpu, struct task *task)
 {
-    run_queue_add(STORED(cpu->queue), task);
+    enter(cpu, task);
     COMPILER_BARRIER();
     withdraw_deadline(cpu, task);
     set_state(task, TASK_READY);
@@ -153,7 +174,7 @@ static inline void switch_away(struct cpu *cpu)
 {
     struct task *current = cpu->current;
     begin_switch(cpu, current);
-    struct task *next = run_queue_take(STORED(cpu->queue), &cpu->current);
+    struct task *next = take_next(cpu, &cpu->current);
     if (!next) {
         next = cpu->idle;
         cpu->current = next;
@@ -167,27 +188,44 @@ static inline void switch_away(struct cpu *cpu)
     switch_to(cpu, current, next);
 }
 
-/* Back into the queue, behind others. Within its callers, so that registers are saved once. */
-static inline __attribute__((always_inline)) void switch_if_others(struct cpu *cpu)
+/* The order is the policy's. */
+static NOINLINE void switch_by_policy(struct cpu *cpu, struct task *current)
 {
-    struct task *current = cpu->current;
-    if (run_queue_count(STORED(cpu->queue)) == 0) {
+    if (count_ready_locked(cpu) == 0) {
         preemption_clear_request();
         unlock(cpu);
         return;
     }
     set_state(current, TASK_READY);
     if (!current->is_idle) {
-        run_queue_add(STORED(cpu->queue), current);
+        enter(cpu, current);
     }
     switch_away(cpu);
+}
+
+/* Behind others. Within its callers, so that registers are saved once. */
+static inline __attribute__((always_inline)) void switch_if_others(struct cpu *cpu)
+{
+    struct task *current = cpu->current;
+    struct task *next = cpu->alone;
+    if (UNLIKELY((uintptr_t)next <= (uintptr_t)IN_QUEUE || next->rank != current->rank)) {
+        switch_by_policy(cpu, current);
+        return;
+    }
+    set_state(current, TASK_READY); /* the two take turns */
+    begin_switch(cpu, current);
+    cpu->current = next;
+    COMPILER_BARRIER();
+    cpu->alone = current;
+    preemption_clear_request();
+    switch_to(cpu, current, next);
 }
 
 /* cpu_local's: interrupts are off, nobody holds preemption, and somebody asked for this. */
 void dispatcher_reschedule(void)
 {
     struct cpu *cpu = lock_this();
-    cpu->statistics.preemptions += run_queue_count(STORED(cpu->queue)) != 0;
+    cpu->statistics.preemptions += count_ready_locked(cpu) != 0;
     switch_if_others(cpu);
     if (UNLIKELY(CPU_LOCAL(task)->is_struck)) {
         dispatcher_strike();
@@ -279,7 +317,7 @@ static enum status park(uint64_t deadline, const struct parking_reason *reason)
     struct timer_entry timer; /* block() fills it if there is a deadline */
     block(cpu, task, &timer, deadline, reason);
     begin_switch(cpu, task);
-    struct task *next = run_queue_take(STORED(cpu->queue), &cpu->current);
+    struct task *next = take_next(cpu, &cpu->current);
     if (UNLIKELY(!next)) {
         next = cpu->idle;
         cpu->current = next;
@@ -318,7 +356,7 @@ static void unpark(struct task *task)
         unpark_any(task, enable);
         return;
     }
-    run_queue_add(STORED(cpu->queue), task);
+    enter(cpu, task);
     COMPILER_BARRIER();
     set_state(task, TASK_READY); /* as make_ready() without a deadline */
     announce(cpu, task);
@@ -370,16 +408,26 @@ static unsigned priority(const struct task *task)
     return task_state_priority(task);
 }
 
+/* False if it is not ready here. */
+static bool leave(struct cpu *cpu, const struct task *task)
+{
+    if (cpu->alone == task) {
+        cpu->alone = NULL;
+        return true;
+    }
+    return cpu->alone == IN_QUEUE && run_queue_remove(STORED(cpu->queue), task);
+}
+
 static void lend(struct task *task, unsigned lent)
 {
     bool enable = begin();
     struct cpu *cpu = lock_home(task);
     cpu->moving = task->state == TASK_READY ? task : NULL;
     COMPILER_BARRIER();
-    bool was_queued = cpu->moving && run_queue_remove(STORED(cpu->queue), task);
+    bool was_queued = cpu->moving && leave(cpu, task);
     task->lent = (uint8_t)(lent < TASK_PRIORITIES ? lent : TASK_PRIORITIES - 1);
     if (was_queued) {
-        run_queue_add(STORED(cpu->queue), task);
+        enter(cpu, task);
         announce(cpu, task);
     }
     COMPILER_BARRIER();
@@ -561,7 +609,7 @@ void dispatcher_timer_interrupt(void)
     wake_expired(cpu, time);
     if (cpu->slice_end <= time) {
         cpu->slice_end = NO_SLICE;
-        if (run_queue_count(STORED(cpu->queue))) {
+        if (count_ready_locked(cpu)) {
             preemption_request();
             cpu->slice_end = time + DISPATCHER_SLICE_NS;
         }
@@ -578,7 +626,7 @@ void dispatcher_wake_interrupt(void)
         cpu->wants_switch = false;
         preemption_request();
     }
-    if (run_queue_count(STORED(cpu->queue)) && cpu->slice_end == NO_SLICE) {
+    if (count_ready_locked(cpu) && cpu->slice_end == NO_SLICE) {
         begin_slice(cpu);
     }
     unlock(cpu);
@@ -615,7 +663,7 @@ void dispatcher_add(struct task *task, uint32_t index)
     struct cpu *cpu = index == DISPATCHER_ANY_CPU ? choose_cpu() : dispatcher_cpus[index];
     lock(cpu);
     task->home = (uint16_t)cpu->index;
-    run_queue_add(STORED(cpu->queue), task);
+    enter(cpu, task);
     COMPILER_BARRIER();
     task->has_begun = true;
     announce(cpu, task);

@@ -30,6 +30,20 @@ static void (*undertaker)(void);
 
 /* ---- idle CPUs ---- */
 
+/* Takes out a task for another CPU; NULL if there is none. The CPU is locked. */
+static struct task *give_away(struct cpu *cpu)
+{
+    struct task *task = cpu->alone;
+    if (task == IN_QUEUE) {
+        return run_queue_give(STORED(cpu->queue));
+    }
+    if (!task || task->is_pinned) {
+        return NULL;
+    }
+    cpu->alone = NULL;
+    return task;
+}
+
 /* Takes a task that is ready elsewhere. */
 static bool take_over(struct cpu *cpu)
 {
@@ -39,7 +53,7 @@ static bool take_over(struct cpu *cpu)
             continue;
         }
         lock(other);
-        struct task *task = run_queue_give(STORED(other->queue));
+        struct task *task = give_away(other);
         if (task) {
             other->statistics.moves++;
             __atomic_store_n(&task->home, (uint16_t)cpu->index, __ATOMIC_RELAXED);
@@ -47,7 +61,7 @@ static bool take_over(struct cpu *cpu)
         unlock(other);
         if (task) {
             lock(cpu);
-            run_queue_add(STORED(cpu->queue), task);
+            enter(cpu, task);
             unlock(cpu);
             return true;
         }

@@ -6,6 +6,7 @@
 
 #define NO_SLICE PARK_FOREVER
 #define NOBODY   ((uintptr_t)0)
+#define IN_QUEUE ((struct task *)1)
 
 struct cpu {
     uintptr_t holder; /* of the lock: NOBODY, the record of a CPU, or a task that leaves this one */
@@ -13,9 +14,10 @@ struct cpu {
     union task_standing blocked_here; /* of a task of this CPU that waits without a deadline */
     bool is_running;                  /* its idle task has begun */
     struct run_queue *queue;          /* owned; replaced by a larger one with the lock held */
-    struct timer_queue deadlines;     /* of tasks that are BLOCKED with this home */
-    struct task *timed;               /* these tasks, by next_timed */
-    struct task *moving;              /* out of the queue for a moment, to come back */
+    struct task *alone; /* ready, while the queue is empty; NULL: nobody is; IN_QUEUE: look there */
+    struct timer_queue deadlines; /* of tasks that are BLOCKED with this home */
+    struct task *timed;           /* these tasks, by next_timed */
+    struct task *moving;          /* out of the queue for a moment, to come back */
     struct task *current;
     struct task *idle;
     struct task *dead;  /* ended, by next_dead */
@@ -146,11 +148,45 @@ static inline void withdraw_deadline(struct cpu *cpu, struct task *task)
     }
 }
 
-/* How many are ready there. With the lock, for another CPU may replace the queue. */
+/* ---- who is ready; the CPU is locked ---- */
+
+static inline size_t count_ready_locked(const struct cpu *cpu)
+{
+    return cpu->alone == IN_QUEUE ? run_queue_count(STORED(cpu->queue)) : cpu->alone != NULL;
+}
+
+/* Without the lock, which it takes: another CPU may replace the queue. */
 static inline size_t count_ready(struct cpu *cpu)
 {
     lock(cpu);
-    size_t count = run_queue_count(STORED(cpu->queue));
+    size_t count = count_ready_locked(cpu);
     unlock(cpu);
     return count;
+}
+
+/* Somebody is alone, or was. Who goes over to the queue is in both for a moment: settle.c. */
+void dispatcher_enter_queue(struct cpu *cpu, struct task *task);
+
+/* Behind others. */
+static inline void enter(struct cpu *cpu, struct task *task)
+{
+    if (LIKELY(!cpu->alone)) {
+        cpu->alone = task;
+    } else {
+        dispatcher_enter_queue(cpu, task);
+    }
+}
+
+/* Takes out who runs next, as run_queue_take() does. */
+static inline struct task *take_next(struct cpu *cpu, struct task **out)
+{
+    struct task *next = cpu->alone;
+    if (LIKELY((uintptr_t)next > (uintptr_t)IN_QUEUE)) {
+        *out = next;
+        COMPILER_BARRIER();
+        cpu->alone = NULL;
+        COMPILER_BARRIER();
+        return next;
+    }
+    return next ? run_queue_take(STORED(cpu->queue), out) : NULL;
 }

@@ -5,6 +5,7 @@
  *
  *   a task in the queue         is ready: it entered before its state, its deadline and others were told.
  *                               So what was to be made ready is that, or waits on as if nothing had been
+ *   a task alone beside it      enters it first of all; it may have been on its way there, and be in both
  *   the task that runs here     runs, and is in no queue and no list: what it had begun in order to leave
  *                               is taken back
  *   the word of the lock        is the task that leaves, from before `current` changes until the lock is
@@ -124,6 +125,10 @@ static void let_choose(struct cpu *cpu)
 static void settle(struct cpu *cpu, uint64_t rsp)
 {
     run_queue_repair(STORED(cpu->queue));
+    if ((uintptr_t)cpu->alone > (uintptr_t)IN_QUEUE) {
+        put_into_queue(cpu, cpu->alone);
+    }
+    cpu->alone = IN_QUEUE;
     mend_deadlines(cpu);
     if (cpu == this_cpu()) {
         if (cpu->holder != (uintptr_t)cpu) {

@@ -6,8 +6,8 @@
  * mechanism (dispatcher.h), so that it can be chosen at boot and replaced while tasks run. The
  * queue holds pointers to tasks in memory of its own: tasks have no fields for it.
  *
- * Rules: one queue for each CPU, locked by its dispatcher; only creation and drop allocate, everything
- * else may run in an interrupt handler. A task is in at most one queue. Implementations:
+ * Rules: one queue for each CPU, locked by its dispatcher, which keeps a task that is ready alone beside the empty
+ * queue; only creation and drop allocate, everything else may run in an interrupt handler. A task is in at most one queue. Implementations:
  * scheduler_round_robin (every task in turn), scheduler_priority (the highest priority first, in turn
  * among equals).
  */
@@ -56,7 +56,8 @@ CELL_API struct task *run_queue_at(const struct run_queue *queue, size_t index) 
  */
 CELL_API void run_queue_repair(struct run_queue *queue) OWN_BORROWS(*queue);
 
-/* Should `ready` run at once, at the cost of `running`? Not asked about idle tasks. */
+/* Should `ready` run at once, at the cost of `running`? Not asked about idle tasks, nor about two of the same
+ * rank (task_state.h), which take turns. */
 CELL_API bool run_queue_preempts(const struct task *ready, const struct task *running);
 
 /* "round robin". */

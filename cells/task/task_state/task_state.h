@@ -101,7 +101,15 @@ struct task {
     struct timer_entry *timer;           /* while it has one; on its stack */
     struct task *next_timed;             /* then: with a deadline on that CPU, too */
     struct task **timed_link;            /* what points here in that list */
-    uint8_t lent;                        /* priority lent by who waits for it; 0: none */
+    union {
+        struct {
+            uint8_t lent;     /* priority lent by who waits for it; 0: none */
+            uint8_t priority; /* constant, as is_idle */
+            bool is_idle;     /* runs where nothing else does; in no queue */
+            bool unused;
+        };
+        uint32_t rank; /* all of them: tasks of one rank take turns */
+    };
     uint8_t kill;                        /* enum task_kill; from WANTED on the task's own */
     uint64_t kill_time;                  /* when it was wanted (parking.h) */
     const struct kill_deferral *kept_by; /* while it is DEFERRED: constant, of who defers it */
@@ -111,9 +119,7 @@ struct task {
     uint64_t vectors_resume; /* where it wanted to use some first */
 
     /* Constant while it lives. */
-    uint8_t priority;
     bool is_pinned; /* stays on its home */
-    bool is_idle;   /* runs where nothing else does; in no queue */
     uint64_t id;    /* never used again */
     char name[TASK_NAME_SIZE];
     struct stack *stack; /* owned until it is off it */
