@@ -317,6 +317,7 @@ static NOINLINE void release(void)
 {
     const struct own_slot *oldest = own_settle(NULL);
     if (oldest) {
+        preemption_end_sections(run->hold);
         own_pop(oldest->below, 0, UINTPTR_MAX);
     }
     preemption_restore(run->hold);

@@ -180,12 +180,11 @@ uint64_t address_map_generation(void)
     return 1;
 }
 
-struct read_section *address_map_enter(void)
+void address_map_enter(void)
 {
-    return NULL;
 }
 
-void address_map_leave(struct read_section *reading)
+void address_map_leave(void)
 {
 }
 

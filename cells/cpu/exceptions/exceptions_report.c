@@ -150,7 +150,7 @@ static void describe_panic(struct format_buffer *text, uint64_t rip)
 {
     static const uint8_t opcode[] = {PANIC_OPCODE_0, PANIC_OPCODE_1, PANIC_OPCODE_2};
     int32_t distance;
-    struct read_section *reading = address_map_enter();
+    address_map_enter();
     if (is_in_section(rip, PANIC_LENGTH, REGION_TEXT) &&
         memcmp((const void *)rip, opcode, sizeof(opcode)) == 0) {
         memcpy(&distance, (const uint8_t *)rip + sizeof(opcode), sizeof(distance));
@@ -163,7 +163,7 @@ static void describe_panic(struct format_buffer *text, uint64_t rip)
                                 end ? (size_t)(end - (const char *)words) : 0);
         }
     }
-    address_map_leave(reading);
+    address_map_leave();
 }
 
 size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, char *buffer,
@@ -215,14 +215,14 @@ static size_t locate_in_image(uint64_t address, char *buffer, size_t size)
 size_t exceptions_locate(uint64_t address, char *buffer, size_t size)
 {
     struct stack_place place;
-    struct read_section *reading = address_map_enter();
+    address_map_enter();
     const struct section *section = address_map_find(address);
     size_t length = 0;
     if (section) {
         length = format_into(buffer, size, "%s:%s+%#llx", section->cell->name, section->name,
                              (unsigned long long)(address - section->address));
     }
-    address_map_leave(reading);
+    address_map_leave();
     if (section) {
         return length;
     }

@@ -38,8 +38,9 @@ struct interrupt {
 /* What one CPU writes: the size, a power of two, makes finding it cheap. */
 struct interrupts_cpu {
     uint64_t current;
+    uint64_t hold; /* interrupts_hold() */
     uint64_t counts[INTERRUPT_COUNT];
-    uint64_t unused[256 - 1 - INTERRUPT_COUNT];
+    uint64_t unused[256 - 2 - INTERRUPT_COUNT];
 };
 static_assert(sizeof(struct interrupts_cpu) == 2048, "a power of two");
 
@@ -96,6 +97,7 @@ SECTION(INTERRUPTS_DISPATCH) void interrupts_dispatch(uint64_t number)
 {
     struct interrupts_cpu *cpu = &cpus[CPU_LOCAL(index)];
     __atomic_exchange_n(&cpu->current, number, __ATOMIC_SEQ_CST); /* pairs with interrupt_drop() */
+    cpu->hold = CPU_LOCAL(hold);
     cpu->counts[number]++;
     const struct interrupt *place = &places[number];
     interrupt_function_t function = __atomic_load_n(&place->function, __ATOMIC_ACQUIRE);
@@ -215,6 +217,11 @@ unsigned interrupts_current(void)
 {
     uint64_t number = cpus[CPU_LOCAL(index)].current;
     return number == NO_VECTOR ? 0 : (unsigned)number + INTERRUPT_FIRST;
+}
+
+uint32_t interrupts_hold(void)
+{
+    return (uint32_t)cpus[CPU_LOCAL(index)].hold & ~HOLD_UNWANTED;
 }
 
 const char *interrupts_name(unsigned vector)

@@ -70,6 +70,9 @@ CELL_API uint64_t interrupts_count(unsigned vector, unsigned cpu);
 /* The vector whose handler runs on this CPU, which the caller stays on; 0: none. */
 CELL_API unsigned interrupts_current(void);
 
+/* preemption_count() when that handler was called. */
+CELL_API uint32_t interrupts_hold(void);
+
 /* The section of the function that calls handlers, for who looks for its frame. */
 #define INTERRUPTS_DISPATCH ".text.interrupts_dispatch"
 

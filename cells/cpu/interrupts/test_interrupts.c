@@ -89,11 +89,16 @@ static void test_dispatch_calls_counts_and_ends(void **state)
 }
 
 static unsigned seen_current;
+static uint32_t seen_hold;
 
 static void look_at_current(void *unused)
 {
     (void)unused;
     seen_current = interrupts_current();
+    CPU_LOCAL(hold) += HOLD_SECTION + 1; /* what the handler itself holds is not asked for */
+    CPU_LOCAL(hold) &= ~HOLD_UNWANTED;
+    seen_hold = interrupts_hold();
+    CPU_LOCAL(hold) -= HOLD_SECTION + 1;
 }
 
 static void test_current_is_the_vector_of_the_handler(void **state)
@@ -102,8 +107,12 @@ static void test_current_is_the_vector_of_the_handler(void **state)
     OWNED(interrupt, interrupt);
     assert_int_equal(interrupt_register(104, "now", look_at_current, NULL, SLOT(interrupt)), OK);
     assert_int_equal(interrupts_current(), 0);
+    CPU_LOCAL(hold) = HOLD_UNWANTED | 3;
     interrupts_dispatch(104 - INTERRUPT_FIRST);
+    assert_int_equal(CPU_LOCAL(hold), 3);
+    CPU_LOCAL(hold) = HOLD_UNWANTED;
     assert_int_equal(seen_current, 104);
+    assert_int_equal(seen_hold, 3);
     assert_int_equal(interrupts_current(), 0);
 }
 

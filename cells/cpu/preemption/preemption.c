@@ -24,14 +24,6 @@ void preemption_switch(void)
     enable_interrupts();
 }
 
-void preemption_restore(uint32_t count)
-{
-    CPU_LOCAL(hold) = (CPU_LOCAL(hold) & HOLD_UNWANTED) | count;
-    if (CPU_LOCAL(hold) == 0) {
-        preemption_switch();
-    }
-}
-
 void preemption_drop(struct preemption **guard)
 {
     if (*guard) {

@@ -11,7 +11,9 @@
  * is wanted meanwhile happens when the last hold ends. The guards are owned slots: a fault releases
  * them. Around the few instructions in which a guard is taken or given up, count and slot may
  * differ by one: who catches a fault restores the count of the catch point (preemption_count,
- * preemption_restore) after the slots above it are released.
+ * preemption_restore) after the slots above it are released. Read sections (read_sections.h) are
+ * counted in the same word, and are no slots: so those that the fault has cut off are ended before
+ * (preemption_end_sections), for a drop may wait for all readers.
  *
  *      GUARD(preemption, held, PREEMPTION);          to the end of the block
  *      GUARD(interrupt_mask, masked, INTERRUPTS);    no interrupt to the end of the block
@@ -34,23 +36,53 @@ OWN_DECLARE_HOLDING_LOCK(interrupt_mask);
 CELL_API void preemption_switch(void);
 
 #if __STDC_HOSTED__
+/* Other threads read the word (cpu_local_hold_of()). */
+static inline uint32_t host_add_to_hold(uint32_t sum)
+{
+    sum += __atomic_load_n(&CPU_LOCAL(hold), __ATOMIC_RELAXED);
+    __atomic_store_n(&CPU_LOCAL(hold), sum, __ATOMIC_RELEASE);
+    return sum;
+}
+
 static inline void preemption_hold(void)
 {
     host_hold_point();
-    CPU_LOCAL(hold)++;
+    (void)host_add_to_hold(1);
+}
+
+static inline bool preemption_release_quietly(void)
+{
+    return host_add_to_hold(-1u) == 0;
 }
 
 static inline void preemption_release(void)
 {
-    if (--CPU_LOCAL(hold) == 0) {
+    if (preemption_release_quietly()) {
         preemption_switch();
     }
     host_hold_point();
 }
 
-static inline bool preemption_release_quietly(void)
+/* A hold that is a read section, too; a full barrier. */
+static inline void preemption_hold_section(void)
 {
-    return --CPU_LOCAL(hold) == 0;
+    host_hold_point();
+    cpu_local_begin_thread();
+    (void)__atomic_fetch_add(&CPU_LOCAL(hold), HOLD_SECTION + 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void preemption_release_section(void)
+{
+    if (host_add_to_hold(-(HOLD_SECTION + 1)) == 0) {
+        preemption_switch();
+    }
+    host_hold_point();
+}
+
+/* Ends as many holds and sections as `surplus` says. */
+static inline void preemption_subtract(uint32_t surplus)
+{
+    (void)host_add_to_hold(-surplus);
 }
 
 /* Asks for a switch on this CPU, as soon as nobody holds preemption. */
@@ -86,6 +118,33 @@ static inline void preemption_release(void)
     }
 }
 
+/* A hold that is a read section, too; a full barrier. */
+static inline void preemption_hold_section(void)
+{
+    __asm__ volatile("lock addl %1, %%gs:%c0"
+                     :
+                     : "i"(CPU_LOCAL_HOLD), "i"(HOLD_SECTION + 1)
+                     : "memory", "cc");
+}
+
+static inline void preemption_release_section(void)
+{
+    bool wanted;
+    __asm__ volatile("subl %2, %%gs:%c1"
+                     : "=@ccz"(wanted)
+                     : "i"(CPU_LOCAL_HOLD), "i"(HOLD_SECTION + 1)
+                     : "memory");
+    if (UNLIKELY(wanted)) {
+        preemption_switch();
+    }
+}
+
+/* Ends as many holds and sections as `surplus` says. */
+static inline void preemption_subtract(uint32_t surplus)
+{
+    __asm__ volatile("subl %1, %%gs:%c0" : : "i"(CPU_LOCAL_HOLD), "r"(surplus) : "memory", "cc");
+}
+
 /* Asks for a switch on this CPU, as soon as nobody holds preemption. */
 static inline void preemption_request(void)
 {
@@ -105,14 +164,39 @@ static inline void preemption_clear_request(void)
 }
 #endif
 
-/* How many holds there are on this CPU. Not 0: the caller stays. */
+/* How many holds there are on this CPU, HOLD_SECTION more for each read section. Not 0: the caller
+ * stays. */
 static inline uint32_t preemption_count(void)
 {
     return CPU_LOCAL(hold) & ~HOLD_UNWANTED;
 }
 
-/* Sets the count back to what preemption_count() was at a catch point. */
-CELL_API void preemption_restore(uint32_t count);
+/*
+ * Sets the count back to what preemption_count() was at a catch point. One instruction changes it, and
+ * only where it is not that: so an interrupt's wish to switch is not lost, nor is the CPU another.
+ */
+static inline void preemption_restore(uint32_t count)
+{
+    uint32_t hold = CPU_LOCAL(hold);
+    if (LIKELY(hold == (count | HOLD_UNWANTED))) {
+        return;
+    }
+    if ((hold & ~HOLD_UNWANTED) != count) {
+        preemption_subtract((hold & ~HOLD_UNWANTED) - count);
+    }
+    if (CPU_LOCAL(hold) == 0) {
+        preemption_switch();
+    }
+}
+
+/* Ends the read sections, not the holds, that there are beyond those of `count`. */
+static inline void preemption_end_sections(uint32_t count)
+{
+    uint32_t surplus = (preemption_count() & HOLD_SECTIONS) - (count & HOLD_SECTIONS);
+    if (UNLIKELY(surplus)) {
+        preemption_subtract(surplus);
+    }
+}
 
 static inline void preemption_lock(struct preemption *which, struct preemption **guard)
     OWN_LOCKS(*which) OWN_UNCHECKED;

@@ -60,7 +60,6 @@ static struct leaf *leaves[LEAF_COUNT]; /* by page; stored with release, loaded 
 static struct leaf *first_leaf;
 static struct address_table *published; /* adopted sections; NULL: none. As the leaves */
 static uint64_t generation; /* raised when all is there, so who sees the number sees it too */
-static struct read_sections readers;
 static struct address_table *pending;  /* is being made */
 static struct address_table *replaced; /* nobody finds it any more; readers may still look at it */
 static struct leaf *emptied;           /* the same for leaves */
@@ -130,7 +129,7 @@ static NOINLINE const struct section *find_in_shared(uint64_t word, uint64_t add
 
 const struct section *address_map_find(uint64_t address)
 {
-    struct read_section *reading = read_sections_enter(&readers);
+    read_sections_enter();
     const struct section *section = NULL;
     uint64_t word = word_of(page_of(address));
     if (UNLIKELY(word & WORD_ADOPTED)) {
@@ -138,7 +137,7 @@ const struct section *address_map_find(uint64_t address)
     } else if (LIKELY(word)) {
         section = find_section(word, address);
     }
-    read_sections_leave(reading);
+    read_sections_leave();
     return section;
 }
 
@@ -147,19 +146,19 @@ uint64_t address_map_generation(void)
     return __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
 }
 
-struct read_section *address_map_enter(void)
+void address_map_enter(void)
 {
-    return read_sections_enter(&readers);
+    read_sections_enter();
 }
 
-void address_map_leave(struct read_section *section)
+void address_map_leave(void)
 {
-    read_sections_leave(section);
+    read_sections_leave();
 }
 
 bool address_map_wait(void)
 {
-    return read_sections_wait(&readers);
+    return read_sections_wait();
 }
 
 /* ---- making a change ---- */

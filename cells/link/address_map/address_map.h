@@ -18,15 +18,14 @@
 #include "cell_metadata.h"
 
 struct address_table;
-struct read_section;
 
 /*
  * Between these two, which may nest, what address_map_find() returns is there, whatever other CPUs
- * unload. Any context; preemption is held meanwhile. Who knows that the cell stays, because he
+ * unload: a read section. Any context; preemption is held meanwhile. Who knows that the cell stays, because he
  * holds it, needs neither.
  */
-CELL_API struct read_section *address_map_enter(void);
-CELL_API void address_map_leave(struct read_section *section);
+CELL_API void address_map_enter(void);
+CELL_API void address_map_leave(void);
 
 /*
  * Waits until all have left who entered before. False when somebody does not come out: what they

@@ -380,9 +380,9 @@ enum status live_frames_sweep(struct live_sweep *sweep, uint32_t most, live_fram
     struct walk walk = {.visit = visit, .context = context, .counts = &sweep->counts};
     uint32_t tries = 0;
     for (uint32_t i = 0; i < most && !sweep->is_done;) {
-        struct read_section *reading = address_map_enter();
+        address_map_enter();
         enum status status = sweep_next(sweep, &walk);
-        address_map_leave(reading);
+        address_map_leave();
         if (status == ERR_AGAIN && ++tries < TRIES_MAX) {
             continue; /* it went to another CPU, or stopped running, in between */
         }

@@ -84,13 +84,12 @@ const struct section *address_map_find(uint64_t address)
     return address < TEXT_START ? own_section : NULL;
 }
 
-struct read_section *address_map_enter(void)
+void address_map_enter(void)
 {
     readers++;
-    return NULL;
 }
 
-void address_map_leave(struct read_section *section)
+void address_map_leave(void)
 {
     readers--;
 }

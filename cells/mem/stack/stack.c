@@ -37,7 +37,6 @@ static_assert(STACK_NAME_SIZE <= DESCRIPTOR_SIZE, "a descriptor");
 
 static struct spinlock lock = {.name = "stack"};
 static struct stack *stacks; /* written by the lock, read in sections */
-static struct read_sections readers;
 
 /* ---- the list ---- */
 
@@ -63,13 +62,6 @@ static void delist(struct stack *stack)
     }
 }
 
-/* False: somebody looks at it for ever. */
-static bool wait_for_readers(void)
-{
-    GUARD(spinlock, guard, &lock);
-    return read_sections_wait(&readers);
-}
-
 static bool find(vaddr_t address, struct stack_place *out)
 {
     for (const struct stack *stack = stacks; stack; stack = stack->next) {
@@ -92,9 +84,9 @@ static bool find(vaddr_t address, struct stack_place *out)
 
 bool stack_find(vaddr_t address, struct stack_place *out)
 {
-    struct read_section *reading = read_sections_enter(&readers);
+    read_sections_enter();
     bool is_found = find(address, out);
-    read_sections_leave(reading);
+    read_sections_leave();
     return is_found;
 }
 
@@ -258,8 +250,8 @@ void stack_drop(struct stack **handle)
         mapped_pages_drop(&stack->memory);
         pages_drop(&stack->guard_below);
         pages_drop(&stack->guard_above);
-        if (!wait_for_readers()) {
-            EMPTY(handle); /* the descriptors are lost */
+        if (!read_sections_wait()) {
+            EMPTY(handle); /* somebody looks at it for ever: the descriptors are lost */
             return;
         }
         descriptor_pool_give(&stack->name);

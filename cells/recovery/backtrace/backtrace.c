@@ -125,10 +125,10 @@ static void print_frames(struct unwind_cursor *cursor, unsigned most)
 void backtrace_print(const uint64_t registers[CFI_REGISTER_COUNT], bool is_exact, unsigned most)
 {
     struct backtrace backtrace;
-    struct read_section *reading = address_map_enter(); /* what frames belong to stays meanwhile */
+    address_map_enter(); /* what frames belong to stays meanwhile */
     backtrace_begin(&backtrace, registers, is_exact);
     print_frames(&backtrace.cursor, most);
-    address_map_leave(reading);
+    address_map_leave();
 }
 
 void backtrace_counts(uint64_t *out_hits, uint64_t *out_misses)

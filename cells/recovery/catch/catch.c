@@ -145,12 +145,14 @@ static void pop_until(struct catch_point *point, struct own_slot *until)
 /*
  * A fault within a guard's taking may leave a hold that no slot knows of, or interrupts off. Drops
  * that wait must find neither: as soon as no guard is left both are set to what they were at the
- * point.
+ * point. Read sections, which are no slots, end before anything is dropped: a drop may wait for
+ * all readers, and the fault has left none on this CPU.
  */
 static void pop_slots(struct catch_point *point)
 {
     struct own_slot *oldest = point->is_plain ? NULL : own_settle(&point->slot);
     if (oldest) {
+        preemption_end_sections(point->hold);
         pop_until(point, oldest->below);
     }
     preemption_restore(point->hold);
@@ -190,6 +192,7 @@ static void pop_own_slots(struct catch_point *point)
     if (until == OWN_TOP) {
         return;
     }
+    preemption_end_sections(point->hold);
     point->reason.released +=
         own_unwind(until, (uintptr_t)bottom, (uintptr_t)bottom + CATCH_STACK_SIZE);
     if (OWN_TOP == until) {

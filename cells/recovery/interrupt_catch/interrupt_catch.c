@@ -12,6 +12,7 @@
 #include "freestanding.h"
 #include "interrupts.h"
 #include "logger.h"
+#include "preemption.h"
 #include "stack.h"
 #include "x86.h"
 
@@ -27,6 +28,7 @@ struct rescue {
     struct own_slot *until;
     uint32_t faults; /* 0: there is none */
     uint32_t depth;  /* of interrupts */
+    uint32_t hold;   /* preemption_count(), when the handler was called */
     uint32_t vector;
     uint32_t released;
 };
@@ -67,7 +69,9 @@ static void pop_slots(struct rescue *rescue)
 
 static NORETURN void release(struct rescue *rescue)
 {
+    preemption_end_sections(rescue->hold);
     pop_slots(rescue);
+    preemption_restore(rescue->hold);
     bool is_complete = OWN_TOP == rescue->until;
     OWN_TOP = rescue->until;
     log_error("the handler of interrupt vector %u has failed; %u resources released%s",
@@ -125,16 +129,17 @@ static bool begin(struct rescue *rescue, const uint64_t registers[CFI_REGISTER_C
 {
     struct backtrace walk;
     unsigned vector = interrupts_current();
-    struct read_section *reading = address_map_enter();
+    address_map_enter();
     backtrace_begin(&walk, registers, true);
     bool is_found = find_caller(&walk.cursor) && find_until(&walk.cursor, &rescue->until);
-    address_map_leave(reading);
+    address_map_leave();
     if (!is_found || vector == 0 ||
         __atomic_add_fetch(&catches[vector], 1, __ATOMIC_RELAXED) > INTERRUPT_CATCHES_MAX) {
         return false;
     }
     memcpy(rescue->registers, walk.cursor.registers, sizeof(rescue->registers));
     rescue->depth = CPU_LOCAL(interrupt_depth);
+    rescue->hold = interrupts_hold();
     rescue->vector = vector;
     rescue->released = 0;
     return true;

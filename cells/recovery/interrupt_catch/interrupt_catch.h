@@ -8,8 +8,8 @@
  * registers.
  *
  * Rules: what the handler owns in slots is released first, on a stack of this CPU's for that, with
- * interrupts off as they are in a handler; drops must not wait. What it holds outside of slots, a count
- * of preemption too, is lost. Registers that calls preserve are restored from where the frames on the way
+ * interrupts off as they are in a handler; drops must not wait. Holds of preemption and read sections
+ * are as when it was called; what else it holds outside of slots is lost. Registers that calls preserve are restored from where the frames on the way
  * keep them: what has destroyed one that it had not saved has destroyed it for the interrupted code too.
  *
  * The handler stays registered and is called again, INTERRUPT_CATCHES_MAX times in all: a device

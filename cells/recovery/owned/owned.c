@@ -77,9 +77,9 @@ bool owned_is_drop(uintptr_t drop)
     if (LIKELY(__atomic_load_n(place, __ATOMIC_RELAXED) == note)) {
         return true;
     }
-    struct read_section *reading = address_map_enter();
+    address_map_enter();
     bool is_drop = find_function(drop) != NULL;
-    address_map_leave(reading);
+    address_map_leave();
     if (is_drop) {
         __atomic_store_n(place, note, __ATOMIC_RELAXED);
     }
@@ -122,10 +122,10 @@ static bool is_intact(const struct section *section)
 
 bool owned_is_intact_drop(uintptr_t drop)
 {
-    struct read_section *reading = address_map_enter();
+    address_map_enter();
     const struct section *function = find_function(drop);
     bool is_drop = function && is_intact(function);
-    address_map_leave(reading);
+    address_map_leave();
     return is_drop;
 }
 
@@ -150,10 +150,10 @@ static void append_name(struct format_buffer *text, const char *name)
 size_t owned_name(uintptr_t drop, char *buffer, size_t size)
 {
     struct format_buffer text = format_buffer_of(buffer, size);
-    struct read_section *reading = address_map_enter();
+    address_map_enter();
     const struct section *function = find_function(drop);
     append_name(&text, function ? function->name : "?");
-    address_map_leave(reading);
+    address_map_leave();
     return text.length;
 }
 

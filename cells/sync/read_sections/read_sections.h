@@ -5,56 +5,54 @@
  * Why: what is looked up in exceptions, on any CPU, cannot have a lock. A writer publishes the new by one
  * store; before it frees the old it must know that nobody looks at that any more.
  *
- * Rules: readers: any context; preemption is held, so a section is short. Sections nest. Writers: in tasks,
- * one at a time (the caller's lock), not inside of a section. A domain that is all zeros is ready.
- * A reader that ends inside of its section, by a fault, is counted for ever. So a writer waits for a
- * bounded time: who is told false does not free, ever.
+ * A section is a hold of preemption (preemption.h) that is counted in the upper half of the CPU's word
+ * of holds, too. Nothing else says that there is one. So whoever ends what a fault has cut off, by
+ * setting that word to what it was at the catch point, ends the sections with it: a reader that
+ * faults, at whichever instruction, leaves nothing that a writer would wait for.
  *
- * Why it is right: a reader counts itself (locked, so a full barrier) before it loads the pointer; a writer
- * stores the pointer before it looks at the counts (its locked additions are the barrier between). So
- * either the writer sees the reader, or the reader sees the new pointer. The counts are two, so that
- * a stream of new readers cannot keep the writer waiting; it waits for both, one after the other, for a
- * reader may count itself under the number of the phase before.
+ * Rules: readers: any context, NMI included; a section is short, and what it calls waits for nobody
+ * who may wait for readers. Sections nest, and so do catch points within them. Writers: in tasks, as many
+ * as there are, not inside of a section; what they hold nobody needs who is in one. All sections are
+ * of one kind, whatever is read in them.
+ *
+ * Why it is right: a reader counts itself on its CPU, by a locked instruction, so a full barrier, before
+ * it loads the pointer; a writer stores the pointer, then has a full barrier, and then looks at
+ * the word of each CPU. So either the writer sees the section, or the reader sees the new pointer; a
+ * writer that sees no section has seen the end of all that began before. A CPU that comes later is in the
+ * table of CPUs, by a full barrier, before its first section. On the writer's own CPU is no
+ * section: it is a task, which a section keeps from running there, and handlers have returned.
+ * While all CPUs stand still words do not change, so nobody waits there.
+ *
+ * A CPU that goes from section to section is seen between two of them, sooner or later: who waits looks
+ * at one word only until then, and readers do something else, too. The wait is bounded all the same, for
+ * a reader may be a report that does not end: who is told false does not free, ever.
  */
 #pragma once
 
 #include "preemption.h"
 
-struct read_section {
-    uint64_t readers;
-};
-
-struct read_sections {
-    struct read_section phases[2];
-    uint64_t phase;
-};
-
 /* Of about a microsecond each; a reader may be a report on a serial line. */
 #define READ_SECTIONS_TRIES 4000000u
 
-/* What it returns is given to read_sections_leave(). */
-static inline struct read_section *read_sections_enter(struct read_sections *domain)
+/* One instruction; leaving is two. */
+static inline void read_sections_enter(void)
 {
-    preemption_hold();
-    struct read_section *section =
-        &domain->phases[__atomic_load_n(&domain->phase, __ATOMIC_RELAXED) & 1];
-    __atomic_fetch_add(&section->readers, 1, __ATOMIC_SEQ_CST);
-    return section;
+    preemption_hold_section();
 }
 
-static inline void read_sections_leave(struct read_section *section)
+static inline void read_sections_leave(void)
 {
-    __atomic_fetch_sub(&section->readers, 1, __ATOMIC_RELEASE);
-    preemption_release();
+    preemption_release_section();
 }
 
 /* Waits until all who were in a section when it began have left. False: somebody does not. */
-MUST_CHECK static inline bool read_sections_wait(struct read_sections *domain)
+MUST_CHECK static inline bool read_sections_wait(void)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t old = __atomic_fetch_add(&domain->phase, 1, __ATOMIC_SEQ_CST) & 1;
-        unsigned tries = READ_SECTIONS_TRIES;
-        while (__atomic_load_n(&domain->phases[old].readers, __ATOMIC_ACQUIRE) > 0) {
+    unsigned tries = READ_SECTIONS_TRIES;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    uint32_t count = __atomic_load_n(&cpu_locals.count, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < count; i++) {
+        while (UNLIKELY(cpu_local_hold_of(i) & HOLD_SECTIONS)) {
             if (--tries == 0) {
                 return false;
             }

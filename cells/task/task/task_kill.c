@@ -48,7 +48,7 @@ static void collect_frames(const struct task *task, void *context)
         [CFI_RIP] = task->context[CONTEXT_RESUME],
         [CFI_RSP] = task->context[CONTEXT_STACK],
     };
-    struct read_section *reading = address_map_enter();
+    address_map_enter();
     (void)owned_describe(task->own_top, report->owned, sizeof(report->owned));
     struct backtrace backtrace;
     backtrace_begin(&backtrace, registers, true);
@@ -56,7 +56,7 @@ static void collect_frames(const struct task *task, void *context)
         report->frames[report->frame_count++] = backtrace.cursor.registers[CFI_RIP];
     } while (report->frame_count < TASK_KILL_FRAMES &&
              unwind_step(&backtrace.cursor) == UNWIND_CALLER);
-    address_map_leave(reading);
+    address_map_leave();
 }
 
 static const char *find_keeper(const struct task *task)
@@ -100,7 +100,7 @@ enum status task_kill_wait(struct task_handle *handle, uint64_t limit_ns,
 
 static void log_frame(uint64_t address)
 {
-    struct read_section *reading = address_map_enter();
+    address_map_enter();
     const struct section *section = address_map_find(address);
     if (section) {
         log_warning("  at %016llx  %s:%s+%#llx", (unsigned long long)address, section->cell->name,
@@ -108,7 +108,7 @@ static void log_frame(uint64_t address)
     } else {
         log_warning("  at %016llx", (unsigned long long)address);
     }
-    address_map_leave(reading);
+    address_map_leave();
 }
 
 void task_kill_report_log(const struct task_kill_report *report)
