@@ -9,9 +9,10 @@
  *
  * A record is an array of 16-bit links, one for each granule of its slab. The first 32 granules of a
  * slab are not used, and in place of their links the record has the slab's head. The link of a
- * granule where a block starts is ALLOCATED, another in a magazine, or leads to the next free block; a link is the offset
- * in the record of the other link, so 0, where the head is, stands for none. The link of any other
- * granule is stale, but never ALLOCATED: all links of a class are before a slab changes its class.
+ * granule where a block starts is ALLOCATED, another in a magazine, or leads to the next free block; a
+ * link is the offset in the record of the other link, so 0, where the head is, stands for none. The link
+ * of any other granule is stale, but never ALLOCATED: all links of a class are before a slab changes
+ * its class.
  *
  * So a pointer is an allocated block if, and only if, it lies in the range, is a multiple of a
  * granule, and its link is ALLOCATED. Rotating its offset in the range by 3 gives the offset of its
@@ -20,16 +21,13 @@
  * that is not ALLOCATED, whose low byte is no high byte of a link. When a bad pointer leads to the
  * head, that is read as links as well: its fields are such that the same holds for them.
  *
- * Slabs live as those of heap_unsafe do: full ones leave their class's list, one a class is pinned,
- * the countdown finds both events. A slab without frames is *vacant*: it keeps its pages, so that
- * the range is never broken.
+ * A slab without frames is *vacant*: it keeps its pages, so that the range is never broken.
  *
  * Blocks that are too large for a slab have mappings of their own and are in a table by address.
  *
- * Under the lock everything is done in changes with a commit (undo.h, commit.h), after each of which the
- * records are whole. Between two, pages that are to be mapped are in `range.front`, mappings in
- * `range.growth` (of records) and `moving` (of the first vacant slab, or of a large block); who comes after
- * an interruption puts them back. The links of blocks that are not free are not noted.
+ * Between two changes with a commit (heap_slabs_life.h), pages that are to be mapped are in
+ * `range.front`, mappings in `range.growth` (of records) and `moving` (of the first vacant slab, or of a
+ * large block); who comes after an interruption puts them back.
  */
 #include "block_table.h"
 #include "freestanding.h"
@@ -51,21 +49,20 @@ CELL(library, "3.0.0");
 /* Read where a pointer leads, which may be between two links. */
 typedef uint16_t __attribute__((aligned(1), may_alias)) link_t;
 
+#define BLOCK_LINK       link_t
+#define BLOCK_LINK_BYTES (GRANULE / sizeof(link_t))
+#define SLAB_LINK        uint32_t
+
 /*
  * The head of a record. Slabs are named by their number plus 1, doubled: 0 is none, low words are
  * even and high words small, so no 16 bits of it, at any byte, are ALLOCATED, which is odd and
  * whose high byte no high word has.
  */
 struct slab {
-    uint16_t free; /* the first free block's link */
-    uint16_t class;
-    uint16_t countdown;
-    uint16_t capacity;
-    uint16_t carved;
-    uint8_t is_full;
-    uint8_t is_pinned;
-    uint32_t next; /* in the class's list, or among spare or vacant ones */
-    uint32_t previous;
+    uint16_t free;
+    struct slab_state state;
+    SLAB_LINK next; /* in the class's list, or among spare or vacant ones */
+    SLAB_LINK previous;
 };
 static_assert(sizeof(struct slab) <= SLAB_FIRST / GRANULE * sizeof(link_t), "links follow");
 static_assert(SLAB_GRANULES * sizeof(link_t) == RECORD_SIZE, "a link for each granule");
@@ -77,14 +74,7 @@ struct parts {
     struct pages *pages; /* of a vacant slab */
 };
 
-struct size_class {
-    struct slab *first;   /* never NULL: &nothing if there is none */
-    uint64_t allocations; /* that no magazine has answered */
-    uint64_t full_count;
-    uint32_t last;
-    bool has_pinned;
-};
-static_assert(sizeof(struct size_class) == 32, "found by a shift");
+#include "heap_slabs_life.h"
 
 /* The first fields are what freeing a block reads. */
 static struct {
@@ -99,32 +89,18 @@ static struct {
     struct pages *parts_pages;
     struct mapped_pages *records; /* all that are mapped so far */
     struct mapped_pages *parts_memory;
-    uint32_t spares;
-    uint32_t vacant;
-    uint64_t spare_count;
+    SLAB_LINK vacant;
     struct pages
         *front; /* cut off from what is not used; NULL between operations, as `growth` is */
     struct pages **front_of;     /* to be put before this again */
     struct mapped_pages *growth; /* of what was in front */
 } range;
 
-static struct slab nothing; /* a slab without blocks */
-
-static struct size_class classes[HEAP_CLASS_COUNT] = {
-    [0 ... HEAP_CLASS_COUNT - 1] = {.first = &nothing},
-};
 static struct block_table large_blocks;
-static struct heap_statistics statistics; /* what is not summed up from the slabs */
-static struct mapped_pages *moving;       /* NULL between operations */
-static struct undo_note notes[HEAP_NOTES];
-static struct undo changes = UNDO_INIT(notes);
-
-static struct spinlock lock = {.name = "heap"}; /* protects all of the above */
-static struct magazines magazines;              /* each CPU its own */
 
 /* ---- names ---- */
 
-static struct slab *slab_at(uint64_t number)
+static inline struct slab *slab_at(uint64_t number)
 {
     return (struct slab *)(range.links + number * RECORD_SIZE);
 }
@@ -134,14 +110,67 @@ static uint64_t number_of(const struct slab *slab)
     return ((uintptr_t)slab - range.links) / RECORD_SIZE;
 }
 
-static uint32_t name_of(const struct slab *slab)
+static inline SLAB_LINK name_of(const struct slab *slab)
 {
     return slab == &nothing ? 0 : (uint32_t)(number_of(slab) + 1) * 2;
 }
 
-static struct slab *named(uint32_t name)
+static inline struct slab *slab_named(SLAB_LINK name)
 {
     return name ? slab_at(name / 2 - 1) : &nothing;
+}
+
+/* ---- links ---- */
+
+static inline link_t *mark_of(const void *block)
+{
+    return (link_t *)(range.links + ((uintptr_t)block - range.start) / 8);
+}
+
+static inline struct slab *slab_behind(const link_t *mark)
+{
+    return (struct slab *)((uintptr_t)mark & ~(uintptr_t)(RECORD_SIZE - 1));
+}
+
+static inline struct slab *slab_of(const void *block)
+{
+    return slab_behind(mark_of(block));
+}
+
+static inline link_t link_of(const struct slab *slab, const void *block)
+{
+    return (link_t)((uintptr_t)mark_of(block) - (uintptr_t)slab);
+}
+
+static inline link_t *link_at(struct slab *slab, link_t link)
+{
+    return (link_t *)((char *)slab + link);
+}
+
+static inline void *block_at(const struct slab *slab, link_t link)
+{
+    return (void *)(8 * ((uintptr_t)slab + link) + range.bias);
+}
+
+static inline link_t first_link(const struct slab *slab)
+{
+    (void)slab;
+    return SLAB_FIRST / BLOCK_LINK_BYTES;
+}
+
+static inline void set_mark(void *block, link_t mark)
+{
+    __atomic_store_n(mark_of(block), mark, __ATOMIC_RELEASE);
+}
+
+static inline void mark_taken(struct slab *slab, link_t link)
+{
+    UNDO_SET(&changes, *link_at(slab, link), ALLOCATED);
+}
+
+static inline void mark_allocated(void *block)
+{
+    set_mark(block, ALLOCATED);
 }
 
 /* ---- the range ---- */
@@ -295,7 +324,7 @@ OWN_UNCHECKED static bool make_spare(void)
     if (!range.vacant && extend_range() != OK) {
         return false;
     }
-    struct slab *slab = named(range.vacant);
+    struct slab *slab = slab_named(range.vacant);
     struct parts *parts = &range.parts[number_of(slab)];
     OWNED(frames, frames);
     if (heap_take_frames(SLAB_PAGES, SLOT(frames)) != OK ||
@@ -305,9 +334,7 @@ OWN_UNCHECKED static bool make_spare(void)
     UNDO_SET(&changes, parts->memory, moving);
     UNDO_SET(&changes, moving, NULL);
     UNDO_SET(&changes, range.vacant, slab->next);
-    UNDO_SET(&changes, slab->next, range.spares);
-    UNDO_SET(&changes, range.spares, name_of(slab));
-    UNDO_SET(&changes, range.spare_count, range.spare_count + 1);
+    give_slab(slab);
     UNDO_SET(&changes, statistics.bytes_mapped, statistics.bytes_mapped + SLAB_SIZE);
     undo_commit(&changes);
     return true;
@@ -316,7 +343,7 @@ OWN_UNCHECKED static bool make_spare(void)
 /* What is moving goes back: pages to the first vacant slab, if that has none; the frames go. */
 OWN_UNCHECKED static void put_moving_back(void)
 {
-    struct parts *parts = range.vacant ? &range.parts[number_of(named(range.vacant))] : NULL;
+    struct parts *parts = range.vacant ? &range.parts[number_of(slab_named(range.vacant))] : NULL;
     if (parts && !parts->pages && mapped_pages_count(moving)) {
         OWNED(frames, frames);
         mapped_pages_take_apart(&moving, &parts->pages, SLOT(frames));
@@ -324,26 +351,23 @@ OWN_UNCHECKED static void put_moving_back(void)
     mapped_pages_drop(&moving);
 }
 
-/* Gives frames back that were kept for too many slabs, and keeps the pages. */
-static void trim_spares(void)
+/* Gives its frames back, and keeps the pages. */
+static void drop_spare(void)
 {
-    while (UNLIKELY(range.spare_count > SPARE_SLABS_MAX)) {
-        struct slab *slab = named(range.spares);
-        struct parts *parts = &range.parts[number_of(slab)];
-        UNDO_SET(&changes, range.spares, slab->next);
-        UNDO_SET(&changes, range.spare_count, range.spare_count - 1);
-        UNDO_SET(&changes, slab->next, range.vacant);
-        UNDO_SET(&changes, range.vacant, name_of(slab));
-        UNDO_SET(&changes, moving, parts->memory);
-        UNDO_SET(&changes, parts->memory, NULL);
-        UNDO_SET(&changes, statistics.bytes_mapped, statistics.bytes_mapped - SLAB_SIZE);
-        undo_commit(&changes);
-        put_moving_back();
-    }
+    struct slab *slab = spares;
+    struct parts *parts = &range.parts[number_of(slab)];
+    UNDO_SET(&changes, spares, slab_named(slab->next));
+    UNDO_SET(&changes, spare_count, spare_count - 1);
+    UNDO_SET(&changes, slab->next, range.vacant);
+    UNDO_SET(&changes, range.vacant, name_of(slab));
+    UNDO_SET(&changes, moving, parts->memory);
+    UNDO_SET(&changes, parts->memory, NULL);
+    UNDO_SET(&changes, statistics.bytes_mapped, statistics.bytes_mapped - SLAB_SIZE);
+    undo_commit(&changes);
+    put_moving_back();
 }
 
-/* Who had the lock before may have been interrupted. */
-static inline void settle_locked(void)
+static inline void settle_memory(void)
 {
     if (UNLIKELY(range.front || range.growth)) {
         put_front_back();
@@ -352,128 +376,18 @@ static inline void settle_locked(void)
         put_moving_back();
     }
     block_table_settle(&large_blocks);
-    trim_spares();
 }
 
-/* ---- lists; changes are noted ---- */
-
-static void list_append(struct size_class *class, struct slab *slab)
+static uint64_t metadata_bytes(void)
 {
-    UNDO_SET(&changes, slab->next, 0);
-    UNDO_SET(&changes, slab->previous, class->last);
-    if (class->last) {
-        UNDO_SET(&changes, named(class->last)->next, name_of(slab));
-    } else {
-        UNDO_SET(&changes, class->first, slab);
-    }
-    UNDO_SET(&changes, class->last, name_of(slab));
+    return block_table_bytes(&large_blocks) +
+           (mapped_of(range.records) + mapped_of(range.parts_memory)) * PAGE_SIZE;
 }
 
-static void list_remove(struct size_class *class, struct slab *slab)
+bool heap_is_free(uintptr_t address)
 {
-    if (slab->previous) {
-        UNDO_SET(&changes, named(slab->previous)->next, slab->next);
-    } else {
-        UNDO_SET(&changes, class->first, named(slab->next));
-    }
-    if (slab->next) {
-        UNDO_SET(&changes, named(slab->next)->previous, slab->previous);
-    } else {
-        UNDO_SET(&changes, class->last, slab->previous);
-    }
-}
-
-/* ---- slabs; changes are noted ---- */
-
-/* The first spare slab is one of this class. */
-static void use_spare(unsigned number)
-{
-    struct slab *slab = named(range.spares);
-    UNDO_SET(&changes, range.spares, slab->next);
-    UNDO_SET(&changes, range.spare_count, range.spare_count - 1);
-    slab->free = 0; /* of a spare this means nothing */
-    slab->class = (uint16_t)number;
-    slab->countdown = 0;
-    slab->capacity = (uint16_t)heap_class_capacity(number);
-    slab->carved = 0;
-    slab->is_full = 0;
-    slab->is_pinned = 0;
-    list_append(&classes[number], slab);
-}
-
-static void give_slab(struct slab *slab)
-{
-    UNDO_SET(&changes, slab->next, range.spares);
-    UNDO_SET(&changes, range.spares, name_of(slab));
-    UNDO_SET(&changes, range.spare_count, range.spare_count + 1);
-}
-
-/* Puts the next few blocks into the list, the lowest first. False when there are none left. */
-static bool carve(struct slab *slab)
-{
-    unsigned end = slab->carved + CARVE_COUNT;
-    end = end < slab->capacity ? end : slab->capacity;
-    unsigned step = heap_class_sizes[slab->class] / GRANULE * sizeof(link_t);
-    uint16_t first = slab->free;
-    for (unsigned i = end; i-- > slab->carved;) {
-        unsigned link = SLAB_FIRST / GRANULE * sizeof(link_t) + i * step;
-        *(link_t *)((char *)slab + link) = first;
-        first = (uint16_t)link;
-    }
-    bool any = end > slab->carved;
-    UNDO_SET(&changes, slab->free, first);
-    UNDO_SET(&changes, slab->carved, (uint16_t)end);
-    return any;
-}
-
-/* Makes the first slab one that has a free block. Each step is a change of its own. */
-static bool refill(unsigned number)
-{
-    struct size_class *class = &classes[number];
-    for (;;) {
-        struct slab *slab = class->first;
-        if (slab == &nothing) {
-            if (!range.spares && !make_spare()) {
-                return false;
-            }
-            use_spare(number);
-            undo_commit(&changes);
-            continue;
-        }
-        if (slab->free) {
-            return true;
-        }
-        if (!carve(slab)) {
-            list_remove(class, slab);
-            UNDO_SET(&changes, slab->is_full, true);
-            UNDO_SET(&changes, slab->countdown, 1);
-            UNDO_SET(&changes, class->full_count, class->full_count + 1);
-        }
-        undo_commit(&changes);
-    }
-}
-
-/* The countdown is at 0. */
-NOINLINE static void leave(struct slab *slab)
-{
-    struct size_class *class = &classes[slab->class];
-    if (slab->is_full) {
-        UNDO_SET(&changes, slab->is_full, false);
-        UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->capacity - 1 + slab->is_pinned));
-        UNDO_SET(&changes, class->full_count, class->full_count - 1);
-        list_append(class, slab);
-    }
-    if (slab->countdown > 0) {
-        return;
-    }
-    if (!class->has_pinned) {
-        UNDO_SET(&changes, class->has_pinned, true);
-        UNDO_SET(&changes, slab->is_pinned, true);
-        UNDO_SET(&changes, slab->countdown, 1);
-        return;
-    }
-    list_remove(class, slab);
-    give_slab(slab);
+    (void)address;
+    return false;
 }
 
 /* ---- large blocks ---- */
@@ -519,179 +433,6 @@ static bool free_large(void **slot)
     return true;
 }
 
-/* ---- blocks ---- */
-
-static inline link_t *link_of(const void *block)
-{
-    return (link_t *)(range.links + ((uintptr_t)block - range.start) / 8);
-}
-
-static inline void *block_of(const link_t *link)
-{
-    return (void *)(8 * (uintptr_t)link + range.bias);
-}
-
-static inline struct slab *slab_of(const link_t *link)
-{
-    return (struct slab *)((uintptr_t)link & ~(uintptr_t)(RECORD_SIZE - 1));
-}
-
-static inline void set_mark(void *block, link_t mark)
-{
-    __atomic_store_n(link_of(block), mark, __ATOMIC_RELEASE);
-}
-
-/* One that has been claimed, or is in a magazine. The change is noted. */
-static void give_block(void *block)
-{
-    link_t *link = link_of(block);
-    struct slab *slab = slab_of(link);
-    *link = slab->free;
-    UNDO_SET(&changes, slab->free, (uint16_t)((uintptr_t)link - (uintptr_t)slab));
-    UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->countdown - 1));
-    if (slab->countdown == 0) {
-        leave(slab);
-    }
-}
-
-static inline link_t *next_link(struct slab *slab, uint16_t link)
-{
-    return (link_t *)((char *)slab + link);
-}
-
-/*
- * Takes a block and, if it has more at hand, some for this CPU's magazine, the lowest on top. No
- * slab is mapped for these.
- */
-static bool take_several(unsigned number, void **out)
-{
-    struct magazine *magazine = magazine_of(&magazines, number);
-    if (!refill(number)) {
-        return false;
-    }
-    struct slab *slab = classes[number].first;
-    link_t *first = next_link(slab, slab->free);
-    uint16_t link = *first;
-    void *blocks[MAGAZINE_HALF];
-    unsigned count = 0;
-    for (; count < MAGAZINE_HALF && link; link = *next_link(slab, link)) {
-        blocks[count++] = block_of(next_link(slab, link));
-    }
-    for (unsigned i = 0; i < count; i++) { /* it was empty, or its blocks have been given back */
-        magazine->blocks[magazine->count + i] = blocks[count - 1 - i];
-    }
-    UNDO_SET(&changes, *first, ALLOCATED);
-    UNDO_SET(&changes, slab->free, link);
-    UNDO_SET(&changes, slab->countdown, (uint16_t)(slab->countdown + 1 + count));
-    UNDO_SET(&changes, magazine->count, magazine->count + count);
-    UNDO_SET(&changes, classes[number].allocations, classes[number].allocations + 1);
-    UNDO_SET(&changes, *out, block_of(first));
-    undo_commit(&changes);
-    return true;
-}
-
-/* Gives the older half of a magazine back, or all of it. */
-static void empty_magazine(struct magazine *magazine, uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        give_block(magazine->blocks[i]);
-    }
-    magazine_forget(magazine, count, &changes);
-    undo_commit(&changes);
-    trim_spares();
-}
-
-static void empty_magazines_of_this_cpu(void)
-{
-    for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
-        struct magazine *magazine = magazine_of(&magazines, i);
-        empty_magazine(magazine, magazine->count);
-    }
-}
-
-/* ---- allocating ---- */
-
-static bool allocate_locked(size_t bytes, void **out)
-{
-    return bytes > HEAP_SMALL_MAX
-               ? allocate_large(bytes, out)
-               : take_several(heap_class_of[(bytes + GRANULE - 1) / GRANULE], out);
-}
-
-/* Into *out, which is left as it is where there is no memory. */
-NOINLINE static bool allocate_slowly(size_t bytes, void **out)
-{
-    GUARD(spinlock, guard, &lock);
-    GUARD(undo, noted, &changes);
-    settle_locked();
-    bool is_done = allocate_locked(bytes, out);
-    if (UNLIKELY(!is_done)) {
-        empty_magazines_of_this_cpu();
-        is_done = allocate_locked(bytes, out);
-    }
-    if (!is_done || bytes > HEAP_SMALL_MAX) {
-        statistics.allocations++;
-        statistics.failures += !is_done;
-    }
-    return is_done;
-}
-
-/* What the fast path ends in, with its hold. */
-NOINLINE static void *allocate_and_release(size_t bytes)
-{
-    void *block = NULL;
-    (void)!allocate_slowly(bytes, &block);
-    preemption_release();
-    return block;
-}
-
-NOINLINE static void *allocate_by_value(size_t bytes)
-{
-    void *block = NULL;
-    return allocate_slowly(bytes, &block) ? block : NULL;
-}
-
-void *heap_allocate(size_t bytes)
-{
-    if (UNLIKELY(bytes > HEAP_SMALL_MAX)) {
-        return allocate_by_value(bytes);
-    }
-    unsigned number = heap_class_of[(bytes + GRANULE - 1) / GRANULE];
-    preemption_hold();
-    void *block = magazine_pop(magazine_of(&magazines, number));
-    if (UNLIKELY(!block)) {
-        return allocate_and_release(bytes);
-    }
-    set_mark(block, ALLOCATED);
-    return LIKELY(!preemption_release_quietly()) ? block : magazine_switch(block);
-}
-
-void *heap_allocate_zeroed(size_t bytes)
-{
-    void *block = heap_allocate(bytes);
-    return block ? memset(block, 0, bytes) : NULL;
-}
-
-/* What goes to the owner is marked before it leaves the magazine. */
-bool heap_allocate_to(size_t bytes, void *out)
-{
-    OWN_DEMAND_(!*(void **)out);
-    if (LIKELY(bytes <= HEAP_SMALL_MAX)) {
-        preemption_hold();
-        struct magazine *magazine =
-            magazine_of(&magazines, heap_class_of[(bytes + GRANULE - 1) / GRANULE]);
-        void *block = magazine_top(magazine);
-        if (LIKELY(block != NULL)) {
-            set_mark(block, ALLOCATED);
-            magazine_pop_to(magazine, out);
-            preemption_release();
-            return true;
-        }
-        preemption_release();
-    }
-    return allocate_slowly(bytes, out);
-}
-
 /* ---- freeing ---- */
 
 /* What is not an allocated block of a slab. */
@@ -721,12 +462,8 @@ NOINLINE static void free_slowly(void **slot, unsigned number)
     GUARD(spinlock, guard, &lock);
     GUARD(undo, noted, &changes);
     settle_locked();
-    struct magazine *magazine = magazine_of(&magazines, number);
     void *block = *slot;
-    if (magazine->count == MAGAZINE_SIZE) {
-        empty_magazine(magazine, MAGAZINE_HALF);
-    }
-    (void)magazine_push_from(magazine, slot);
+    keep_block(number, slot);
     set_mark(block, 0);
 }
 
@@ -763,7 +500,7 @@ void heap_free(void *block)
         free_other_by_value(block, __builtin_return_address(0));
         return;
     }
-    unsigned number = slab_of(link)->class; /* it stays while a block is allocated */
+    unsigned number = slab_behind(link)->state.class; /* it stays while a block is allocated */
     preemption_hold();
     if (UNLIKELY(!magazine_push(magazine_of(&magazines, number), block))) {
         free_and_release(block, number);
@@ -781,7 +518,7 @@ void heap_free_from(void *slot)
         free_other(slot, __builtin_return_address(0));
         return;
     }
-    unsigned number = slab_of(link)->class;
+    unsigned number = slab_behind(link)->state.class;
     preemption_hold();
     bool is_kept = magazine_push_from(magazine_of(&magazines, number), slot);
     if (LIKELY(is_kept)) {
@@ -791,43 +528,4 @@ void heap_free_from(void *slot)
     if (UNLIKELY(!is_kept)) {
         free_slowly(slot, number);
     }
-}
-
-/* ---- statistics ---- */
-
-struct heap_statistics heap_statistics(void)
-{
-    GUARD(spinlock, guard, &lock);
-    GUARD(undo, noted, &changes);
-    settle_locked();
-    empty_magazines_of_this_cpu();
-    struct heap_statistics sum = statistics;
-    sum.bytes_metadata = block_table_bytes(&large_blocks) +
-                         (mapped_of(range.records) + mapped_of(range.parts_memory)) * PAGE_SIZE;
-    for (unsigned i = 0; i < HEAP_CLASS_COUNT; i++) {
-        const struct size_class *class = &classes[i];
-        uint64_t blocks = class->full_count * heap_class_capacity(i);
-        for (const struct slab *slab = class->first; slab != &nothing; slab = named(slab->next)) {
-            blocks += slab->countdown - slab->is_pinned;
-        }
-        uint64_t at_hand;
-        uint64_t answered;
-        magazines_sum(&magazines, i, &at_hand, &answered);
-        blocks -= at_hand;
-        sum.allocations += class->allocations + answered;
-        sum.blocks_in_use += blocks;
-        sum.bytes_in_use += blocks * heap_class_sizes[i];
-    }
-    return sum;
-}
-
-bool heap_is_free(uintptr_t address)
-{
-    (void)address;
-    return false;
-}
-
-uint64_t heap_check(void)
-{
-    return 0;
 }

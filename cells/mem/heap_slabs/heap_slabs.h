@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap_slabs.h - what the slab heaps have in common: sizes, and what each CPU keeps at hand.
+ * heap_slabs.h - what the slab heaps have in common: sizes, and what each CPU keeps at hand. Beside it
+ * is the rest of it, in the order of who uses whom: heap_slabs_life.h, heap_slabs_mapped.h.
  *
  * Why: heaps that differ in safety only can be compared only when all else is equal.
  *
@@ -69,6 +70,16 @@ static inline unsigned heap_class_capacity(unsigned class)
     return (SLAB_SIZE - SLAB_FIRST) / heap_class_sizes[class];
 }
 
+/* What all slab heaps know of a slab, wherever they keep it. */
+struct slab_state {
+    uint16_t class;
+    uint16_t countdown;
+    uint16_t capacity;
+    uint16_t carved; /* blocks that were free once: those behind are not in the list yet */
+    bool is_full;
+    bool is_pinned;
+};
+
 /* ---- magazines ---- */
 
 #define MAGAZINE_SIZE 14u /* with its counters two cache lines */
@@ -95,10 +106,13 @@ static inline struct magazine *magazine_of(struct magazines *magazines, unsigned
     return magazine;
 }
 
-/* The block that is popped next, or NULL; and how it leaves, into *out, at every instruction in one of both. */
+/*
+ * The block that is popped next, of a magazine that has one; and how it leaves, into *out, at every
+ * instruction in one of both.
+ */
 static inline void *magazine_top(const struct magazine *magazine)
 {
-    return UNLIKELY(magazine->count == 0) ? NULL : magazine->blocks[magazine->count - 1];
+    return magazine->blocks[magazine->count - 1];
 }
 
 static inline void magazine_pop_to(struct magazine *magazine, void **out)
