@@ -3,27 +3,11 @@
  * Registers and buffers of devices, on a machine whose MMU is simulated: whatever strikes, frames,
  * pages and descriptors have one owner, and nothing is mapped that nobody owns.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "strike.h"
-
-#define assert_true(condition)          strike_demand(condition)
-#define assert_int_equal(a, b)          strike_demand((uint64_t)(a) == (uint64_t)(b))
-#define assert_memory_equal(a, b, size) strike_demand(memcmp(a, b, size) == 0)
-#define fail_msg(...)                   strike_fail(__FILE__, __LINE__, "mapping")
-
-#define SIMULATED_FRAMES      300
-#define SIMULATED_DESCRIPTORS 64
-#define IMAGE_FRAMES          1
-#define MMU_CODE              STRIKE_NOT
-#include "simulated_machine.h"
+#include "strike_machine.h"
 
 #include "dma.h"
 #include "mmio.h"
 
-#define DEVICE     0x40000000ull
 #define PAGES_SEEN 16 /* of the data zone, from its start on */
 
 static struct mmio *registers;
@@ -32,11 +16,7 @@ static struct holdings first;
 
 static void prepare(void)
 {
-    strike_demand(start_simulated_machine() == 0);
-    strike_leave_out(memory[2], (LOW_FRAMES - 2) * PAGE_SIZE);
-    struct mapped_pages *once = NULL; /* so that there are tables, and something in the caches */
-    strike_demand(mapped_pages_create(PAGE_ZONE_DATA, PAGE_SIZE, PAGE_WRITE, &once) == OK);
-    mapped_pages_drop(&once);
+    start_used_machine();
     first = measure();
 }
 

@@ -3,22 +3,7 @@
  * Stacks, with all that is below them, on a machine whose MMU is simulated: whatever strikes, a
  * stack is owned, mapped and found by its addresses, or it is gone and so are its guards.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "strike.h"
-
-#define assert_true(condition)          strike_demand(condition)
-#define assert_int_equal(a, b)          strike_demand((uint64_t)(a) == (uint64_t)(b))
-#define assert_memory_equal(a, b, size) strike_demand(memcmp(a, b, size) == 0)
-#define fail_msg(...)                   strike_fail(__FILE__, __LINE__, "mapping")
-
-#define SIMULATED_FRAMES      300
-#define SIMULATED_DESCRIPTORS 64
-#define IMAGE_FRAMES          1
-#define MMU_CODE              STRIKE_NOT
-#include "simulated_machine.h"
+#include "strike_machine.h"
 #include "stack.h"
 
 #define PAGES_SEEN 40 /* of the data zone, from its start on */
@@ -29,8 +14,7 @@ static struct holdings first;
 
 static void prepare(void)
 {
-    strike_demand(start_simulated_machine() == 0);
-    strike_leave_out(memory[2], (LOW_FRAMES - 2) * PAGE_SIZE);
+    start_struck_machine();
     strike_demand(stack_create(PAGE_SIZE, "other", &other) == OK);
     first = measure();
 }
