@@ -20,6 +20,7 @@
 #include "memory.h"
 #include "mutex.h"
 #include "preemption.h"
+#include "read_sections.h"
 #include "strike.h"
 
 #include <fcntl.h>
@@ -425,7 +426,7 @@ static void check_code(void)
 
 static void check_all(void)
 {
-    strike_demand(preemption_count() == 0);
+    strike_demand(preemption_count() == 0 && read_sections_wait());
     strike_demand(interrupts_enabled());
     check_names();
     check_dependencies();
@@ -619,6 +620,27 @@ static bool map_archive(const char *path)
     return base != MAP_FAILED;
 }
 
+/* ---- lookups ---- */
+
+static void look_up(void)
+{
+    const struct cell *cell = here.first;
+    address_map_enter();
+    for (unsigned r = 0; r < REGION_COUNT; r++) {
+        (void)address_map_find(cell->regions[r].address);
+        (void)address_map_find(cell->regions[r].address + cell->regions[r].size - 1);
+    }
+    address_map_leave();
+    (void)address_map_find((uint64_t)memory[PAGES - 1]);
+    (void)address_map_find(0);
+}
+
+static void prepare_look_up(void)
+{
+    prepare_three();
+    strike_every(1);
+}
+
 int main(int argc, char **argv)
 {
     static const struct strike_case cases[] = {
@@ -631,6 +653,7 @@ int main(int argc, char **argv)
         {"unload the first one", prepare_three, unload_first, check_first},
         {"unload the only one", prepare_sample, unload_first, check_only},
         {"unload what is needed", prepare_three, unload_held, check_three},
+        {"look up addresses", prepare_look_up, look_up, check_three},
     };
     if (argc != 2 || !map_archive(argv[1]) ||
         syscall(SYS_mprotect, memory, sizeof(memory), PROT_READ | PROT_WRITE | PROT_EXEC) != 0) {

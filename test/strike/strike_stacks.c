@@ -3,6 +3,8 @@
  * Stacks, with all that is below them, on a machine whose MMU is simulated: whatever strikes, a
  * stack is owned, mapped and found by its addresses, or it is gone and so are its guards.
  */
+#include "read_sections.h"
+#include "spinlock.h"
 #include "strike_machine.h"
 #include "stack.h"
 
@@ -30,6 +32,7 @@ static void check_place(const struct stack *stack, const char *name)
 
 static void check(void)
 {
+    strike_demand(preemption_count() == 0 && read_sections_wait());
     uint64_t found = 0;
     uint64_t expected = 3;
     check_place(other, "other");
@@ -81,12 +84,39 @@ static void drop_one(void)
     LOAD(stack, kept[0]);
 }
 
+/* ---- readers ---- */
+
+static void find_some(void)
+{
+    struct stack_place place;
+    (void)stack_find(stack_top(other) - 8, &place);
+    read_sections_enter();
+    (void)stack_find_guard(stack_bottom(kept[0]) - 8, &place);
+    (void)stack_find(DATA_ZONE_START + PAGES_SEEN * PAGE_SIZE, &place);
+    read_sections_leave();
+}
+
+/* What is dropped waits for readers, and is newer than a lock: it goes before holds are set right. */
+static void find_while_owning(void)
+{
+    static struct spinlock lock = {.name = "test"};
+    GUARD(spinlock, held, &lock);
+    OWNED(stack, stack);
+    LOAD(stack, kept[0]);
+    struct stack_place place;
+    (void)stack_find(stack_top(other) - 8, &place);
+    (void)stack_find(DATA_ZONE_START + PAGES_SEEN * PAGE_SIZE, &place);
+    STORE(kept[0], stack);
+}
+
 int main(void)
 {
     static const struct strike_case cases[] = {
         {"create and drop", prepare, create_and_drop, check},
         {"create and keep", prepare, create_and_keep, check},
         {"drop", keep_two, drop_one, check},
+        {"find", keep_two, find_some, check},
+        {"find while owning", keep_two, find_while_owning, check},
     };
     return strike_run(cases, ARRAY_COUNT(cases));
 }

@@ -19,6 +19,12 @@ struct isolation_kind {
 extern const struct isolation_kind isolation_faults[];
 extern const struct isolation_kind isolation_damages[];
 
+/* Lets a task do it there; false, and a line, where that did not end as expected. */
+bool isolation_try(const struct isolation_kind *kind, unsigned place);
+
+/* Those of readers; how many failed, and in `*count` how many there were, more. */
+unsigned isolation_try_readers(unsigned *count);
+
 /* Calls it there, in a handler that this task registers. */
 void isolation_in_exception(void (*provoke)(void));
 void isolation_in_interrupt(void (*provoke)(void));

@@ -80,7 +80,7 @@ static uint64_t measure_loss(const struct isolation_kind *kind, unsigned place,
 }
 
 /* Somebody may keep a frame for good meanwhile, a pool or a table, but not twice in a row. */
-static bool try_kind(const struct isolation_kind *kind, unsigned place)
+bool isolation_try(const struct isolation_kind *kind, unsigned place)
 {
     static const char *const places[] = {
         [IN_EXCEPTION] = " in a handler of exceptions", [IN_INTERRUPT] = " in one of interrupts"};
@@ -107,12 +107,12 @@ static unsigned try_kinds(const struct isolation_kind *kinds, const char *word, 
             is_wanted = strncmp(at, word, strlen(word)) == 0;
         }
         if (is_wanted) {
-            failures += !try_kind(kind, 0);
+            failures += !isolation_try(kind, 0);
             ++*count;
         }
         for (unsigned place = IN_EXCEPTION; is_wanted && place <= IN_INTERRUPT; place++) {
             if (kind->places & place) {
-                failures += !try_kind(kind, place);
+                failures += !isolation_try(kind, place);
                 ++*count;
             }
         }
@@ -196,6 +196,7 @@ enum status isolation_test_main(const struct app_arguments *arguments)
     task_sleep(10000000); /* the warm-up is no task any more */
     unsigned failures = try_kinds(isolation_faults, word, &count);
     failures += try_kinds(isolation_damages, word, &count);
+    failures += isolation_try_readers(&count);
     failures += !try_bits();
     console_print("isolation_test: %u kinds, %u failures\n", count, failures);
     return failures == 0 ? OK : ERR_FAILED;
