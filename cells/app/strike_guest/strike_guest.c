@@ -31,31 +31,31 @@ APPLICATION(strike_guest);
 
 /* ---- steps ---- */
 
-static struct {
+struct steps {
     struct stack_place stack; /* of the task that is struck */
     uint64_t left;            /* instructions until the fault */
     bool is_on;
-} steps;
+};
 
 /* Others that come to run under the flag, by a switch, go on without it. */
-static bool on_step(struct exception_frame *frame, void *unused)
+static bool on_step(struct exception_frame *frame, void *context)
 {
-    (void)unused;
-    bool is_struck = frame->rsp - steps.stack.bottom < steps.stack.top - steps.stack.bottom;
-    if (!steps.is_on || !is_struck) {
+    struct steps *steps = context;
+    bool is_struck = frame->rsp - steps->stack.bottom < steps->stack.top - steps->stack.bottom;
+    if (!steps->is_on || !is_struck) {
         frame->rflags &= ~(uint64_t)FLAG_TRAP;
         return true;
     }
-    if (steps.left-- > 0) {
+    if (steps->left-- > 0) {
         return true;
     }
-    steps.is_on = false;
+    steps->is_on = false;
     return false;
 }
 
-static inline __attribute__((always_inline)) void begin_steps(void)
+static inline __attribute__((always_inline)) void begin_steps(struct steps *steps)
 {
-    steps.is_on = true;
+    steps->is_on = true;
     __asm__ volatile("pushfq\n\t"
                      ".cfi_adjust_cfa_offset 8\n\t"
                      "orq $0x100, (%%rsp)\n\t"
@@ -66,7 +66,7 @@ static inline __attribute__((always_inline)) void begin_steps(void)
                      : "memory", "cc");
 }
 
-static inline __attribute__((always_inline)) void end_steps(void)
+static inline __attribute__((always_inline)) void end_steps(struct steps *steps)
 {
     __asm__ volatile("pushfq\n\t"
                      ".cfi_adjust_cfa_offset 8\n\t"
@@ -76,12 +76,14 @@ static inline __attribute__((always_inline)) void end_steps(void)
                      :
                      :
                      : "memory", "cc");
-    steps.is_on = false;
+    steps->is_on = false;
 }
 
 /* ---- one strike ---- */
 
 struct attempt {
+    struct steps *steps;
+    const struct guest *guest;
     const struct guest_operation *operation;
     uint64_t instructions;
 };
@@ -94,10 +96,10 @@ enum outcome {
 
 static void step_through(void *argument)
 {
-    const struct guest_operation *operation = argument;
-    begin_steps();
-    operation->operate();
-    end_steps();
+    struct attempt *attempt = argument;
+    begin_steps(attempt->steps);
+    attempt->operation->operate(attempt->guest);
+    end_steps(attempt->steps);
 }
 
 /* What holds for a CPU whenever a task runs there with interrupts on. */
@@ -114,33 +116,32 @@ static bool is_cpu_right(void)
 static enum outcome strike(struct attempt *attempt)
 {
     const struct guest_operation *operation = attempt->operation;
-    if (!stack_find((vaddr_t)__builtin_frame_address(0), &steps.stack)) {
+    if (!stack_find((vaddr_t)__builtin_frame_address(0), &attempt->steps->stack)) {
         return OUTCOME_WRONG;
     }
     if (operation->prepare) {
-        operation->prepare();
+        operation->prepare(attempt->guest);
     }
-    steps.left = attempt->instructions;
+    attempt->steps->left = attempt->instructions;
     struct catch_reason reason;
-    enum status status = catch_unwind(step_through, (void *)(uintptr_t)operation, &reason);
+    enum status status = catch_unwind(step_through, attempt, &reason);
     bool has_ended = status == OK;
     if (!has_ended && (reason.fault.vector != EXCEPTION_DB || !reason.is_complete)) {
         return OUTCOME_WRONG;
     }
-    if (!is_cpu_right() || !operation->is_right(has_ended) || !is_cpu_right()) {
+    if (!is_cpu_right() || !operation->is_right(attempt->guest, has_ended) || !is_cpu_right()) {
         return OUTCOME_WRONG;
     }
     return has_ended ? OUTCOME_ENDED : OUTCOME_RIGHT;
 }
 TASK_DEFINE(victim, struct attempt, enum outcome, strike);
 
-static enum outcome strike_in_task(const struct guest_operation *operation, uint64_t instructions)
+static enum outcome strike_in_task(const struct attempt *attempt)
 {
     struct task_options here = {.is_pinned = true, .cpu = 0};
     OWNED(victim_task, task);
     enum outcome outcome = OUTCOME_WRONG;
-    if (victim_spawn(&(struct attempt){operation, instructions}, &here, SLOT(task)) != OK ||
-        victim_join(SLOT(task), &outcome) != OK) {
+    if (victim_spawn(attempt, &here, SLOT(task)) != OK || victim_join(SLOT(task), &outcome) != OK) {
         return OUTCOME_WRONG;
     }
     return outcome;
@@ -170,17 +171,18 @@ static struct counts count(uint64_t tasks)
 }
 
 /* Strikes until the operation ends before the fault; true: all were right. */
-static bool strike_all(const struct guest_operation *operation)
+static bool strike_all(struct attempt *attempt)
 {
+    const struct guest_operation *operation = attempt->operation;
     unsigned strikes = 0;
     unsigned wrong = 0;
     enum outcome outcome = OUTCOME_RIGHT;
     while (outcome != OUTCOME_ENDED && strikes < STRIKES_MAX && wrong < WRONG_MAX) {
-        uint64_t instructions = (uint64_t)strikes * operation->every;
-        outcome = strike_in_task(operation, instructions);
+        attempt->instructions = (uint64_t)strikes * operation->every;
+        outcome = strike_in_task(attempt);
         if (outcome == OUTCOME_WRONG) {
             console_print("strike_guest: %s: wrong after %lu instructions\n", operation->name,
-                          (unsigned long)instructions);
+                          (unsigned long)attempt->instructions);
             wrong++;
         }
         strikes += outcome != OUTCOME_ENDED;
@@ -193,32 +195,34 @@ static bool strike_all(const struct guest_operation *operation)
  * CPUs keep a frame for themselves now and then, and there is an end to that: what strikes lose is
  * lost in each pass.
  */
-static bool strike_without_loss(const struct guest_operation *operation, uint64_t tasks)
+static bool strike_without_loss(struct attempt *attempt, uint64_t tasks)
 {
     struct counts before;
     struct counts now = count(tasks);
     unsigned passes = 0;
     do {
         before = now;
-        if (!strike_all(operation)) {
+        if (!strike_all(attempt)) {
             return false;
         }
         now = count(tasks);
     } while ((now.blocks != before.blocks || now.frames < before.frames) && ++passes < PASSES_MAX);
     if (passes == PASSES_MAX) {
         console_print("strike_guest: %s: %lu then %lu blocks, %lu then %lu frames: LOST\n",
-                      operation->name, (unsigned long)before.blocks, (unsigned long)now.blocks,
-                      (unsigned long)before.frames, (unsigned long)now.frames);
+                      attempt->operation->name, (unsigned long)before.blocks,
+                      (unsigned long)now.blocks, (unsigned long)before.frames,
+                      (unsigned long)now.frames);
     }
     return passes < PASSES_MAX;
 }
 
-static bool run_all(void)
+static bool run_all(const struct guest *guest, void *steps)
 {
     bool is_right = true;
     uint64_t tasks = task_statistics().tasks;
     for (const struct guest_operation *operation = guest_operations; operation->name; operation++) {
-        is_right &= strike_without_loss(operation, tasks);
+        struct attempt attempt = {.steps = steps, .guest = guest, .operation = operation};
+        is_right &= strike_without_loss(&attempt, tasks);
     }
     return is_right;
 }
@@ -226,15 +230,12 @@ static bool run_all(void)
 enum status strike_guest_main(const struct app_arguments *arguments)
 {
     (void)arguments;
+    struct steps steps = {.is_on = false};
     OWNED(exception_handler, handler);
     enum status status =
-        exception_handler_register(EXCEPTION_DB, "strike_guest", on_step, NULL, SLOT(handler));
-    status = status == OK ? guest_begin() : status;
-    if (status != OK) {
-        return status;
-    }
-    bool is_right = run_all();
-    is_right &= guest_end();
-    console_print("strike_guest: %s\n", is_right ? "all is right, nothing is lost: OK" : "FAILED");
-    return is_right ? OK : ERR_FAILED;
+        exception_handler_register(EXCEPTION_DB, "strike_guest", on_step, &steps, SLOT(handler));
+    status = status == OK ? guest_call(run_all, &steps) : status;
+    console_print("strike_guest: %s\n",
+                  status == OK ? "all is right, nothing is lost: OK" : "FAILED");
+    return status;
 }

@@ -14,59 +14,52 @@
 #define UNITS      3u
 #define NOT_MAPPED 0x4000ull
 
-static struct mapped_pages *text; /* owned, until guest_end() */
 static const uint64_t code[UNITS] = {0x9090909090909001, 0x9090909090909002, 0x9090909090909003};
 
-static volatile uint64_t *text_units(void)
-{
-    return (volatile uint64_t *)mapped_pages_start(STORED(text));
-}
-
-static void prepare_text(void)
+static void prepare_text(const struct guest *guest)
 {
     static const uint64_t zeros[UNITS];
-    text_write((uint64_t)text_units(), zeros, sizeof(zeros));
+    text_write((uint64_t)guest->text, zeros, sizeof(zeros));
 }
 
-static void write_text(void)
+static void write_text(const struct guest *guest)
 {
-    text_write((uint64_t)text_units(), code, sizeof(code));
+    text_write((uint64_t)guest->text, code, sizeof(code));
 }
 
-static void store_to_text(void *unused)
+static void store_to_text(void *text)
 {
-    (void)unused;
-    text_units()[0] = 1;
+    *(volatile uint64_t *)text = 1;
 }
 
-static void write_unmapped(void *unused)
+static void write_unmapped(void *text)
 {
-    (void)unused;
+    (void)text;
     text_write(NOT_MAPPED, code, sizeof(code));
 }
 
 /* Does it end by a page fault? */
-static bool faults(void (*function)(void *))
+static bool faults(void (*function)(void *text), const struct guest *guest)
 {
     struct catch_reason reason;
-    return catch_unwind(function, NULL, &reason) == ERR_FAULT &&
+    return catch_unwind(function, (void *)(uintptr_t)guest->text, &reason) == ERR_FAULT &&
            reason.fault.vector == EXCEPTION_PF;
 }
 
-/* What comes first is written first; and nobody else may write, not even after a fault in the write itself. */
-static bool is_text_right(bool has_ended)
+/* What comes first is written first. Nobody else may write, not even after a fault in the write. */
+static bool is_text_right(const struct guest *guest, bool has_ended)
 {
     bool is_whole = has_ended;
     bool is_right = true;
     for (unsigned i = UNITS; i-- > 0;) {
-        is_right &= text_units()[i] == code[i] || (text_units()[i] == 0 && !is_whole);
-        is_whole |= text_units()[i] != 0;
+        is_right &= guest->text[i] == code[i] || (guest->text[i] == 0 && !is_whole);
+        is_whole |= guest->text[i] != 0;
     }
-    is_right &= faults(store_to_text);
-    is_right &= faults(write_unmapped) && faults(store_to_text);
-    write_text();
+    is_right &= faults(store_to_text, guest);
+    is_right &= faults(write_unmapped, guest) && faults(store_to_text, guest);
+    write_text(guest);
     for (unsigned i = 0; i < UNITS; i++) {
-        is_right &= text_units()[i] == code[i];
+        is_right &= guest->text[i] == code[i];
     }
     return is_right;
 }
@@ -88,13 +81,15 @@ static uint64_t get_vector(void)
     return value;
 }
 
-static void use_vectors(void)
+static void use_vectors(const struct guest *guest)
 {
+    (void)guest;
     set_vector(MINE);
 }
 
-static bool is_use_right(bool has_ended)
+static bool is_use_right(const struct guest *guest, bool has_ended)
 {
+    (void)guest;
     bool is_right = !has_ended || get_vector() == MINE;
     set_vector(MINE + 1);
     task_yield();
@@ -103,31 +98,35 @@ static bool is_use_right(bool has_ended)
 
 /* ---- switches between two tasks with vector registers ---- */
 
-static struct companion_task *companion; /* owned, until guest_end() */
-static bool is_over;
+struct company {
+    uint64_t value;
+    const bool *is_over;
+};
 
 /* How often its register was another than it left it. */
-static uint64_t accompany(uint64_t *value)
+static uint64_t accompany(struct company *company)
 {
     uint64_t wrong = 0;
-    set_vector(*value);
-    while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED)) {
+    set_vector(company->value);
+    while (!__atomic_load_n(company->is_over, __ATOMIC_RELAXED)) {
         task_yield();
-        wrong += get_vector() != *value;
-        ++*value;
-        set_vector(*value);
+        wrong += get_vector() != company->value;
+        company->value++;
+        set_vector(company->value);
     }
     return wrong;
 }
-TASK_DEFINE(companion, uint64_t, uint64_t, accompany);
+TASK_DEFINE(companion, struct company, uint64_t, accompany);
 
-static void yield(void)
+static void yield(const struct guest *guest)
 {
+    (void)guest;
     task_yield();
 }
 
-static bool is_switch_right(bool has_ended)
+static bool is_switch_right(const struct guest *guest, bool has_ended)
 {
+    (void)guest;
     (void)has_ended;
     bool is_right = get_vector() == MINE;
     for (unsigned i = 0; i < 3; i++) {
@@ -137,8 +136,9 @@ static bool is_switch_right(bool has_ended)
     return is_right;
 }
 
-static bool is_switch_without_right(bool has_ended)
+static bool is_switch_without_right(const struct guest *guest, bool has_ended)
 {
+    (void)guest;
     (void)has_ended;
     task_yield();
     return parking_self()->vector_state == NULL;
@@ -146,16 +146,18 @@ static bool is_switch_without_right(bool has_ended)
 
 /* ---- memory ---- */
 
-static void map_and_unmap(void)
+static void map_and_unmap(const struct guest *guest)
 {
+    (void)guest;
     OWNED(mapped_pages, memory);
     if (mapped_pages_create(PAGE_ZONE_DATA, 2 * PAGE_SIZE, PAGE_WRITE, SLOT(memory)) == OK) {
         *(volatile uint64_t *)mapped_pages_start(REF(memory)) = 1;
     }
 }
 
-static bool is_memory_right(bool has_ended)
+static bool is_memory_right(const struct guest *guest, bool has_ended)
 {
+    (void)guest;
     (void)has_ended;
     OWNED(mapped_pages, memory);
     if (mapped_pages_create(PAGE_ZONE_DATA, 2 * PAGE_SIZE, PAGE_WRITE, SLOT(memory)) != OK) {
@@ -185,13 +187,15 @@ static bool square_in_task(void)
            square_join(SLOT(task), &result) == OK && result == 49;
 }
 
-static void spawn_and_join(void)
+static void spawn_and_join(const struct guest *guest)
 {
+    (void)guest;
     (void)square_in_task();
 }
 
-static bool is_task_right(bool has_ended)
+static bool is_task_right(const struct guest *guest, bool has_ended)
 {
+    (void)guest;
     (void)has_ended;
     return square_in_task();
 }
@@ -209,13 +213,15 @@ static bool pass_message(void)
            got == 5;
 }
 
-static void send_and_receive(void)
+static void send_and_receive(const struct guest *guest)
 {
+    (void)guest;
     (void)pass_message();
 }
 
-static bool is_message_right(bool has_ended)
+static bool is_message_right(const struct guest *guest, bool has_ended)
 {
+    (void)guest;
     (void)has_ended;
     return pass_message();
 }
@@ -233,31 +239,26 @@ const struct guest_operation guest_operations[] = {
     {NULL, 0, NULL, NULL, NULL},
 };
 
-enum status guest_begin(void)
+enum status guest_call(bool (*run)(const struct guest *guest, void *context), void *context)
 {
-    OWNED(mapped_pages, pages);
+    OWNED(mapped_pages, text);
     enum status status =
-        mapped_pages_create(PAGE_ZONE_CODE, PAGE_SIZE, PAGE_READ | PAGE_EXECUTE, SLOT(pages));
+        mapped_pages_create(PAGE_ZONE_CODE, PAGE_SIZE, PAGE_READ | PAGE_EXECUTE, SLOT(text));
     if (status != OK) {
         return status;
     }
+    struct guest guest = {(volatile uint64_t *)mapped_pages_start(REF(text))};
+    bool is_over = false;
+    struct company company = {OTHERS, &is_over};
     struct task_options here = {.is_pinned = true, .cpu = 0};
-    uint64_t value = OTHERS;
-    OWNED(companion_task, task);
-    status = companion_spawn(&value, &here, SLOT(task));
-    if (status == OK) {
-        STORE(text, pages);
-        STORE(companion, task);
+    OWNED(companion_task, companion);
+    status = companion_spawn(&company, &here, SLOT(companion));
+    if (status != OK) {
+        return status;
     }
-    return status;
-}
-
-bool guest_end(void)
-{
-    mapped_pages_drop(&text);
+    bool is_right = run(&guest, context);
     __atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
-    OWNED(companion_task, task);
-    LOAD(task, companion);
     uint64_t wrong = 1;
-    return companion_join(SLOT(task), &wrong) == OK && wrong == 0;
+    status = companion_join(SLOT(companion), &wrong);
+    return status != OK || (is_right && wrong == 0) ? status : ERR_FAILED;
 }
