@@ -4,10 +4,9 @@
  * or runs once, each result and each end is told once, and nothing that a task had is lost: its
  * stack, its record, its room in the run queues, the count in its cell.
  *
- * The machine has one CPU. Stacks are variables, and are switched by the real code. A task that is struck
- * goes on at its catch point, as it would by catch.h; then the case goes on to its end, and the
- * check after that. What runs before a task's first catch point is not struck, nor are idle tasks: there a
- * fault ends the system.
+ * Stacks are variables, and are switched by the real code. All tasks are struck, idle ones too, from the first
+ * instruction on their stacks to the last of their switch away from it. A task that is struck goes on at its
+ * base, as it would by catch.h; then the case goes on to its end, and the check after that.
  */
 #include "address_map.h"
 #include "backtrace.h"
@@ -16,7 +15,9 @@
 #include "commit.h"
 #include "exceptions.h"
 #include "heap.h"
+#include "kill_deferral.h"
 #include "logger.h"
+#include "own_collections.h"
 #include "owned.h"
 #include "strike.h"
 #include "strike_heap.h"
@@ -37,10 +38,11 @@ static struct stack stacks[STACKS];
 static uint64_t is_used[STACKS];
 static bool refuses_stacks;
 
-static struct catch_place {
-    jmp_buf point;
-    bool is_open;
-} places[STACKS];
+static struct base {
+    catch_again_t again; /* NULL: the stack is nobody's */
+    void *argument;
+    uint64_t top;
+} bases[STACKS];
 
 /* Whose stack that is; STACKS: the case's. */
 STRIKE_NOT static size_t stack_of(uintptr_t rsp)
@@ -73,10 +75,8 @@ void stack_drop(struct stack **handle)
     }
 }
 
-/* Asked for before the stack is used again. */
 vaddr_t stack_top(const struct stack *stack)
 {
-    places[stack - stacks].is_open = false;
     return (vaddr_t)(stack + 1);
 }
 
@@ -94,38 +94,45 @@ static unsigned count_stacks(void)
     return count;
 }
 
-/* ---- catch points: one at a time a task ---- */
+/* ---- where tasks go on ---- */
 
-STRIKE_NOT enum status catch_watched(void (*function)(void *argument), void *argument,
-                                     catch_witness_t witness, struct catch_reason *out_reason)
+uint64_t catch_base(uint64_t top, catch_again_t again, void *argument, struct own_slot **out_top)
 {
-    struct catch_place *place = &places[stack_of((uintptr_t)__builtin_frame_address(0))];
-    int status = _setjmp(place->point);
-    if (status == 0) {
-        place->is_open = true;
-        function(argument);
-    }
-    place->is_open = false;
-    if (status != 0 && out_reason) {
-        *out_reason = (struct catch_reason){.is_complete = true};
-    }
-    return (enum status)status;
+    struct base *base = &bases[stack_of(top)];
+    *base = (struct base){again, argument, top - CATCH_BASE_SIZE};
+    *out_top = NULL;
+    return base->top;
 }
 
-STRIKE_NOT static __attribute__((noreturn)) void go_on(struct catch_place *place,
-                                                       enum status status)
+/* With an empty stack and interrupts off. */
+STRIKE_NOT static __attribute__((noreturn)) void go_on(size_t whose, enum status status)
 {
-    strike_demand(place->is_open);
-    _longjmp(place->point, status);
+    static const struct catch_reason reason = {.is_complete = true};
+    const struct base *base = &bases[whose];
+    strike_demand(base->again);
+    disable_interrupts();
+    __asm__ volatile("movq %0, %%rsp\n\t"
+                     "xorl %%ebp, %%ebp\n\t"
+                     "call *%1\n\t"
+                     "ud2"
+                     :
+                     : "r"(base->top), "r"(base->again), "D"(base->argument), "S"((uint64_t)status),
+                       "d"(&reason)
+                     : "memory");
+    __builtin_unreachable();
 }
 
+/* What is released after a fault is so on another stack, and to the end. */
 STRIKE_NOT void catch_kill(const struct kill_deferral **out_by)
 {
-    struct catch_place *place = &places[stack_of((uintptr_t)__builtin_frame_address(0))];
-    if (place->is_open) {
-        (void)own_unwind(NULL, 0, UINTPTR_MAX);
-        go_on(place, ERR_KILLED);
+    static const struct kill_deferral releasing = {.what = "the release of slots"};
+    size_t whose = stack_of((uintptr_t)__builtin_frame_address(0));
+    if (whose == STACKS) {
+        *out_by = &releasing;
+        return;
     }
+    (void)own_unwind(NULL, 0, UINTPTR_MAX);
+    go_on(whose, ERR_KILLED);
 }
 
 void catch_set_settle(void (*function)(uint64_t rsp))
@@ -138,12 +145,6 @@ void catch_log_losses(const char *who, const struct catch_reason *reason)
 
 void exceptions_print(const struct exception_frame *frame)
 {
-}
-
-STRIKE_NOT static bool is_struck(uintptr_t rsp)
-{
-    size_t i = stack_of(rsp);
-    return i == STACKS || places[i].is_open;
 }
 
 /* ---- what these cells call and is not there ---- */
@@ -225,15 +226,23 @@ static void wake(uint32_t cpu)
     strike_demand(!"there is one CPU");
 }
 
-void enable_interrupts_and_halt(void)
+/* Within an interrupt's handler the fault is the handler's (interrupt_catch.h). */
+static bool is_in_handler;
+
+STRIKE_NOT static bool is_struck(uintptr_t rsp)
+{
+    return !is_in_handler;
+}
+
+STRIKE_NOT void enable_interrupts_and_halt(void)
 {
     strike_demand(alarm_time != PARK_FOREVER); /* else nobody ever runs again */
     machine_time = alarm_time > machine_time ? alarm_time : machine_time;
     alarm_time = PARK_FOREVER;
     disable_interrupts();
-    preemption_hold();
+    is_in_handler = true;
     dispatcher_timer_interrupt();
-    preemption_release();
+    is_in_handler = false;
     enable_interrupts();
     if (CPU_LOCAL(hold) == 0) {
         preemption_switch();
@@ -246,9 +255,20 @@ static unsigned blocks_for_good;
 static jmp_buf check_again;
 static bool has_gone_on;
 
+static void begin_idle_again(void *unused, enum status status, const struct catch_reason *reason)
+{
+    dispatcher_idle_again();
+}
+
+static uint64_t lay_base(uint64_t top, struct own_slot **out_top)
+{
+    return catch_base(top, begin_idle_again, NULL, out_top);
+}
+
 static void prepare(void)
 {
     static const struct dispatcher_hardware hardware = {get_time, set_alarm, wake};
+    dispatcher_set_base(lay_base);
     strike_demand(dispatcher_start(&hardware, "test") == OK);
     boot_task = dispatcher_boot_task();
     stacks_for_good = count_stacks();
@@ -382,7 +402,7 @@ static void check_room(unsigned room)
     }
     if (whose != STACKS && _setjmp(check_again) == 0) {
         has_gone_on = true;
-        go_on(&places[whose], ERR_FAULT);
+        go_on(whose, ERR_FAULT);
     }
     has_gone_on = false;
     check_as_boot();
@@ -396,11 +416,11 @@ static void check(void)
     check_room(ROOM);
 }
 
-/* Who was struck may have been preempted in his release: then he comes first. */
+/* Who was struck may have been preempted in his release: then he comes first, and be he idle. */
 STRIKE_NOT static void come_back(void)
 {
     while (strike_has_struck() && !has_gone_on) {
-        task_yield();
+        task_sleep(1);
     }
     if (has_gone_on) {
         _longjmp(check_again, 1);
@@ -553,48 +573,59 @@ static void check_cpu(void)
     check();
 }
 
-/* An argument that owns: dropped once, whatever becomes of its task. */
+/* An argument that owns: dropped once, whatever becomes of its task and of who spawns that. */
 struct bearer {
     uint64_t *what;
 };
 static uint64_t borne; /* how many */
+OWN_DECLARE_LOCAL(bearer);
 
-static void drop_bearer(struct bearer *bearer)
+static NOINLINE void bearer_drop(struct bearer **handle)
 {
-    if (bearer->what) {
-        commit_two(&borne, borne - 1, &bearer->what, NULL);
+    struct bearer *bearer = *handle;
+    if (bearer && bearer->what) {
+        strike_demand(borne == 1);
+        commit_two(&borne, 0, &bearer->what, NULL);
     }
+    EMPTY(handle);
 }
 
 static uint64_t bear(struct bearer *bearer)
 {
     runs[1] += bearer->what == &borne;
+    task_yield();
     return 1;
 }
-TASK_DEFINE_OWNING(bearer, struct bearer, uint64_t, bear, drop_bearer);
-
-/* The struck part is the task's: who spawns has given up what it had when spawn says OK. */
-static bool is_struck_in_task(uintptr_t rsp)
-{
-    return stack_of(rsp) != STACKS && is_struck(rsp);
-}
-
-static void prepare_bearer(void)
-{
-    prepare();
-    strike_set_filter(is_struck_in_task);
-    borne = 1;
-}
+TASK_DEFINE_OWNING(bearer, struct bearer, uint64_t, bear, bearer_drop);
 
 static void spawn_bearer(void) OWN_UNCHECKED
 {
     {
         OWNED(bearer_task, task);
-        struct bearer bearer = {&borne};
+        OWNED_HERE(bearer, bearer);
         uint64_t result = 0;
-        strike_demand(bearer_spawn(&bearer, NULL, SLOT(task)) == OK);
+        commit_two(&borne, 1, &REF(bearer)->what, &borne);
+        strike_demand(bearer_spawn(SLOT(bearer), NULL, SLOT(task)) == OK && !HELD(bearer));
+        strike_demand(borne == (runs[1] ? borne : 1));
         enum status status = bearer_join(SLOT(task), &result);
         strike_demand(status == OK || (strike_has_struck() && status == ERR_FAULT));
+    }
+    come_back();
+}
+
+/* Who spawns in vain keeps what he has; who lets a task go on alone, or kills it, has nothing more. */
+static void spawn_bearer_in_vain(void) OWN_UNCHECKED
+{
+    {
+        OWNED(bearer_task, task);
+        OWNED_HERE(bearer, bearer);
+        commit_two(&borne, 1, &REF(bearer)->what, &borne);
+        refuses_stacks = true;
+        strike_demand(bearer_spawn(SLOT(bearer), NULL, SLOT(task)) == ERR_NO_MEMORY);
+        strike_demand(HELD(bearer) && borne == 1);
+        refuses_stacks = false;
+        strike_demand(bearer_spawn(SLOT(bearer), NULL, SLOT(task)) == OK);
+        bearer_kill(REF(task));
     }
     come_back();
 }
@@ -603,6 +634,35 @@ static void check_bearer(void)
 {
     check();
     strike_demand(borne == 0);
+}
+
+/* A service goes on after a fault, from its beginning. */
+static uint64_t served; /* rounds */
+
+static uint64_t serve(uint64_t *rounds)
+{
+    while (served < *rounds) {
+        served++;
+        task_yield();
+    }
+    return served;
+}
+TASK_DEFINE(service, uint64_t, uint64_t, serve);
+
+static void run_service(void) OWN_UNCHECKED
+{
+    {
+        OWNED(service_task, task);
+        static const struct task_options options = {.is_service = true};
+        uint64_t rounds = 3;
+        uint64_t result = 0;
+        served = 0;
+        if (service_spawn(&rounds, &options, SLOT(task)) == OK) {
+            strike_demand(service_join(SLOT(task), &result) == OK);
+            strike_demand(result == 3);
+        }
+    }
+    come_back();
 }
 
 int main(void)
@@ -616,7 +676,9 @@ int main(void)
         {"without memory", prepare_without_stacks, spawn_in_vain, check},
         {"run queues that grow", prepare_full_queues, grow, check_growth},
         {"a CPU is added", prepare, add_cpu, check_cpu},
-        {"an argument that owns", prepare_bearer, spawn_bearer, check_bearer},
+        {"an argument that owns", prepare, spawn_bearer, check_bearer},
+        {"one that stays with its owner", prepare, spawn_bearer_in_vain, check_bearer},
+        {"a service", prepare, run_service, check},
     };
     return strike_run(cases, ARRAY_COUNT(cases));
 }

@@ -160,7 +160,10 @@ static void step(void)
         assert_ptr_equal(run_queue_take(queue, &taken), first);
         assert_ptr_equal(taken, first);
     } else if (choice < 80) {
-        assert_ptr_equal(run_queue_give(queue), expect_given());
+        struct task *given = NULL;
+        struct task *wanted = expect_given();
+        assert_ptr_equal(run_queue_give(queue, &given), wanted);
+        assert_ptr_equal(given, wanted);
     } else if (choice < 90) {
         assert_int_equal(run_queue_remove(queue, task), is_queued);
         if (is_queued) {
@@ -240,12 +243,13 @@ static void test_run_queue_gives_no_pinned_task(void **state)
     (void)state;
     struct task pinned = {.is_pinned = true, .priority = TASK_PRIORITY_BASE};
     struct task free_task = {.priority = TASK_PRIORITY_BASE};
+    struct task *given = NULL;
     make_queue(2);
     run_queue_add(queue, &pinned);
-    assert_null(run_queue_give(queue));
+    assert_null(run_queue_give(queue, &given));
     run_queue_add(queue, &free_task);
-    assert_ptr_equal(run_queue_give(queue), &free_task);
-    assert_null(run_queue_give(queue));
+    assert_ptr_equal(run_queue_give(queue, &given), &free_task);
+    assert_null(run_queue_give(queue, &given));
     assert_ptr_equal(run_queue_take(queue, &taken), &pinned);
     run_queue_drop(&queue);
 }

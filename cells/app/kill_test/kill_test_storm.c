@@ -12,6 +12,7 @@
  */
 #include "catch.h"
 #include "cell_namespace.h"
+#include "commit.h"
 #include "condition.h"
 #include "freestanding.h"
 #include "heap.h"
@@ -20,6 +21,7 @@
 #include "loader.h"
 #include "mapped_pages.h"
 #include "mutex.h"
+#include "own_collections.h"
 #include "reader_writer_lock.h"
 #include "rendezvous.h"
 
@@ -104,7 +106,7 @@ static enum status parcel_create(struct storm *storm, struct parcel **out)
 
 /* ---- workers ---- */
 
-struct worker {
+struct OWN_CAPABILITY("worker") worker {
     struct storm *storm;
     uint32_t number;
     uint64_t seed;
@@ -114,6 +116,9 @@ struct worker {
     struct hands_sender *hand_to;
     struct hands_receiver *hand_from;
 };
+OWN_STRUCTURE_DEFINE(worker, OWN_MEMBER(messages_sender, messages) OWN_MEMBER(parcels_sender, to)
+                                 OWN_MEMBER(parcels_receiver, from) OWN_MEMBER(hands_sender, hand_to)
+                                     OWN_MEMBER(hands_receiver, hand_from));
 
 static uint32_t next_random(uint64_t *seed)
 {
@@ -350,22 +355,15 @@ static int work(struct worker *worker)
     }
 }
 
-static void drop_worker(struct worker *worker)
-{
-    messages_sender_drop(&worker->messages);
-    parcels_sender_drop(&worker->to);
-    parcels_receiver_drop(&worker->from);
-    hands_sender_drop(&worker->hand_to);
-    hands_receiver_drop(&worker->hand_from);
-}
-TASK_DEFINE_OWNING(worker, struct worker, int, work, drop_worker);
+TASK_DEFINE_OWNING(worker, struct worker, int, work, worker_drop);
 
 /* ---- who collects ---- */
 
-struct collector {
+struct OWN_CAPABILITY("collector") collector {
     struct storm *storm;
     struct messages_receiver *from; /* owned */
 };
+OWN_STRUCTURE_DEFINE(collector, OWN_MEMBER(messages_receiver, from));
 
 static uint64_t collect(struct collector *collector)
 {
@@ -394,11 +392,7 @@ static uint64_t collect(struct collector *collector)
     return sum;
 }
 
-static void drop_collector(struct collector *collector)
-{
-    messages_receiver_drop(&collector->from);
-}
-TASK_DEFINE_OWNING(collector, struct collector, uint64_t, collect, drop_collector);
+TASK_DEFINE_OWNING(collector, struct collector, uint64_t, collect, collector_drop);
 
 /* ---- who watches ---- */
 
@@ -452,20 +446,14 @@ static enum status clone_worker(const struct worker *from, struct worker *out) O
 
 static enum status put_worker(struct killer *killer, uint32_t number) OWN_UNCHECKED
 {
-    struct worker worker = {
-        .storm = &killer->storm,
-        .number = number,
-        .seed = ((uint64_t)next_random(&killer->seed) << 32 | next_random(&killer->seed)) | 1,
-    };
+    OWNED_HERE(worker, worker);
+    REF(worker)->storm = &killer->storm;
+    REF(worker)->number = number;
+    REF(worker)->seed =
+        ((uint64_t)next_random(&killer->seed) << 32 | next_random(&killer->seed)) | 1;
     killer->storm.accepted[number] = 0;
-    enum status status = clone_worker(&killer->first, &worker);
-    if (status == OK) {
-        status = worker_spawn(&worker, NULL, &killer->tasks[number]);
-    }
-    if (status != OK) {
-        drop_worker(&worker);
-    }
-    return status;
+    enum status status = clone_worker(&killer->first, REF(worker));
+    return status == OK ? worker_spawn(SLOT(worker), NULL, &killer->tasks[number]) : status;
 }
 
 static void wait_a_while(struct killer *killer)
@@ -592,15 +580,17 @@ static enum status run_storm(struct killer *killer, unsigned kills, unsigned sec
         status = watcher_spawn(&storm, NULL, SLOT(watcher));
     }
     if (status == OK) {
-        struct collector argument = {storm, killer->messages};
-        status = collector_spawn(&argument, NULL, SLOT(collector));
+        OWNED_HERE(collector, argument);
+        REF(argument)->storm = storm;
+        commit_move(&REF(argument)->from, &killer->messages);
+        status = collector_spawn(SLOT(argument), NULL, SLOT(collector));
     }
     if (status == OK) {
-        killer->messages = NULL;
         status = rage(killer, kills, seconds, &killed);
     }
     messages_receiver_drop(&killer->messages);
-    drop_worker(&killer->first);
+    struct worker *first = &killer->first;
+    worker_drop(&first);
     if (HELD(collector)) {
         enum status joined = collector_join(SLOT(collector), &collected);
         status = status == OK ? joined : status;

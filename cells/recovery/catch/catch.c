@@ -56,24 +56,38 @@ struct catch_point {
     bool is_closed;     /* a kill has passed it: nothing ends here any more */
     bool is_mended;     /* the chain was broken, and made anew from tags */
     bool is_plain;      /* nothing for own_settle(): no move under way, no type that may hold */
-    uint8_t no_mark;    /* of no stack of the pool: written only */
+    bool is_base;       /* of a struct base */
+    uint64_t no_user;   /* of no stack of the pool: written only */
     vaddr_t bottom;     /* the stack that the newest slot was on when the fault struck */
     vaddr_t top;
     catch_witness_t witness; /* NULL: nobody */
     struct catch_reason reason;
 };
 
+/* The outermost point of a task, at the upper end of its stack. */
+struct base {
+    struct catch_point point;
+    catch_again_t again;
+    void *argument;
+    uint32_t left; /* times to come back */
+};
+static_assert(sizeof(struct base) <= CATCH_BASE_SIZE && CATCH_BASE_SIZE % 16 == 0, "has room");
+
 #define POINT_RSP    32
 #define POINT_FLAGS  40
+#define POINT_STACK  48
 #define POINT_STATUS 64
 static_assert(offsetof(struct catch_point, rsp) == POINT_RSP, "catch_call() writes it");
 static_assert(offsetof(struct catch_point, flags) == POINT_FLAGS, "catch_call() writes it");
+static_assert(offsetof(struct catch_point, stack) == POINT_STACK, "catch_resume() clears it");
 static_assert(offsetof(struct catch_point, status) == POINT_STATUS, "catch_resume() returns it");
+static_assert(NO_STACK == 8, "catch_resume() writes it");
 
 static_assert(COMMIT_REGISTERS == CFI_REGISTER_COUNT, "by the same numbers");
 
 ALIGNED(PAGE_SIZE) struct catch_stacks catch_stacks;
-static uint8_t is_taken[CATCH_STACKS]; /* by a locked exchange; freed by catch_resume() */
+catch_witness_t catch_base_witness;
+static uint64_t users[CATCH_STACKS]; /* points, by a locked exchange; 0 again by catch_resume() */
 
 /* Never called: the slot of a catch point is empty. Its address is the point's type. */
 static NOINLINE void point_drop(void **handle)
@@ -114,19 +128,59 @@ __attribute__((naked, noinline, noclone)) static enum status catch_call(
                                 RESTORE("r13") RESTORE("r12") RESTORE("rbp") RESTORE("rbx") "ret");
 }
 
-/* Leaves this stack, whose mark in the pool is cleared once nobody is on it. */
+/*
+ * Leaves this stack, which nobody is on before it is free again. The point forgets it first: who is struck in
+ * between finds it again by its user.
+ */
 __attribute__((naked, noinline, noclone)) NORETURN static void catch_resume(
-    UNUSED const struct catch_point *point, UNUSED uint8_t *mark)
+    UNUSED const struct catch_point *point, UNUSED uint64_t *user)
 {
     __asm__(".cfi_undefined rip\n\t"
             "movq 32(%rdi), %rsp\n\t"
-            "movb $0, (%rsi)\n\t"
+            "movl $8, 48(%rdi)\n\t"
+            "movq $0, (%rsi)\n\t"
             "pushq 40(%rdi)\n\t"
             ".cfi_adjust_cfa_offset 8\n\t"
             "popfq\n\t"
             ".cfi_adjust_cfa_offset -8\n\t"
             "movl 64(%rdi), %eax\n\t"
             "jmp .Lcatch_return");
+}
+
+__attribute__((noinline, noclone, used, no_sanitize("address"))) static NORETURN void go_on_at_base(
+    struct catch_point *point)
+{
+    struct base *base = CONTAINER_OF(point, struct base, point);
+    point->is_closed = --base->left == 0;
+    point->is_mended = false;
+    point->waits = 0;
+    base->again(base->argument, point->status, &point->reason);
+    __builtin_trap();
+}
+
+/*
+ * The same to a base, whose stack is empty then. With interrupts off: a kill would be one more end before
+ * `again` has said that there is one.
+ */
+__attribute__((naked, noinline, noclone)) NORETURN static void resume_base(
+    UNUSED struct catch_point *point, UNUSED uint64_t *user)
+{
+    __asm__(".cfi_undefined rip\n\t"
+            "movq 32(%rdi), %rsp\n\t"
+            "movl $8, 48(%rdi)\n\t"
+            "movq $0, (%rsi)\n\t"
+            "xorl %ebp, %ebp\n\t"
+            "call go_on_at_base\n\t"
+            "ud2");
+}
+
+static NORETURN void come_back(struct catch_point *point, uint64_t *user)
+{
+    if (point->is_base) {
+        disable_interrupts();
+        resume_base(point, user);
+    }
+    catch_resume(point, user);
 }
 
 /* ---- releasing ---- */
@@ -208,7 +262,7 @@ __attribute__((no_sanitize("address"))) static NORETURN void cut_chain(struct ca
     point->reason.is_complete = false;
     OWN_TOP = &point->slot;
     preemption_restore(point->hold);
-    catch_resume(point, &is_taken[point->stack]);
+    come_back(point, &users[point->stack]);
 }
 
 /* The sanitizer of host tests takes any stack for the thread's. */
@@ -221,7 +275,7 @@ __attribute__((noinline, noclone, used, no_sanitize("address"))) static NORETURN
         cut_chain(point);
     }
     preemption_restore(point->hold);
-    catch_resume(point, &is_taken[point->stack]);
+    come_back(point, &users[point->stack]);
 }
 
 /* ---- the exception ---- */
@@ -317,10 +371,18 @@ static struct catch_point *mend_and_find(struct fault_view *view, uint64_t rsp)
     return point;
 }
 
-static uint32_t take_stack(void)
+/* One that is the point's still, or a free one. */
+static uint32_t take_stack(const struct catch_point *point)
 {
     for (uint32_t i = 0; i < CATCH_STACKS; i++) {
-        if (!__atomic_exchange_n(&is_taken[i], 1, __ATOMIC_ACQUIRE)) {
+        if (__atomic_load_n(&users[i], __ATOMIC_RELAXED) == (uintptr_t)point) {
+            return i;
+        }
+    }
+    for (uint32_t i = 0; i < CATCH_STACKS; i++) {
+        uint64_t nobody = 0;
+        if (__atomic_compare_exchange_n(&users[i], &nobody, (uintptr_t)point, false,
+                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
             return i;
         }
     }
@@ -407,7 +469,7 @@ static bool get_stack(struct catch_point *point, const uint64_t registers[CFI_RE
                       const struct catch_fault *fault)
 {
     if (point->stack == NO_STACK) {
-        point->stack = take_stack();
+        point->stack = take_stack(point);
         if (point->stack == NO_STACK) {
             return false;
         }
@@ -475,6 +537,7 @@ enum status catch_watched(void (*function)(void *argument), void *argument, catc
     point.rsp = 0;
     point.status = ERR_FAULT;
     point.is_closed = false;
+    point.is_base = false;
     own_enter(&point.slot, point_drop);
     enum status status = catch_call(&point, function, argument);
     own_leave(&point.slot, point_drop);
@@ -491,6 +554,32 @@ enum status catch_unwind(void (*function)(void *argument), void *argument,
                          struct catch_reason *out_reason)
 {
     return catch_watched(function, argument, NULL, out_reason);
+}
+
+uint64_t catch_base(uint64_t top, catch_again_t again, void *argument, struct own_slot **out_top)
+{
+    struct base *base = (struct base *)(uintptr_t)(top - CATCH_BASE_SIZE);
+    struct catch_point *point = &base->point;
+    base->again = again;
+    base->argument = argument;
+    base->left = CATCH_BASES_MAX;
+    point->witness = catch_base_witness;
+    point->rsp = (uintptr_t)base;
+    point->flags = RFLAGS_INTERRUPTS; /* as drops want it */
+    point->stack = NO_STACK;
+    point->waits = 0;
+    point->hold = 0;
+    point->depth = 0;
+    point->status = ERR_FAULT;
+    point->is_mended = false;
+    point->is_closed = false;
+    point->is_base = true;
+    point->slot.handle = NULL;
+    point->slot.peer = NULL;
+    point->slot.below = NULL;
+    point->slot.tag = (uintptr_t)&point->slot ^ (uintptr_t)point_drop;
+    *out_top = &point->slot;
+    return (uintptr_t)base;
 }
 
 /* ---- kills ---- */
@@ -625,5 +714,5 @@ __attribute__((no_sanitize("address"))) void catch_kill(const struct kill_deferr
         OWN_TOP = &point->slot;
     }
     preemption_restore(point->hold);
-    catch_resume(point, &point->no_mark);
+    come_back(point, &point->no_user);
 }

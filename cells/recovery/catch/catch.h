@@ -84,6 +84,23 @@ CELL_API MUST_CHECK enum status catch_watched(void (*function)(void *argument), 
                                               struct catch_reason *out_reason);
 
 /*
+ * The outermost point of a task, made by who makes the task: so that no instruction of it is outside of a
+ * point. It lies at the upper end of the task's stack, which is `top`, and the rest of the stack ends where this
+ * says; `*out_top` is the newest slot of the task's chain. Whenever a fault strikes what is newer, or
+ * a kill, all that is released, the exception is reported (exceptions.h), and the task goes on with
+ * again(argument, status, reason) on its stack, which is empty: with interrupts off, nothing held, in the same
+ * point. `again` does not return; a fault in it begins it once more, CATCH_BASES_MAX times in all: after that the
+ * exception ends the system. The reason is good until then. Both addresses are aligned to 16 bytes.
+ */
+#define CATCH_BASE_SIZE 512u
+#define CATCH_BASES_MAX 100u
+typedef void (*catch_again_t)(void *argument, enum status status,
+                              const struct catch_reason *reason);
+struct own_slot;
+CELL_API uint64_t catch_base(uint64_t top, catch_again_t again, void *argument,
+                             struct own_slot **out_top);
+
+/*
  * For handlers of exceptions: is there a catch point on the chain of what was interrupted? Then
  * `registers`, those of the interrupted code, are changed so that going on there releases the slots
  * and comes back at the catch point. They are unchanged where all stacks are in use: then it is to

@@ -115,6 +115,7 @@ enum status catch_enable(void)
             return status;
         }
     }
+    catch_base_witness = exceptions_print;
     for (unsigned i = 0; i < EXCEPTION_COUNT; i++) {
         OWNED(exception_handler, handler);
         if (!is_of_code(i)) {

@@ -25,6 +25,9 @@ extern struct catch_stacks catch_stacks;
  * it put into rdi. */
 catch_witness_t catch_witness(uint64_t point);
 
+/* Of all bases: catch_enable(). */
+extern catch_witness_t catch_base_witness;
+
 /* Can the fields of `slot` be read? `place` is the stack that the last one was on; it changes with
  * it. */
 static inline bool catch_can_read(const struct own_slot *slot, struct stack_place *place)

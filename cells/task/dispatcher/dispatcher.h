@@ -58,6 +58,23 @@ CELL_API MUST_CHECK enum status dispatcher_add_cpu(uint32_t index);
 /* On that CPU, with interrupts off: what calls becomes its idle task. */
 CELL_API NORETURN void dispatcher_run_cpu(void);
 
+/*
+ * So that an idle task goes on after a fault: `base` makes the outermost catch point below `top`, says where the
+ * rest of the stack ends, at most DISPATCHER_BASE_ROOM below, and what the chain begins with. Who comes back
+ * there calls dispatcher_idle_again(), with interrupts off. Before dispatcher_start(); without it
+ * such a fault ends the system.
+ */
+#define DISPATCHER_BASE_ROOM 512u
+typedef uint64_t (*dispatcher_base_t)(uint64_t top, struct own_slot **out_top);
+CELL_API void dispatcher_set_base(dispatcher_base_t base);
+
+/*
+ * The idle task of this CPU begins anew. After DISPATCHER_IDLE_FAULTS_MAX times it does no more than to
+ * let others run and to halt: it buries nobody and takes over nothing.
+ */
+#define DISPATCHER_IDLE_FAULTS_MAX 32u
+CELL_API NORETURN void dispatcher_idle_again(void);
+
 /* How many CPUs run tasks; is this one of them? */
 CELL_API uint32_t dispatcher_cpu_count(void);
 CELL_API bool dispatcher_has_cpu(uint32_t index);

@@ -27,24 +27,27 @@ static size_t capacity = FIRST_CAPACITY; /* of every run queue */
 static uint64_t admitted;                /* atomically */
 static struct task *boot_task;           /* owned, for good */
 static void (*undertaker)(void);
+static dispatcher_base_t lay_base; /* NULL: nobody catches faults */
 
 /* ---- idle CPUs ---- */
 
-/* Takes out a task for another CPU; NULL if there is none. The CPU is locked. */
-static struct task *give_away(struct cpu *cpu)
+/* Takes out a task for another CPU, as run_queue_give() does. The CPU is locked. */
+static struct task *give_away(struct cpu *cpu, struct task **out)
 {
     struct task *task = cpu->alone;
     if (task == IN_QUEUE) {
-        return run_queue_give(STORED(cpu->queue));
+        return run_queue_give(STORED(cpu->queue), out);
     }
     if (!task || task->is_pinned) {
         return NULL;
     }
+    *out = task;
+    COMPILER_BARRIER();
     cpu->alone = NULL;
     return task;
 }
 
-/* Takes a task that is ready elsewhere. */
+/* Takes a task that is ready elsewhere. Who is struck on the way: dispatcher_settle(). */
 static bool take_over(struct cpu *cpu)
 {
     for (uint32_t i = 1; i < DISPATCHER_CPUS; i++) {
@@ -53,7 +56,8 @@ static bool take_over(struct cpu *cpu)
             continue;
         }
         lock(other);
-        struct task *task = give_away(other);
+        struct task *task = give_away(other, &cpu->arriving);
+        COMPILER_BARRIER();
         if (task) {
             other->statistics.moves++;
             __atomic_store_n(&task->home, (uint16_t)cpu->index, __ATOMIC_RELAXED);
@@ -62,6 +66,8 @@ static bool take_over(struct cpu *cpu)
         if (task) {
             lock(cpu);
             enter(cpu, task);
+            COMPILER_BARRIER();
+            cpu->arriving = NULL;
             unlock(cpu);
             return true;
         }
@@ -73,12 +79,13 @@ static NORETURN void idle(struct cpu *cpu)
 {
     uint64_t bit = 1ull << cpu->index;
     for (;;) {
-        if (undertaker && cpu->dead) {
+        bool is_well = cpu->faults < DISPATCHER_IDLE_FAULTS_MAX;
+        if (undertaker && cpu->dead && is_well) {
             undertaker();
         }
         disable_interrupts();
         __atomic_or_fetch(&dispatcher_idle, bit, __ATOMIC_SEQ_CST); /* and then looks */
-        if (count_ready(cpu) || take_over(cpu)) {
+        if (count_ready(cpu) || (is_well && take_over(cpu))) {
             __atomic_and_fetch(&dispatcher_idle, ~bit, __ATOMIC_RELAXED);
             enable_interrupts();
             dispatcher_yield();
@@ -94,6 +101,20 @@ static void enter_idle(void *unused)
     (void)unused;
     dispatcher_finish_switch();
     idle(this_cpu());
+}
+
+void dispatcher_idle_again(void)
+{
+    struct cpu *cpu = this_cpu();
+    cpu->faults += cpu->faults < DISPATCHER_IDLE_FAULTS_MAX;
+    __atomic_and_fetch(&dispatcher_idle, ~(1ull << cpu->index), __ATOMIC_RELAXED);
+    end(true);
+    idle(cpu);
+}
+
+void dispatcher_set_base(dispatcher_base_t base)
+{
+    lay_base = base;
 }
 
 /* ---- start ---- */
@@ -166,7 +187,9 @@ static enum status start_boot_cpu(const char *boot_name)
         heap_free(cpu);
         return status != OK ? status : ERR_NO_MEMORY;
     }
-    context_prepare(stack_top(REF(stack)), enter_idle, NULL, cpu->idle->context);
+    vaddr_t top = stack_top(REF(stack));
+    top = lay_base ? lay_base(top, &cpu->idle->own_top) : top;
+    context_prepare(top, enter_idle, NULL, cpu->idle->context);
     STORE(cpu->idle->stack, stack);
     task_state_init(task, boot_name, TASK_PRIORITY_BASE, 0);
     task->is_pinned = true;
@@ -220,9 +243,16 @@ enum status dispatcher_add_cpu(uint32_t index)
     return create_cpu(index, &dispatcher_cpus[index]);
 }
 
+/* What lies below `room` is free again when it comes back to its base: this function does not return. */
 void dispatcher_run_cpu(void)
 {
     struct cpu *cpu = dispatcher_cpus[CPU_LOCAL(index)];
+    ALIGNED(16) uint8_t room[DISPATCHER_BASE_ROOM];
+    if (lay_base) {
+        struct own_slot *top;
+        (void)lay_base((uintptr_t)room + sizeof(room), &top);
+        OWN_TOP = top;
+    }
     join_system(cpu, cpu->idle);
     idle(cpu);
 }

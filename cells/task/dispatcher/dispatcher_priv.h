@@ -18,10 +18,12 @@ struct cpu {
     struct timer_queue deadlines; /* of tasks that are BLOCKED with this home */
     struct task *timed;           /* these tasks, by next_timed */
     struct task *moving;          /* out of the queue for a moment, to come back */
+    struct task *arriving;        /* from another CPU to this one; by this CPU */
     struct task *current;
     struct task *idle;
     struct task *dead;  /* ended, by next_dead */
     bool wants_switch;  /* another CPU has made ready what should run at once */
+    uint8_t faults;     /* of its idle task; not counted further */
     uint64_t slice_end; /* NO_SLICE: not armed */
     uint64_t alarm;     /* what the hardware's timer is set to */
     struct dispatcher_statistics statistics;

@@ -12,6 +12,7 @@
  *                               let go. Up to the moment at which rsp is on the other's stack the switch is
  *                               taken back too, and the other one is ready again
  *   the list of the timed       says who has a deadline; the queue of deadlines is made anew from it
+ *   who is arriving             is in the queue that he comes from, or is put into this CPU's
  *
  * Rejected: a slot as guard of the lock, which costs more than half of what a switch costs, and of two
  * tasks would belong to neither.
@@ -109,17 +110,35 @@ static void stay(struct cpu *cpu)
     task->state = TASK_RUNNING;
 }
 
-/* Others are ready: somebody looks. */
-static void let_choose(struct cpu *cpu)
+/* The timer's interrupt may have been lost; who is ready may be better than who runs. */
+static void look_again(struct cpu *cpu)
 {
-    if (cpu != this_cpu()) {
-        cpu->wants_switch = true;
-        dispatcher_hardware->wake(cpu->index);
-        return;
+    if (count_ready_locked(cpu) > 0) {
+        preemption_request();
     }
-    preemption_request();
     cpu->alarm = PARK_FOREVER;
     dispatcher_set_alarm(cpu);
+}
+
+/* This CPU is locked; who arrives is in the queue at last. */
+static void let_arrive(struct cpu *cpu)
+{
+    struct task *task = cpu->arriving;
+    if (task && !is_queued(cpu, task)) {
+        enter(cpu, task);
+    }
+    cpu->arriving = NULL;
+}
+
+/* Of another CPU, which is locked: has he left it? */
+static void see_off(struct cpu *cpu)
+{
+    struct cpu *here = this_cpu();
+    if (here->arriving && is_queued(cpu, here->arriving)) {
+        here->arriving = NULL;
+    } else if (here->arriving) {
+        here->arriving->home = (uint16_t)here->index;
+    }
 }
 
 static void settle(struct cpu *cpu, uint64_t rsp)
@@ -135,6 +154,9 @@ static void settle(struct cpu *cpu, uint64_t rsp)
             take_back_switch(cpu, rsp);
         }
         stay(cpu);
+        let_arrive(cpu);
+    } else {
+        see_off(cpu);
     }
     if (cpu->moving) {
         put_into_queue(cpu, cpu->moving);
@@ -147,22 +169,35 @@ static void settle(struct cpu *cpu, uint64_t rsp)
         task->has_begun = true;
         task->state = TASK_READY;
     }
-    if (count > 0) {
-        let_choose(cpu);
+    if (count > 0 && cpu != this_cpu()) {
+        cpu->wants_switch = true;
+        dispatcher_hardware->wake(cpu->index);
     }
     unlock(cpu);
 }
 
-void dispatcher_settle(uint64_t rsp)
+static void settle_held(uint64_t rsp)
 {
     for (uint32_t i = 0; i < dispatcher_cpus_end; i++) {
         if (dispatcher_cpus[i] && is_held_here(dispatcher_cpus[i])) {
             settle(dispatcher_cpus[i], rsp);
-            break;
+            return;
         }
     }
-    struct task *task = CPU_LOCAL(task);
-    if (dispatcher_switch_vectors && task) {
-        dispatcher_switch_vectors(NULL, task);
+}
+
+void dispatcher_settle(uint64_t rsp)
+{
+    struct cpu *here = this_cpu();
+    if (!here) {
+        return;
+    }
+    settle_held(rsp);
+    lock(here);
+    let_arrive(here);
+    look_again(here);
+    unlock(here);
+    if (dispatcher_switch_vectors) {
+        dispatcher_switch_vectors(NULL, CPU_LOCAL(task));
     }
 }

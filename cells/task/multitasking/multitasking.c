@@ -2,6 +2,7 @@
 #include "multitasking.h"
 
 #include "apic_timer.h"
+#include "catch.h"
 #include "clock.h"
 #include "dispatcher.h"
 #include "fpu.h"
@@ -69,6 +70,30 @@ static void start_vectors(void)
     has_vectors = true;
 }
 
+/* ---- idle tasks that fault ---- */
+
+static_assert(CATCH_BASE_SIZE <= DISPATCHER_BASE_ROOM, "there is room for a base");
+
+static void let_idle_go_on(void *unused, enum status status, const struct catch_reason *reason)
+{
+    static uint32_t told; /* by all CPUs; atomically */
+    (void)unused;
+    (void)status;
+    if (__atomic_fetch_add(&told, 1, __ATOMIC_RELAXED) < DISPATCHER_IDLE_FAULTS_MAX) {
+        log_error("the idle task of CPU %u has failed; %lu resources released; it begins anew",
+                  (unsigned)CPU_LOCAL(index), (unsigned long)reason->released);
+        catch_log_losses("idle task", reason);
+    }
+    dispatcher_idle_again();
+}
+
+static uint64_t lay_base(uint64_t top, struct own_slot **out_top)
+{
+    return catch_base(top, let_idle_go_on, NULL, out_top);
+}
+
+/* ---- start ---- */
+
 static enum status register_interrupts(void)
 {
     OWNED(interrupt, timer);
@@ -131,6 +156,7 @@ enum status multitasking_start(const char *name)
     if (timer_interrupt) {
         return ERR_STATE;
     }
+    dispatcher_set_base(lay_base);
     disable_interrupts();
     enum status status = register_interrupts();
     if (status != OK) {

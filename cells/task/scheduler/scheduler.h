@@ -36,8 +36,9 @@ CELL_API void run_queue_add(struct run_queue *queue, struct task *task) OWN_BORR
 CELL_API struct task *run_queue_take(struct run_queue *queue, struct task **out)
     OWN_BORROWS(*queue);
 
-/* Takes one for another CPU: the last in order that is not pinned; NULL if there is none. */
-CELL_API struct task *run_queue_give(struct run_queue *queue) OWN_BORROWS(*queue);
+/* The same for another CPU: the last in order that is not pinned; NULL if there is none. */
+CELL_API struct task *run_queue_give(struct run_queue *queue, struct task **out)
+    OWN_BORROWS(*queue);
 
 /* Takes this one out; false if it is not in. O(count). */
 CELL_API bool run_queue_remove(struct run_queue *queue, const struct task *task)

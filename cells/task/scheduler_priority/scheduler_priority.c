@@ -160,7 +160,7 @@ struct task *run_queue_take(struct run_queue *queue, struct task **out)
     return take_out(queue, 0);
 }
 
-struct task *run_queue_give(struct run_queue *queue)
+struct task *run_queue_give(struct run_queue *queue, struct task **out)
 {
     size_t found = queue->count;
     for (size_t i = 0; i < queue->count; i++) {
@@ -169,7 +169,12 @@ struct task *run_queue_give(struct run_queue *queue)
             found = i;
         }
     }
-    return found < queue->count ? take_out(queue, found) : NULL;
+    if (found == queue->count) {
+        return NULL;
+    }
+    *out = queue->entries[found].task;
+    COMPILER_BARRIER();
+    return take_out(queue, found);
 }
 
 bool run_queue_remove(struct run_queue *queue, const struct task *task)

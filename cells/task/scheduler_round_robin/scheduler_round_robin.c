@@ -88,11 +88,13 @@ static void take_out(struct run_queue *queue, uint32_t position)
     queue->tail--;
 }
 
-struct task *run_queue_give(struct run_queue *queue)
+struct task *run_queue_give(struct run_queue *queue, struct task **out)
 {
     for (uint32_t at = queue->tail; at != queue->head; at--) {
         struct task *task = queue->tasks[(at - 1) & queue->mask];
         if (!task->is_pinned) {
+            *out = task;
+            COMPILER_BARRIER();
             take_out(queue, at - 1);
             return task;
         }

@@ -62,6 +62,9 @@ static void release(struct task_handle **handle) OWN_UNCHECKED
 {
     OWNED(heap_block, block);
     struct task_record *record = (struct task_record *)task_of(*handle);
+    if (UNLIKELY(record->owned)) {
+        record->plan->drop(&record->owned); /* it has not begun */
+    }
     task_list_remove(record);
     leave(record);
     if (UNLIKELY(record->task.stack)) {
@@ -191,62 +194,45 @@ static NORETURN void end_task(struct task *task, enum task_end end)
     dispatcher_end();
 }
 
-/* What an argument owns: the handle is the task's record. */
-struct OWN_CAPABILITY("argument of a task") task_argument;
-OWN_DECLARE_LOCAL(task_argument);
-
-static NOINLINE void task_argument_drop(struct task_argument **handle)
+/* No kill strikes any more, for its end is decided: before, there is no slot for what is owned here. */
+static NOINLINE void release_argument(struct task_record *record)
 {
-    const struct task_record *record = (const struct task_record *)*handle;
-    if (record) {
-        record->plan->drop(record->argument);
-        EMPTY(handle);
-    }
+    record->task.kill = TASK_KILL_BEGUN;
+    record->plan->drop(&record->owned);
 }
 
-/*
- * The first thing within the catch point: a kill that came before finds its way now. The last one is
- * the end: what strikes there is caught too.
- */
-static void run_plan(void *argument)
+static NORETURN NOINLINE void run_entry(struct task_record *record)
 {
-    struct task_record *record = argument;
     if (UNLIKELY(record->task.kill != TASK_NO_KILL)) {
-        dispatcher_kill_check();
+        dispatcher_kill_check(); /* one that came before finds its way now */
     }
     record->plan->run(record->argument, record->result);
-    if (LIKELY(!record->plan->drop)) {
-        end_task(&record->task, TASK_RETURNED);
+    record->end = TASK_RETURNED;
+    if (UNLIKELY(record->owned)) {
+        release_argument(record);
     }
+    end_task(&record->task, TASK_RETURNED);
 }
 
-static void drop_argument(void *argument)
+/* All but the end itself is left out when it has failed too often. */
+static NORETURN void end_again(struct task_record *record)
 {
-    OWNED(task_argument, owned);
-    FILL(SLOT(owned), (struct task_argument *)argument);
-}
-
-/*
- * After all slots, in a catch point of its own. Within that of the entry a kill could strike before there
- * is a slot for it; here none strikes any more, for its end is decided.
- */
-static void release_argument(struct task_record *record)
-{
-    struct catch_reason reason;
-    record->task.kill = TASK_KILL_BEGUN;
-    for (unsigned i = 0; i < END_TRIES; i++) {
-        if (catch_watched(drop_argument, record, exceptions_print, &reason) == OK) {
-            return;
-        }
-        log_error("task `%s` has failed in the release of its argument", record->task.name);
+    if (record->tries > 2 * END_TRIES) {
+        record->task.end = record->end;
+        dispatcher_end(); /* nobody is told, but the rest of the system goes on */
     }
+    if (record->owned && record->tries > END_TRIES) {
+        record->owned = NULL;
+        log_error("what the argument of task `%s` owns is lost", record->task.name);
+    } else if (record->owned) {
+        release_argument(record);
+    }
+    end_task(&record->task, record->end);
 }
 
-/* Whatever ends it first is its end: what comes later finds no catch point. */
-static enum task_end end_by(enum status status, const struct task *task,
-                            const struct catch_reason *reason)
+static void tell_failure(const struct task *task, bool was_killed,
+                         const struct catch_reason *reason)
 {
-    bool was_killed = status == ERR_KILLED;
     bool is_whole = reason->lost == 0 && reason->is_complete;
     if (!was_killed || reason->faults || !is_whole) {
         log_error("task `%s` %s; %lu resources released%s", task->name,
@@ -256,44 +242,48 @@ static enum task_end end_by(enum status status, const struct task *task,
                   (unsigned long)reason->released, is_whole ? "" : ", not all of what there was");
         catch_log_losses(task->name, reason);
     }
-    return was_killed ? TASK_KILLED : TASK_FAILED;
 }
 
-struct ending {
-    struct task *task;
-    enum task_end end;
-};
-
-static void end_again(void *argument)
+/* Interrupts as in any code, and what has been asked for meanwhile happens. */
+static void let_interrupts_in(void)
 {
-    const struct ending *ending = argument;
-    end_task(ending->task, ending->end);
+    enable_interrupts();
+    if (CPU_LOCAL(hold) == 0) {
+        preemption_switch();
+    }
 }
 
-/* What it owned has been released when it comes back by a fault or a kill. */
-static NORETURN NOINLINE void end_by_itself(struct task_record *record, enum status status,
-                                            const struct catch_reason *reason)
+/*
+ * From its base, whatever has struck it wherever, with all that it owned released. Whatever ends it first is
+ * its end, and no kill strikes it afterwards. Interrupts are off up to there.
+ */
+static void go_on(void *argument, enum status status, const struct catch_reason *reason)
 {
-    struct ending ending = {&record->task, TASK_RETURNED};
-    if (status != OK) {
-        ending.end = end_by(status, &record->task, reason);
+    struct task_record *record = argument;
+    bool was_killed = status == ERR_KILLED;
+    if (record->restarts > 0 && !was_killed && record->end == TASK_NOT_ENDED) {
+        record->restarts--;
+        let_interrupts_in();
+        tell_failure(&record->task, false, reason);
+        run_entry(record);
     }
-    if (record->plan->drop) {
-        release_argument(record);
+    record->task.kill = TASK_KILL_BEGUN;
+    if (record->end == TASK_NOT_ENDED) {
+        record->end = was_killed ? TASK_KILLED : TASK_FAILED;
     }
-    for (unsigned i = 0; i < END_TRIES; i++) {
-        (void)!catch_watched(end_again, &ending, exceptions_print, NULL);
+    uint8_t tries = record->tries;
+    record->tries += tries < UINT8_MAX;
+    let_interrupts_in();
+    if (tries <= END_TRIES) {
+        tell_failure(&record->task, was_killed, reason);
     }
-    end_task(ending.task, ending.end); /* what strikes here ends the system */
+    end_again(record);
 }
 
 static void run_task(void *argument)
 {
-    struct task_record *record = argument;
-    struct catch_reason reason;
     dispatcher_entered();
-    enum status status = catch_watched(run_plan, record, exceptions_print, &reason);
-    end_by_itself(record, status, &reason);
+    run_entry(argument);
 }
 
 /* ---- spawning ---- */
@@ -392,6 +382,7 @@ static bool create_record(const struct task_plan *plan, const void *argument,
                     options->is_pinned ? options->cpu : 0);
     record->task.is_pinned = options->is_pinned;
     record->task.references = 2;
+    record->restarts = options->is_service ? TASK_RESTARTS_MAX : 0;
     commit_two(out, record, SLOT(block), NULL);
     return true;
 }
@@ -431,19 +422,28 @@ static enum status make_stack(struct task *task, size_t bytes)
     return status;
 }
 
-static void begin_task(struct task_record *record, const struct task_options *options)
+/* `argument`: NULL, or who owns it so far. */
+static inline void begin_task(struct task_record *record, const struct task_options *options,
+                              void **argument)
 {
     struct task *task = &record->task;
     if (!record->cell) {
         cell_tasks_get((uintptr_t)record->plan, &record->cell);
     }
-    context_prepare(stack_top(STORED(task->stack)), run_task, record, task->context);
+    vaddr_t top = catch_base(stack_top(STORED(task->stack)), go_on, record, &task->own_top);
+    context_prepare(top, run_task, record, task->context);
+    if (argument) {
+        commit_two(&record->owned, record->argument, argument, NULL);
+    }
     task_list_add(record);
     dispatcher_add(task, options->is_pinned ? options->cpu : DISPATCHER_ANY_CPU);
 }
 
-enum status task_spawn(const struct task_plan *plan, const void *argument,
-                       const struct task_options *options, struct task_handle **out)
+static inline __attribute__((always_inline)) enum status spawn(const struct task_plan *plan,
+                                                               const void *argument, void **owner,
+                                                               const struct task_options *options,
+                                                               struct task_handle **out)
+    OWN_UNCHECKED
 {
     static const struct task_options defaults = {0};
     options = options ? options : &defaults;
@@ -469,9 +469,22 @@ enum status task_spawn(const struct task_plan *plan, const void *argument,
     if (UNLIKELY(!is_introduced)) {
         introduce();
     }
-    begin_task(record, options);
+    begin_task(record, options, owner);
     MOVE(*out, handle);
     return OK;
+}
+
+enum status task_spawn(const struct task_plan *plan, const void *argument,
+                       const struct task_options *options, struct task_handle **out) OWN_UNCHECKED
+{
+    return spawn(plan, argument, NULL, options, out);
+}
+
+enum status task_spawn_owning(const struct task_plan *plan, void **argument,
+                              const struct task_options *options,
+                              struct task_handle **out) OWN_UNCHECKED
+{
+    return spawn(plan, *argument, argument, options, out);
 }
 
 /* ---- joining ---- */

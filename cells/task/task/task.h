@@ -34,6 +34,7 @@
 #define TASK_STACK_SIZE   16384u /* what a task gets that does not ask */
 #define TASK_STACKS_KEPT  8u     /* beside those of the dead, which are taken first */
 #define TASK_ARGUMENT_MAX 4096u  /* bytes, of argument or result */
+#define TASK_RESTARTS_MAX 32u    /* of a service, since it was spawned */
 
 struct task_options {
     const char *name;   /* copied; NULL: that of the TASK_DEFINE */
@@ -41,6 +42,7 @@ struct task_options {
     unsigned priority;  /* 1 .. TASK_PRIORITIES - 1; 0: TASK_PRIORITY_BASE */
     bool is_pinned;     /* to `cpu` for good */
     uint32_t cpu;       /* where it begins if it is pinned */
+    bool is_service;    /* after a fault its entry begins anew, TASK_RESTARTS_MAX times */
 };
 
 /* A task as its spawner owns it; the typed handles of TASK_DEFINE are this underneath. */
@@ -51,24 +53,50 @@ OWN_DECLARE(task_handle);
  * Makes `struct NAME_task`, an owned handle, and NAME_spawn(), NAME_join(). `function` is
  * `result_t function(argument_t *argument)`; the argument is the task's own copy.
  */
-#define TASK_DEFINE(name, argument_t, result_t, function) \
-    TASK_DEFINE_(name, argument_t, result_t, function, NULL)
+#define TASK_DEFINE(name, argument_t, result_t, function)                                         \
+    TASK_DEFINE_TYPES_(name, argument_t, result_t, function);                                     \
+    /* Errors of task_spawn(). */                                                                 \
+    UNUSED static enum status name##_spawn(argument_t const *argument,                            \
+                                           const struct task_options *options,                    \
+                                           struct name##_task **out) OWN_ACQUIRES(**out);         \
+    static enum status name##_spawn(argument_t const *argument,                                   \
+                                    const struct task_options *options, struct name##_task **out) \
+        OWN_UNCHECKED                                                                             \
+    {                                                                                             \
+        static const struct task_plan plan = {#name, name##_task_run, sizeof(argument_t),         \
+                                              sizeof(result_t), NULL};                   \
+        return task_spawn(&plan, argument, options, (struct task_handle **)out);                  \
+    }                                                                                             \
+    struct name##_task /* the semicolon ends this */
 
 /*
- * The same for an argument with owned fields, which the task owns once spawn has said OK: before
- * anything else the spawner clears its own. `function` LOADs what it wants to give away or to drop early. In the
- * end, whether the function has returned, failed, was killed, or was never begun, `void drop(argument_t
- * *argument)` drops the fields; it may be begun again.
+ * The same for an argument that owns: `argument_t` is a structure that is owned as one thing (own.h), by
+ * `drop_function`, whose name is that of the structure and `_drop`. NAME_spawn(SLOT(argument), ..) takes it from
+ * its owner, in one step in which it becomes the task's: if it says OK, and nothing happens to it otherwise.
+ * `function` LOADs what it wants to give away or to drop early. In the end, whether the function has returned,
+ * failed, was killed, or was never begun, the task's own is dropped.
  */
-#define TASK_DEFINE_OWNING(name, argument_t, result_t, function, drop_function) \
-    static void name##_task_drop_argument(void *argument)                       \
-    {                                                                           \
-        void (*drop)(argument_t *) = drop_function; /* the compiler compares */ \
-        drop((argument_t *)argument);                                           \
-    }                                                                           \
-    TASK_DEFINE_(name, argument_t, result_t, function, name##_task_drop_argument)
+#define TASK_DEFINE_OWNING(name, argument_t, result_t, function, drop_function)                   \
+    static void name##_task_drop_argument(void **argument)                                        \
+    {                                                                                             \
+        void (*drop)(argument_t **) = drop_function; /* the compiler compares */                  \
+        drop((argument_t **)argument);                                                            \
+    }                                                                                             \
+    TASK_DEFINE_TYPES_(name, argument_t, result_t, function);                                     \
+    /* Errors of task_spawn(). */                                                                 \
+    UNUSED static enum status name##_spawn(argument_t **argument,                                 \
+                                           const struct task_options *options,                    \
+                                           struct name##_task **out) OWN_ACQUIRES(**out);         \
+    static enum status name##_spawn(argument_t **argument, const struct task_options *options,    \
+                                    struct name##_task **out) OWN_UNCHECKED                       \
+    {                                                                                             \
+        static const struct task_plan plan = {#name, name##_task_run, sizeof(argument_t),         \
+                                              sizeof(result_t), name##_task_drop_argument};       \
+        return task_spawn_owning(&plan, (void **)argument, options, (struct task_handle **)out);  \
+    }                                                                                             \
+    struct name##_task /* the semicolon ends this */
 
-#define TASK_DEFINE_(name, argument_t, result_t, function, drop_argument)                         \
+#define TASK_DEFINE_TYPES_(name, argument_t, result_t, function)                                  \
     struct OWN_CAPABILITY("task handle") name##_task;                                             \
     OWN_DECLARE_LOCAL(name##_task);                                                               \
     static void name##_task_drop(struct name##_task **handle)                                     \
@@ -79,18 +107,6 @@ OWN_DECLARE(task_handle);
     {                                                                                             \
         result_t (*entry)(argument_t *) = function; /* the compiler compares */                   \
         *(result_t *)out_result = entry((argument_t *)argument);                                  \
-    }                                                                                             \
-    /* Errors of task_spawn(). */                                                                 \
-    UNUSED static enum status name##_spawn(argument_t const *argument,                            \
-                                           const struct task_options *options,                    \
-                                           struct name##_task **out) OWN_ACQUIRES(**out);         \
-    static enum status name##_spawn(argument_t const *argument,                                   \
-                                    const struct task_options *options, struct name##_task **out) \
-        OWN_UNCHECKED                                                                             \
-    {                                                                                             \
-        static const struct task_plan plan = {#name, name##_task_run, sizeof(argument_t),         \
-                                              sizeof(result_t), drop_argument};                   \
-        return task_spawn(&plan, argument, options, (struct task_handle **)out);                  \
     }                                                                                             \
     /* Waits for its end; the result is written if this says OK. Errors of task_join(). */        \
     UNUSED static enum status name##_join(struct name##_task **task, result_t *out_result)        \
@@ -130,7 +146,7 @@ struct task_plan {
     void (*run)(void *argument, void *out_result);
     size_t argument_size;
     size_t result_size;
-    void (*drop)(void *argument); /* NULL: the argument owns nothing */
+    void (*drop)(void **argument); /* NULL: the argument owns nothing */
 };
 
 /*
@@ -139,6 +155,14 @@ struct task_plan {
  */
 CELL_API enum status task_spawn(const struct task_plan *plan, const void *argument,
                                 const struct task_options *options, struct task_handle **out)
+    OWN_ACQUIRES(**out);
+
+/*
+ * The same for an argument that owns, with a plan->drop(), which may begin again and empties its handle last:
+ * *argument is NULL if this says OK.
+ */
+CELL_API enum status task_spawn_owning(const struct task_plan *plan, void **argument,
+                                       const struct task_options *options, struct task_handle **out)
     OWN_ACQUIRES(**out);
 
 /* Waits for its end and copies the result: OK; ERR_FAULT if it failed, ERR_KILLED if it was killed. */

@@ -12,8 +12,12 @@ struct task_record {
     const struct task_plan *plan; /* constant, of the cell that spawned */
     struct cell *cell;            /* that one, counted (cell_tasks.h); NULL: off its stack */
     void *argument;               /* behind the record */
+    void *owned;                  /* the same, if it owns and is this task's: plan->drop() of it */
     void *result;                 /* behind that */
     uint64_t admission;           /* dispatcher_admit() */
+    uint8_t end;                  /* enum task_end, once its own code has ended */
+    uint8_t tries;                /* of its end: it has failed in it */
+    uint8_t restarts;             /* that are left; of a service */
 };
 
 /* Into and out of the list of all tasks. */

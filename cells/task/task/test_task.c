@@ -20,6 +20,7 @@
 #include "interrupt_catch.h"
 #include "kill_deferral.h"
 #include "mutex.h"
+#include "own_collections.h"
 #include "owned.h"
 #include "task.h"
 
@@ -810,21 +811,39 @@ static void victim_owns_slow(void)
     victim_yields();
 }
 
-static int be_victim(void (**function)(void))
+typedef void (*victim_function_t)(void);
+
+struct OWN_CAPABILITY("duty") duty {
+    victim_function_t function;
+};
+OWN_DECLARE_LOCAL(duty);
+
+static NOINLINE void duty_drop(struct duty **handle)
+{
+    if (*handle) {
+        releases++;
+        EMPTY(handle);
+    }
+}
+
+static int be_victim(struct duty *duty)
 {
     OWNED(thing, thing);
     FILL(SLOT(thing), (struct thing *)&entries);
     entries++;
-    (*function)();
+    duty->function();
     return 7;
 }
-static void drop_function(void (**function)(void))
+TASK_DEFINE_OWNING(victim, struct duty, int, be_victim, duty_drop);
+
+/* What the spawner had is the task's then. */
+static void spawn_victim(victim_function_t function, struct victim_task **out) OWN_UNCHECKED
 {
-    releases += *function != NULL;
-    *function = NULL;
+    OWNED_HERE(duty, duty);
+    REF(duty)->function = function;
+    assert_int_equal(victim_spawn(SLOT(duty), NULL, out), OK);
+    assert_false(HELD(duty));
 }
-typedef void (*victim_function_t)(void);
-TASK_DEFINE_OWNING(victim, victim_function_t, int, be_victim, drop_function);
 
 static void begin_kills(void)
 {
@@ -840,7 +859,7 @@ static enum status kill_victim(victim_function_t function, int turns)
 {
     OWNED(victim_task, task);
     begin_kills();
-    assert_int_equal(victim_spawn(&function, NULL, SLOT(task)), OK);
+    spawn_victim(function, SLOT(task));
     for (int i = 0; i < turns; i++) {
         task_yield();
     }
@@ -932,7 +951,7 @@ static void test_kill_waits_for_guards_and_says_for_whom(void **state)
     victim_function_t function = victim_defers;
     begin_kills();
     OWNED(victim_task, task);
-    assert_int_equal(victim_spawn(&function, NULL, SLOT(task)), OK);
+    spawn_victim(function, SLOT(task));
     task_yield();
     struct task_handle *handle = (struct task_handle *)REF(task);
     struct task_kill_report report = {0};
@@ -959,7 +978,7 @@ static void test_kill_within_the_release_of_a_kill(void **state)
     victim_function_t function = victim_owns_slow;
     begin_kills();
     OWNED(victim_task, task);
-    assert_int_equal(victim_spawn(&function, NULL, SLOT(task)), OK);
+    spawn_victim(function, SLOT(task));
     task_yield();
     victim_kill(REF(task));
     task_yield();
