@@ -54,7 +54,7 @@ static json_t *describe(const struct static_image *image, const char *output)
         const struct cell *cell = static_image_cell(image, i);
         json_array_append_new(
             cells, json_pack("{s:s, s:I, s:o}", "name", cell->name, "relocation_count",
-                             (json_int_t)cell->dependency_count, "sections", section_list(cell)));
+                             (json_int_t)cell->relocation_count, "sections", section_list(cell)));
     }
     json_object_set_new(root, "output", json_string(output));
     json_object_set_new(root, "end", json_integer((json_int_t)static_image_end(image)));

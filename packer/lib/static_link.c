@@ -43,13 +43,13 @@ static enum status read_cell(struct static_cell *cell, const char *path, struct 
         .by_address = calloc(sizes.sections + 1, sizeof(uint32_t)),
         .symbols = calloc(sizes.exports + 1, sizeof(struct symbol)),
         .functions = calloc(sizes.functions + 1, sizeof(struct function)),
-        .dependencies = calloc(sizes.dependencies + 1, sizeof(struct dependency)),
+        .bindings = calloc(sizes.bindings + 1, sizeof(struct binding)),
         .places = calloc(sizes.sections + 1, sizeof(struct section_place)),
         .resolved = calloc(sizes.symbols + 1, sizeof(struct link_symbol)),
     };
     const struct link_memory *memory = &cell->memory;
     if (!memory->sections || !memory->by_address || !memory->symbols || !memory->functions ||
-        !memory->dependencies || !memory->places || !memory->resolved) {
+        !memory->bindings || !memory->places || !memory->resolved) {
         return problem_set(problem, PROBLEM_MEMORY, "out of memory");
     }
     cell->cell = (struct cell){
@@ -345,7 +345,7 @@ void static_image_destroy(struct static_image *image)
         free(cell->memory.by_address);
         free(cell->memory.symbols);
         free(cell->memory.functions);
-        free(cell->memory.dependencies);
+        free(cell->memory.bindings);
         free(cell->memory.places);
         free(cell->memory.resolved);
         for (uint32_t r = 0; r < REGION_COUNT; r++) {

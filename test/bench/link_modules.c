@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * link_modules --modules FOLDER --symvers FILE [--runs N] [--no-records] [--check] [--list]
+ * link_modules --modules FOLDER --symvers FILE [--runs N] [--check] [--list]
  *
  * Links all kernel modules of a Linux package in memory, with the linker that the kernel uses, as
  * if all were loaded at once: every module is laid out in the code zone, its exports (those that
- * Module.symvers says it has) go into one symbol map, every relocation is applied and recorded.
- * Symbols of the kernel itself have made-up addresses, 16 bytes apart from 0xffffffff81000000 on:
- * their distance does not matter to a linker, and no package states the real ones.
+ * Module.symvers says it has) go into one symbol map, every relocation is applied, every import
+ * bound. Symbols of the kernel itself have made-up addresses, 16 bytes apart from
+ * 0xffffffff81000000 on: their distance does not matter to a linker, and no package states the
+ * real ones.
  *
  * The work has two passes, for a module may import from any other one:
  *
@@ -66,7 +67,6 @@ struct options {
     const char *modules;
     const char *symvers;
     unsigned runs;
-    bool no_records;
     bool check;
     bool list;
 };
@@ -74,7 +74,6 @@ struct options {
 struct job {
     const struct module_files *files;
     const struct exporters *exporters;
-    bool with_records;
     struct module *modules;
     struct symbol *kernel; /* one a row of Module.symvers */
     struct symbol_map exports;
@@ -177,9 +176,7 @@ static struct link_memory take_memory(struct job *job, const struct link_sizes *
     TAKE(symbols, sizes->exports);
     TAKE(functions, sizes->functions);
     TAKE(places, sizes->sections);
-    if (job->with_records) {
-        TAKE(dependencies, sizes->dependencies);
-    }
+    TAKE(bindings, sizes->bindings);
 #undef TAKE
     return memory;
 }
@@ -270,7 +267,7 @@ static void link_module(struct job *job, struct module *module)
     if (status == OK) {
         uint64_t offset = module->cell.entries - CODE_ZONE;
         link_unit_write_entries(&module->unit, job->entry_bytes + offset);
-        job->relocations += module->cell.dependency_count;
+        job->relocations += module->cell.relocation_count;
     }
     end(job, ENTRIES, start);
     if (status != OK) {
@@ -396,7 +393,6 @@ static void report(const struct job *job)
            job->files->count, job->refused, job->files->bytes, job->loaded_bytes);
     printf("sections %" PRIu64 "\nsymbols %" PRIu64 "\nexports %u\nrelocations %" PRIu64 "\n",
            job->sections, job->symbols, job->exports.count, job->relocations);
-    printf("records %s\n", job->with_records ? "yes" : "no");
     for (int phase = 0; phase < PHASE_COUNT; phase++) {
         printf("seconds_%s %.4f\n", phase_names[phase], job->seconds[phase]);
     }
@@ -408,7 +404,7 @@ static void report(const struct job *job)
 static void list_relocations(const struct job *job)
 {
     for (uint32_t i = 0; i < job->files->count; i++) {
-        printf("module %s %u\n", job->files->files[i].path, job->modules[i].cell.dependency_count);
+        printf("module %s %u\n", job->files->files[i].path, job->modules[i].cell.relocation_count);
     }
 }
 
@@ -418,9 +414,7 @@ static struct options parse(int count, char **arguments)
     for (int i = 1; i < count; i++) {
         const char *option = arguments[i];
         const char *value = i + 1 < count ? arguments[i + 1] : NULL;
-        if (strcmp(option, "--no-records") == 0) {
-            options.no_records = true;
-        } else if (strcmp(option, "--check") == 0) {
+        if (strcmp(option, "--check") == 0) {
             options.check = true;
         } else if (strcmp(option, "--list") == 0) {
             options.list = true;
@@ -435,8 +429,8 @@ static struct options parse(int count, char **arguments)
         }
     }
     if (!options.modules || !options.symvers || options.runs == 0) {
-        errx(2, "usage: link_modules --modules FOLDER --symvers FILE [--runs N] [--no-records] "
-                "[--check] [--list]");
+        errx(2,
+             "usage: link_modules --modules FOLDER --symvers FILE [--runs N] [--check] [--list]");
     }
     return options;
 }
@@ -454,7 +448,6 @@ int main(int count, char **arguments)
         struct job job = {
             .files = &files,
             .exporters = &exporters,
-            .with_records = !options.no_records,
         };
         run_job(&job);
         if (i == 0 || total(&job) < total(&best)) {

@@ -111,8 +111,8 @@ static void cut_apart(struct cell *cell)
     for (uint32_t i = 0; i < cell->object.section_count; i++) {
         cell->sections[i].incoming = NULL;
     }
-    for (uint32_t i = 0; i < cell->dependency_count; i++) {
-        cell->dependencies[i].target = NULL;
+    for (uint32_t i = 0; i < cell->binding_count; i++) {
+        cell->bindings[i].target = NULL;
     }
 }
 

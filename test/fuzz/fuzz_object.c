@@ -9,6 +9,7 @@
 #include "diag.h"
 #include "elf_object.h"
 #include "link_unit.h"
+#include "relocation.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +128,7 @@ static void release_linked(struct linked *linked)
     free(linked->memory.by_address);
     free(linked->memory.symbols);
     free(linked->memory.functions);
-    free(linked->memory.dependencies);
+    free(linked->memory.bindings);
     free(linked->memory.places);
     free(linked->memory.resolved);
     free(linked->entries);
@@ -144,7 +145,7 @@ static enum status plan(const struct elf_object *object, const struct link_sizes
         .by_address = allocate(sizes->sections, sizeof(uint32_t), fill),
         .symbols = allocate(sizes->exports, sizeof(struct symbol), fill),
         .functions = allocate(sizes->functions, sizeof(struct function), fill),
-        .dependencies = allocate(sizes->dependencies, sizeof(struct dependency), fill),
+        .bindings = allocate(sizes->bindings, sizeof(struct binding), fill),
         .places = allocate(sizes->sections, sizeof(struct section_place), fill),
         .resolved = allocate(sizes->symbols, sizeof(struct link_symbol), fill),
     };
@@ -175,7 +176,8 @@ static bool link_object(const struct elf_object *object, int fill, struct linked
     }
     if (out->status == OK) {
         check(out->cell.entry_count <= sizes.functions);
-        check(out->cell.dependency_count <= sizes.dependencies);
+        check(out->cell.binding_count <= sizes.bindings);
+        check(out->cell.relocation_count == object->relocation_count);
         out->entries = allocate(out->cell.entry_count, ENTRY_SIZE, fill);
         link_unit_write_entries(&out->unit, out->entries);
     }
@@ -198,22 +200,24 @@ static void check_layout(const struct linked *linked)
     }
 }
 
-static void check_records(const struct linked *linked)
+/* Everything that a linked relocation refers to can be said. */
+static void check_relocations(const struct linked *linked)
 {
     const struct cell *cell = &linked->cell;
     uint64_t count = 0;
     for (uint32_t i = 0; i < cell->object.section_count; i++) {
         const struct section *section = &cell->sections[i];
-        for (uint32_t k = 0; k < section->outgoing_count; k++) {
-            const struct dependency *record = &section->outgoing[k];
-            check(record->source == section);
-            check(record->type == R_X86_64_NONE || record->offset < section->size);
-            check(record->symbol < cell->object.symbol_count);
-            check(!record->via_entry || record->target);
+        for (uint32_t k = 0; k < section->relocation_count; k++) {
+            struct dependency is;
+            relocation_describe(section, k, &is);
+            check(is.source == section);
+            check(is.type == R_X86_64_NONE || is.offset < section->size);
+            check(is.symbol < cell->object.symbol_count);
+            check(!is.via_entry || is.target);
         }
-        count += section->outgoing_count;
+        count += section->relocation_count;
     }
-    check(count == cell->dependency_count);
+    check(count == cell->relocation_count);
 }
 
 static void check_alike(const struct linked *a, const struct linked *b)
@@ -256,7 +260,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         check_alike(&a, &b);
         if (a.status == OK) {
             check_layout(&a);
-            check_records(&a);
+            check_relocations(&a);
         } else {
             diag_format(&a.diag, line, sizeof(line));
         }

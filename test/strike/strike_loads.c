@@ -307,19 +307,19 @@ static void check_names(void)
     strike_demand(here.names.count == cells && here.symbols.count == symbols);
 }
 
-/* Each reference of a loaded cell is in one list, that of its target, and no other is in any. */
-static void check_dependencies(void)
+/* Each binding of a loaded cell is in one list, that of its target, and no other is in any. */
+static void check_bindings(void)
 {
     uint64_t recorded = 0;
     uint64_t listed = 0;
     for (const struct cell *cell = here.first; cell; cell = cell->next) {
-        for (uint32_t i = 0; i < cell->dependency_count; i++) {
-            recorded += cell->dependencies[i].target != NULL;
+        for (uint32_t i = 0; i < cell->binding_count; i++) {
+            recorded += cell->bindings[i].target != NULL;
         }
         for (uint32_t i = 0; i < cell->object.section_count; i++) {
             const struct section *section = &cell->sections[i];
-            for (const struct dependency *at = section->incoming; at; at = at->next_incoming) {
-                strike_demand(at->target == section && is_listed(at->source->cell));
+            for (const struct binding *at = section->incoming; at; at = at->next_incoming) {
+                strike_demand(at->target == section && is_listed(at->cell));
                 strike_demand(++listed < 10000);
             }
         }
@@ -429,7 +429,7 @@ static void check_all(void)
     strike_demand(preemption_count() == 0 && read_sections_wait());
     strike_demand(interrupts_enabled());
     check_names();
-    check_dependencies();
+    check_bindings();
     check_addresses();
     check_memory();
 }

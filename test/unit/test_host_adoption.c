@@ -194,8 +194,8 @@ static void loaded_cells_bind_to_adopted_ones(void **state)
     bool is_used = false;
     struct cell *sort = load(&here, "sort");
     for (uint32_t i = 0; i < sort->object.section_count; i++) {
-        for (const struct dependency *at = sort->sections[i].incoming; at; at = at->next_incoming) {
-            is_used |= at->source->cell == load(&here, "link_unit");
+        for (const struct binding *at = sort->sections[i].incoming; at; at = at->next_incoming) {
+            is_used |= at->cell == load(&here, "link_unit");
         }
     }
     assert_true(is_used);

@@ -12,6 +12,7 @@
 #include "support/loading_frame.h"
 
 #include "model/model.h"
+#include "relocation.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,13 +62,14 @@ static size_t compare_cell(const struct model *model, const struct cell *cell)
     assert_int_equal(predicted->object.section_count, cell->object.section_count);
     for (uint32_t i = 0; i < cell->object.section_count; i++) {
         const struct model_section *section = &model->sections[predicted->first_section + i];
-        assert_int_equal(section->edge_count, cell->sections[i].outgoing_count);
+        assert_int_equal(section->edge_count, cell->sections[i].relocation_count);
         for (uint32_t k = 0; k < section->edge_count; k++) {
-            compare_edge(model, &model->edges[section->first_edge + k],
-                         &cell->sections[i].outgoing[k]);
+            struct dependency is;
+            relocation_describe(&cell->sections[i], k, &is);
+            compare_edge(model, &model->edges[section->first_edge + k], &is);
         }
     }
-    assert_int_equal(predicted->edge_count, cell->dependency_count);
+    assert_int_equal(predicted->edge_count, cell->relocation_count);
     return predicted->edge_count;
 }
 

@@ -16,6 +16,7 @@
 #include "range_tree.h"
 #include "sort.h"
 #include "address_map.h"
+#include "relocation.h"
 
 #include "support/archive_maker.h"
 #include "support/host_memory.h"
@@ -208,7 +209,7 @@ static void link_with(const struct linker *linker, struct span file, struct link
         .by_address = calloc(out->sizes.sections, sizeof(uint32_t)),
         .symbols = calloc(out->sizes.exports + 1, sizeof(struct symbol)),
         .functions = calloc(out->sizes.functions + 1, sizeof(struct function)),
-        .dependencies = calloc(out->sizes.dependencies + 1, sizeof(struct dependency)),
+        .bindings = calloc(out->sizes.bindings + 1, sizeof(struct binding)),
         .places = calloc(out->sizes.sections, sizeof(struct section_place)),
         .resolved = calloc(out->sizes.symbols, sizeof(struct link_symbol)),
     };
@@ -233,7 +234,7 @@ static void release_linked(struct linked *linked)
     free(linked->memory.by_address);
     free(linked->memory.symbols);
     free(linked->memory.functions);
-    free(linked->memory.dependencies);
+    free(linked->memory.bindings);
     free(linked->memory.places);
     free(linked->memory.resolved);
     free(linked->entries);
@@ -260,14 +261,23 @@ static void assert_linked_alike(const struct linked *a, const struct linked *b)
     if (a->cell.entry_count) {
         assert_memory_equal(a->entries, b->entries, (size_t)a->cell.entry_count * ENTRY_SIZE);
     }
-    assert_int_equal(a->cell.dependency_count, b->cell.dependency_count);
-    for (uint32_t i = 0; i < a->cell.dependency_count; i++) {
-        const struct dependency *x = &a->cell.dependencies[i];
-        const struct dependency *y = &b->cell.dependencies[i];
-        assert_int_equal(section_index(a, x->source), section_index(b, y->source));
-        assert_int_equal(section_index(a, x->target), section_index(b, y->target));
-        assert_true(x->offset == y->offset && x->target_offset == y->target_offset &&
-                    x->type == y->type && x->symbol == y->symbol && x->via_entry == y->via_entry);
+    assert_int_equal(a->cell.relocation_count, b->cell.relocation_count);
+    struct relocation_walk walk_a = {0};
+    struct relocation_walk walk_b = {0};
+    struct dependency x;
+    struct dependency y;
+    while (relocation_next(&a->cell, &walk_a, &x)) {
+        assert_true(relocation_next(&b->cell, &walk_b, &y));
+        assert_int_equal(section_index(a, x.source), section_index(b, y.source));
+        assert_int_equal(section_index(a, x.target), section_index(b, y.target));
+        assert_true(x.offset == y.offset && x.target_offset == y.target_offset &&
+                    x.type == y.type && x.symbol == y.symbol && x.via_entry == y.via_entry);
+    }
+    assert_false(relocation_next(&b->cell, &walk_b, &y));
+    assert_int_equal(a->cell.binding_count, b->cell.binding_count);
+    for (uint32_t i = 0; i < a->cell.binding_count; i++) {
+        assert_int_equal(a->cell.bindings[i].symbol, b->cell.bindings[i].symbol);
+        assert_int_equal(a->cell.bindings[i].is_via_entry, b->cell.bindings[i].is_via_entry);
     }
 }
 
@@ -469,10 +479,11 @@ static void calls_are_direct_and_addresses_are_entries(void **state)
     const struct symbol *memcpy_symbol = find(&here, "memcpy");
     const struct cell *sort = load(&here, "sort");
     size_t calls = 0;
-    for (uint32_t i = 0; i < sort->dependency_count; i++) {
-        const struct dependency *record = &sort->dependencies[i];
-        if (record->target == memcpy_symbol->section) {
-            uint8_t *field = (uint8_t *)record->source->address + record->offset;
+    struct relocation_walk walk = {0};
+    struct dependency reference;
+    while (relocation_next(sort, &walk, &reference)) {
+        if (reference.target == memcpy_symbol->section) {
+            uint8_t *field = (uint8_t *)reference.source->address + reference.offset;
             memcpy(&distance, field, sizeof(distance));
             assert_int_equal(field[-1] & 0xfe, 0xe8); /* E8 call, E9 jmp */
             assert_int_equal((uint64_t)field + 4 + (uint64_t)(int64_t)distance,
@@ -653,9 +664,9 @@ static void namespaces_without_a_common_parent_share_nothing(void **state)
     assert_int_equal(tally.cells, 4);
     check_all_addresses((const struct cell_namespace *const[]){&one, &two, NULL});
     for (const struct cell *cell = one.first; cell; cell = cell->next) {
-        for (uint32_t i = 0; i < cell->dependency_count; i++) {
-            const struct section *target = cell->dependencies[i].target;
-            assert_true(!target || target->cell->namespace == &one);
+        for (uint32_t i = 0; i < cell->binding_count; i++) {
+            const struct section *target = cell->bindings[i].target;
+            assert_true(target && target->cell->namespace == &one);
         }
     }
     end_namespace(&one);

@@ -6,6 +6,7 @@
  */
 #include "address_map.h"
 #include "loader.h"
+#include "relocation.h"
 #include "swap.h"
 #include "text_write.h"
 
@@ -268,17 +269,19 @@ static uint64_t follow(const struct dependency *reference)
     return value;
 }
 
-static size_t count_in_list(const struct dependency *reference)
+static void check_binding(const struct cell *cell, uint32_t symbol, const struct section *target)
 {
+    const struct binding *binding = relocation_find_binding(cell, symbol);
     size_t count = 0;
-    for (const struct dependency *at = reference->target->incoming; at; at = at->next_incoming) {
-        assert_ptr_equal(at->target, reference->target);
-        count += at == reference;
+    assert_non_null(binding);
+    for (const struct binding *at = target->incoming; at; at = at->next_incoming) {
+        assert_ptr_equal(at->target, target);
+        count += at == binding;
     }
-    return count;
+    assert_int_equal(count, 1);
 }
 
-/* Records, lists and fields of the cells that run tell one story, and none leads to an old cell. */
+/* Bindings, lists and fields of the cells that run tell one story, and none leads to an old cell. */
 static void check_system(void)
 {
     const struct cell_namespace *here = cell_namespace_initial();
@@ -287,17 +290,20 @@ static void check_system(void)
         assert_ptr_equal(cell->namespace, here);
         assert_false(cell->is_leaving || cell->is_retired);
         assert_ptr_equal(cell_namespace_find_cell(here, cell->name), cell);
-        for (uint32_t i = 0; i < cell->dependency_count; i++) {
-            const struct dependency *reference = &cell->dependencies[i];
-            if (!reference->target) {
+        struct relocation_walk walk = {0};
+        struct dependency reference;
+        while (relocation_next(cell, &walk, &reference)) {
+            if (!reference.target) {
                 continue;
             }
-            assert_ptr_equal(reference->target->cell->namespace, here);
-            assert_int_equal(count_in_list(reference), 1);
-            if (reference->source->region != REGION_DATA) { /* the program may write those */
-                assert_int_equal(follow(reference),
-                                 reference->target->address +
-                                     (uint64_t)(int64_t)reference->target_offset);
+            assert_ptr_equal(reference.target->cell->namespace, here);
+            if (reference.target->cell != cell) {
+                check_binding(cell, reference.symbol, reference.target);
+            }
+            if (reference.source->region != REGION_DATA) { /* the program may write those */
+                assert_int_equal(follow(&reference),
+                                 reference.target->address +
+                                     (uint64_t)(int64_t)reference.target_offset);
             }
         }
         for (uint32_t i = 0; i < cell->object.section_count; i++) {
@@ -535,11 +541,12 @@ static void a_transfer_that_takes_too_long_is_taken_back(void **state)
 static uint64_t find_call(void)
 {
     const struct cell *teller = scene_cell("teller");
-    for (uint32_t i = 0; i < teller->dependency_count; i++) {
-        const struct dependency *at = &teller->dependencies[i];
-        if (at->source->region == REGION_TEXT && at->type == R_X86_64_PLT32 && at->target &&
-            at->target->cell != teller) {
-            return at->source->address + at->offset;
+    struct relocation_walk walk = {0};
+    struct dependency at;
+    while (relocation_next(teller, &walk, &at)) {
+        if (at.source->region == REGION_TEXT && at.type == R_X86_64_PLT32 && at.target &&
+            at.target->cell != teller) {
+            return at.source->address + at.offset;
         }
     }
     fail_msg("teller calls nobody");

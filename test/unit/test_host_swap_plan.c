@@ -6,6 +6,7 @@
  */
 #include "cell_abi.h"
 #include "loader.h"
+#include "relocation.h"
 #include "swap_plan.h"
 #include "text_write.h"
 
@@ -198,17 +199,18 @@ static void check_patches(const struct planned *of)
 {
     uint32_t found = 0;
     for (const struct cell *cell = of->plan.namespace->first; cell; cell = cell->next) {
-        for (uint32_t i = 0; !cell->is_leaving && i < cell->dependency_count; i++) {
-            const struct dependency *reference = &cell->dependencies[i];
-            if (!reference->target || !reference->target->cell->is_leaving) {
+        struct relocation_walk walk = {0};
+        struct dependency reference;
+        while (!cell->is_leaving && relocation_next(cell, &walk, &reference)) {
+            if (!reference.target || !reference.target->cell->is_leaving) {
                 continue;
             }
-            uint64_t place = reference->source->address + reference->offset;
-            bool is_wide = reference->type == R_X86_64_64;
+            uint64_t place = reference.source->address + reference.offset;
+            bool is_wide = reference.type == R_X86_64_64;
             uint64_t mask = is_wide ? UINT64_MAX : UINT32_MAX;
             uint64_t holds = 0;
             memcpy(&holds, (const void *)place, is_wide ? 8 : 4);
-            uint64_t after = value_after(of, reference) & mask;
+            uint64_t after = value_after(of, &reference) & mask;
             const struct swap_store *store = find_patch(of, place);
             assert_int_equal(store != NULL, holds != after);
             assert_int_equal(store ? store->after : after, after);
@@ -627,10 +629,10 @@ static void what_goes_is_loaded_anew_where_it_is_needed(void **state)
     assert_int_equal(of.plan.new_count, 2);
     struct cell *needs = new_cell(&of, "tally_needs_spare");
     uint32_t bound = 0;
-    for (uint32_t i = 0; i < needs->dependency_count; i++) {
-        const struct section *target = needs->dependencies[i].target;
-        assert_true(!target || !target->cell->is_leaving);
-        bound += target && target->cell == new_cell(&of, "spare");
+    for (uint32_t i = 0; i < needs->binding_count; i++) {
+        const struct cell *target = needs->bindings[i].target->cell;
+        assert_false(target->is_leaving);
+        bound += target == new_cell(&of, "spare");
     }
     assert_int_equal(bound, 1);
     end_plan(&of);
@@ -776,20 +778,21 @@ static void damaged_text_is_noticed(void **state)
     struct planned of;
     scene_begin(CELLS("tally", "teller"));
     struct cell *teller = scene_cell("teller");
-    const struct dependency *call = NULL;
-    for (uint32_t i = 0; i < teller->dependency_count; i++) {
-        const struct dependency *at = &teller->dependencies[i];
-        bool is_call = at->source->region == REGION_TEXT && at->type == R_X86_64_PLT32;
-        call = is_call && at->target && at->target->cell != teller ? at : call;
+    struct dependency call = {0};
+    struct relocation_walk walk = {0};
+    struct dependency at;
+    while (relocation_next(teller, &walk, &at)) {
+        bool is_call = at.source->region == REGION_TEXT && at.type == R_X86_64_PLT32;
+        call = is_call && at.target && at.target->cell != teller ? at : call;
     }
-    assert_non_null(call);
-    uint8_t *field = (uint8_t *)(call->source->address + call->offset);
+    assert_non_null(call.source);
+    uint8_t *field = (uint8_t *)(call.source->address + call.offset);
     text_patch((uint64_t)field, *field ^ 1, 1, true);
     begin_plan(&of, CELLS("tally_version"), ITEMS({"tally", "tally_version"}));
     assert_int_equal(run_stages(&of), ERR_MISMATCH);
     assert_int_equal(of.diag.code, DIAG_SWAP_BYTES);
     assert_string_equal(of.diag.cell, "teller");
-    assert_int_equal(of.diag.offset, call->offset);
+    assert_int_equal(of.diag.offset, call.offset);
     end_plan(&of);
     text_patch((uint64_t)field, *field ^ 1, 1, true);
 }

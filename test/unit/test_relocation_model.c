@@ -51,7 +51,7 @@ static const struct {
 
 struct outcome {
     uint8_t bytes[SIZE];
-    struct dependency records[MOST];
+    struct dependency records[MOST]; /* what they refer to */
     uint32_t slots[FUNCTIONS];
     uint32_t entry_count;
     struct diag diag;
@@ -62,6 +62,7 @@ struct bench {
     struct elf_object object;
     struct section sections[SECTIONS + 8];
     struct section other_sections[2];
+    struct binding bindings[2];
     struct link_symbol symbols[SYMBOLS];
     uint8_t contents[SIZE];
     uint32_t section; /* that is relocated */
@@ -167,7 +168,7 @@ static bool apply_one(const struct bench *bench, const struct elf64_rela *rela,
     uint64_t place = symbol->offset + (uint64_t)rela->r_addend + bias;
     uint64_t value = symbol->value + (uint64_t)rela->r_addend;
     uint64_t entry = 0;
-    if (symbol->kind == LINK_SYMBOL_CODE && takes_address(bench, outcome->bytes, rela)) {
+    if (symbol->kind == LINK_SYMBOL_CODE && takes_address(bench, bench->contents, rela)) {
         entry = entry_at(symbol, bench, place, outcome);
         value = entry ? entry - bias : value;
     }
@@ -206,7 +207,42 @@ static void start(const struct bench *bench, struct outcome *outcome)
     }
 }
 
-static void apply_linker(struct bench *bench, struct outcome *outcome, bool with_records)
+/* Makes a cell of what was linked, and asks what each relocation refers to. */
+static void describe(struct bench *bench, struct function *own, struct outcome *outcome)
+{
+    struct cell cell = {
+        .object = bench->object,
+        .sections = bench->sections,
+        .functions = own,
+        .function_count = FUNCTIONS,
+        .bindings = bench->bindings,
+    };
+    for (uint32_t i = 0; i < bench->object.section_count; i++) {
+        struct section *section = &bench->sections[i];
+        section->cell = &cell;
+        section->flags = (uint32_t)bench->object.sections[i].sh_flags;
+        section->region =
+            elf_object_section_is_loaded(&bench->object, i) ? REGION_TEXT : REGION_NONE;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct link_symbol *symbol = &bench->symbols[OTHER_FUNCTION + i];
+        bench->bindings[cell.binding_count++] = (struct binding){
+            .cell = &cell,
+            .target = symbol->section,
+            .symbol = OTHER_FUNCTION + i,
+            .offset = symbol->offset,
+            .has_entry = symbol->entry != 0,
+        };
+    }
+    bench->other_sections[0].flags = SHF_ALLOC | SHF_EXECINSTR;
+    bench->sections[bench->section].relocations = bench->relocations;
+    bench->sections[bench->section].relocation_count = (uint32_t)bench->count;
+    for (uint32_t i = 0; i < bench->count; i++) {
+        relocation_describe(&bench->sections[bench->section], i, &outcome->records[i]);
+    }
+}
+
+static void apply_linker(struct bench *bench, struct outcome *outcome, bool is_general)
 {
     struct function own[FUNCTIONS];
     for (uint32_t i = 0; i < FUNCTIONS; i++) {
@@ -215,7 +251,6 @@ static void apply_linker(struct bench *bench, struct outcome *outcome, bool with
                                    .slot = outcome->slots[i]};
     }
     uint8_t *bytes = malloc(SIZE);
-    struct dependency *records = malloc(bench->count * sizeof(*records)); /* exactly as many */
     memcpy(bytes, bench->contents, SIZE);
     const struct relocation_batch batch = {
         .object = &bench->object,
@@ -224,22 +259,20 @@ static void apply_linker(struct bench *bench, struct outcome *outcome, bool with
         .symbols = bench->symbols,
         .bytes = bytes,
         .address = bench->address,
-        .source = &bench->sections[bench->section],
-        .records = with_records ? records : NULL,
         .sections = bench->sections,
         .functions = own,
         .function_count = FUNCTIONS,
         .entry_count = &outcome->entry_count,
         .entries = ENTRIES,
+        .is_general = is_general,
     };
-    if (relocation_apply(&batch, &outcome->diag) == OK && with_records) {
-        memcpy(outcome->records, records, bench->count * sizeof(*records));
+    if (relocation_apply(&batch, &outcome->diag) == OK) {
+        describe(bench, own, outcome);
     }
     memcpy(outcome->bytes, bytes, SIZE);
     for (uint32_t i = 0; i < FUNCTIONS; i++) {
         outcome->slots[i] = own[i].slot;
     }
-    free(records);
     free(bytes);
 }
 
@@ -255,10 +288,10 @@ static void assert_same_record(const struct dependency *a, const struct dependen
 }
 
 static void assert_same(const struct bench *bench, const struct outcome *linker,
-                        const struct outcome *model, bool with_records)
+                        const struct outcome *model)
 {
     assert_int_equal(linker->diag.code, model->diag.code);
-    if (model->diag.code != DIAG_NONE) { /* bytes and records are unusable then */
+    if (model->diag.code != DIAG_NONE) { /* the bytes are unusable then */
         assert_int_equal(linker->diag.offset, model->diag.offset);
         assert_int_equal(linker->diag.expected, model->diag.expected);
         assert_int_equal(linker->diag.found, model->diag.found);
@@ -267,7 +300,7 @@ static void assert_same(const struct bench *bench, const struct outcome *linker,
     assert_memory_equal(linker->bytes, model->bytes, SIZE);
     assert_int_equal(linker->entry_count, model->entry_count);
     assert_memory_equal(linker->slots, model->slots, sizeof(model->slots));
-    for (uint64_t i = 0; with_records && i < bench->count; i++) {
+    for (uint64_t i = 0; i < bench->count; i++) {
         assert_same_record(&linker->records[i], &model->records[i]);
     }
 }
@@ -370,8 +403,16 @@ static void begin(struct bench *bench)
     elf_add_data(&bench->builder, ".data", NULL, SIZE);
     elf_add_rodata(&bench->builder, ".eh_frame", NULL, SIZE);
     elf_add_section(&bench->builder, ".comment", SHT_PROGBITS, 0, NULL, SIZE);
+    static const uint16_t defined_in[SYMBOLS] = {
+        [EARLY_SECTION] = EARLY, [TEXT_SECTION] = TEXT, [LATE_SECTION] = LATE, [FUNCTION] = TEXT,
+        [VARIABLE] = DATA,       [NUMBER] = SHN_ABS,    [UNLOADED] = COMMENT};
     for (uint32_t i = 1; i < SYMBOLS; i++) {
-        elf_add_symbol(&bench->builder, "symbol", STB_LOCAL, STT_NOTYPE, SHN_ABS, 0, 0);
+        elf_add_symbol(&bench->builder, "symbol", i < OTHER_FUNCTION ? STB_LOCAL : STB_GLOBAL,
+                       STT_NOTYPE, defined_in[i],
+                       i == FUNCTION   ? 128
+                       : i == VARIABLE ? 32
+                                       : 0,
+                       0);
     }
     for (uint32_t i = 0; i < ARRAY_COUNT(bench->sections); i++) {
         bench->sections[i].index = i;
@@ -428,13 +469,15 @@ static bool run_once(bool with_error)
     assert_int_equal(elf_object_open(elf_build(&bench.builder), &bench.object, NULL), OK);
     bench.relocations = elf_object_relocations(
         &bench.object, elf_relocation_section(&bench.builder, bench.section), &bench.count);
+    struct span pristine = elf_object_section_bytes(&bench.object, bench.section);
+    memcpy((uint8_t *)pristine.base, bench.contents, SIZE); /* the builder's memory */
     start(&bench, &model);
     apply_model(&bench, &model);
-    for (int with_records = 0; with_records < 2; with_records++) {
+    for (int is_general = 0; is_general < 2; is_general++) {
         struct outcome linker;
         start(&bench, &linker);
-        apply_linker(&bench, &linker, with_records);
-        assert_same(&bench, &linker, &model, with_records);
+        apply_linker(&bench, &linker, is_general);
+        assert_same(&bench, &linker, &model);
     }
     elf_builder_fini(&bench.builder);
     return model.diag.code == DIAG_NONE;

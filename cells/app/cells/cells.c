@@ -9,6 +9,7 @@
 #include "cell_namespace.h"
 #include "console.h"
 #include "mutex.h"
+#include "relocation.h"
 
 CELL(application, "1.0.0");
 
@@ -21,12 +22,22 @@ struct row {
     uint64_t incoming;
 };
 
+static uint64_t count_uses(const struct binding *binding)
+{
+    struct relocation_walk walk = {0};
+    struct dependency use;
+    uint64_t count = 0;
+    while (relocation_next_use(binding, &walk, &use)) {
+        count++;
+    }
+    return count;
+}
+
 static uint64_t count_outgoing(const struct cell *cell)
 {
     uint64_t count = 0;
-    for (uint32_t i = 0; i < cell->dependency_count; i++) {
-        const struct section *target = cell->dependencies[i].target;
-        count += target && target->cell != cell;
+    for (uint32_t i = 0; i < cell->binding_count; i++) {
+        count += cell->bindings[i].target ? count_uses(&cell->bindings[i]) : 0;
     }
     return count;
 }
@@ -35,9 +46,9 @@ static uint64_t count_incoming(const struct cell *cell)
 {
     uint64_t count = 0;
     for (uint32_t i = 0; i < cell->object.section_count; i++) {
-        const struct dependency *dependency = cell->sections[i].incoming;
-        for (; dependency; dependency = dependency->next_incoming) {
-            count += dependency->source->cell != cell;
+        const struct binding *binding = cell->sections[i].incoming;
+        for (; binding; binding = binding->next_incoming) {
+            count += count_uses(binding);
         }
     }
     return count;
@@ -46,7 +57,7 @@ static uint64_t count_incoming(const struct cell *cell)
 static struct row measure(const struct cell *cell)
 {
     struct row row = {
-        .relocations = cell->dependency_count,
+        .relocations = cell->relocation_count,
         .outgoing = count_outgoing(cell),
         .incoming = count_incoming(cell),
     };

@@ -14,11 +14,18 @@ APPLICATION(cells);
 
 static struct section app_section = {.name = ".text.main"};
 static struct section lib_section = {.name = ".text.lib"};
-static struct dependency dependencies[] = {
-    {.source = &app_section, .target = &lib_section},
-    {.source = &app_section, .target = &app_section},
-    {.source = &app_section, .target = NULL},
+static struct cell lib;
+static struct cell app;
+static const struct elf64_sym symbols[] = {{0}, {.st_shndx = 0}, {0}};
+static const struct elf64_shdr headers[] = {{.sh_flags = SHF_ALLOC}};
+/* Two uses of what it imports from `lib`, and one of something else. */
+static const struct elf64_rela relocations[] = {
+    {.r_type = R_X86_64_64, .r_sym = 1},
+    {.r_type = R_X86_64_64, .r_sym = 2},
+    {.r_type = R_X86_64_NONE, .r_sym = 1},
+    {.r_type = R_X86_64_64, .r_sym = 1},
 };
+static struct binding bindings[] = {{.cell = &app, .target = &lib_section, .symbol = 1}};
 static struct cell lib = {
     .name = "lib",
     .version = "1.2.3",
@@ -33,9 +40,13 @@ static struct cell app = {
     .version = "0.1.0",
     .kind = "application",
     .sections = &app_section,
-    .object.section_count = 1,
-    .dependencies = dependencies,
-    .dependency_count = 3,
+    .object = {.section_count = 1,
+               .section_names = ".rodata",
+               .sections = headers,
+               .symbols = symbols},
+    .bindings = bindings,
+    .binding_count = 1,
+    .relocation_count = 4,
     .regions = {{.size = 50}},
     .metadata_size = 234,
     .next = &lib,
@@ -62,9 +73,9 @@ static void test_cells_lists_sizes_and_crossing_relocations(void **state)
     assert_string_equal(
         said.text,
         "CELL               VERSION  KIND            TEXT   RODATA     DATA  RELOCS    OUT     IN\n"
-        "app                0.1.0    application       50        0        0       3      1      0\n"
-        "lib                1.2.3    library         4000      300    65600       0      0      1\n"
-        "total                                       4050      300    65600       3      1      1\n"
+        "app                0.1.0    application       50        0        0       4      2      0\n"
+        "lib                1.2.3    library         4000      300    65600       0      0      2\n"
+        "total                                       4050      300    65600       4      2      2\n"
         "2 cells, 1234 bytes of metadata\n");
 }
 
@@ -73,8 +84,9 @@ int main(void)
     console_recorder_start(&said);
     app_section.cell = &app;
     lib_section.cell = &lib;
-    app_section.incoming = &dependencies[1];
-    lib_section.incoming = &dependencies[0];
+    app_section.relocations = relocations;
+    app_section.relocation_count = ARRAY_COUNT(relocations);
+    lib_section.incoming = &bindings[0];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cells_lists_sizes_and_crossing_relocations),
     };

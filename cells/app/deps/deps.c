@@ -64,10 +64,12 @@ static enum status print_all(const struct cell_namespace *namespace)
 {
     uint64_t count = 0;
     for (const struct cell *cell = namespace->first; cell; cell = cell->next) {
-        for (uint32_t i = 0; i < cell->dependency_count; i++) {
-            print_for_programs(&cell->dependencies[i]);
+        struct relocation_walk walk = {0};
+        struct dependency dependency;
+        while (relocation_next(cell, &walk, &dependency)) {
+            print_for_programs(&dependency);
         }
-        count += cell->dependency_count;
+        count += cell->relocation_count;
     }
     console_print("edges %lu\n", (unsigned long)count);
     return OK;
@@ -94,14 +96,45 @@ static void print_needs(const char *noun, const struct question *question)
 {
     uint64_t count = 0;
     console_print("%s needs\n", noun);
-    for (uint32_t i = 0; i < question->cell->dependency_count; i++) {
-        const struct dependency *dependency = &question->cell->dependencies[i];
-        if (concerns(question, dependency->source) && is_asked_for(question, dependency)) {
-            print_for_people(dependency);
+    struct relocation_walk walk = {0};
+    struct dependency dependency;
+    while (relocation_next(question->cell, &walk, &dependency)) {
+        if (concerns(question, dependency.source) && is_asked_for(question, &dependency)) {
+            print_for_people(&dependency);
             count++;
         }
     }
     console_print("  %lu in all\n", (unsigned long)count);
+}
+
+/* What other cells have in one section. */
+static uint64_t print_users(const struct section *section)
+{
+    uint64_t count = 0;
+    for (const struct binding *at = section->incoming; at; at = at->next_incoming) {
+        struct relocation_walk walk = {0};
+        struct dependency use;
+        while (relocation_next_use(at, &walk, &use)) {
+            print_for_people(&use);
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Relocations of its own cell that lead to one section. */
+static uint64_t print_own_users(const struct section *section)
+{
+    uint64_t count = 0;
+    struct relocation_walk walk = {0};
+    struct dependency use;
+    while (relocation_next(section->cell, &walk, &use)) {
+        if (use.target == section) {
+            print_for_people(&use);
+            count++;
+        }
+    }
+    return count;
 }
 
 static void print_needed_by(const char *noun, const struct question *question)
@@ -109,17 +142,12 @@ static void print_needed_by(const char *noun, const struct question *question)
     uint64_t count = 0;
     console_print("%s is needed by\n", noun);
     for (uint32_t i = 0; i < question->cell->object.section_count; i++) {
-        const struct section *section = &question->cell->sections[i];
-        if (!concerns(question, section)) {
-            continue;
+        if (concerns(question, &question->cell->sections[i])) {
+            count += print_users(&question->cell->sections[i]);
         }
-        const struct dependency *dependency = section->incoming;
-        for (; dependency; dependency = dependency->next_incoming) {
-            if (is_asked_for(question, dependency)) {
-                print_for_people(dependency);
-                count++;
-            }
-        }
+    }
+    if (question->section) {
+        count += print_own_users(question->section);
     }
     console_print("  %lu in all\n", (unsigned long)count);
 }

@@ -15,14 +15,27 @@ APPLICATION(deps);
 
 static struct section app_sections[3];
 static struct section lib_sections[2];
-static struct dependency dependencies[4];
+enum { DATA_SYMBOL = 1, LIB_CODE, LIB_POINTED_TO };
+static const struct elf64_sym symbols[] = {[DATA_SYMBOL] = {.st_shndx = 2}, [LIB_POINTED_TO] = {0}};
+static const struct elf64_shdr headers[3] = {{0}, {.sh_type = SHT_NOBITS}, {.sh_type = SHT_NOBITS}};
+static const struct elf64_rela main_relocations[] = {
+    {.r_offset = 0x1c, .r_type = R_X86_64_PLT32, .r_sym = LIB_CODE, .r_addend = -4},
+    {.r_offset = 0x22, .r_type = R_X86_64_32S, .r_sym = DATA_SYMBOL, .r_addend = -8},
+    {.r_offset = 0x2a, .r_type = R_X86_64_NONE},
+};
+static const struct elf64_rela data_relocations[] = {
+    {.r_offset = 0, .r_type = R_X86_64_64, .r_sym = LIB_POINTED_TO},
+};
+static struct binding bindings[2];
 static struct cell lib = {.name = "lib", .sections = lib_sections, .object.section_count = 2};
-static struct cell app = {.name = "app",
-                          .sections = app_sections,
-                          .object.section_count = 3,
-                          .dependencies = dependencies,
-                          .dependency_count = 4,
-                          .next = &lib};
+static struct cell app = {
+    .name = "app",
+    .sections = app_sections,
+    .object = {.section_count = 3, .sections = headers, .section_names = "", .symbols = symbols},
+    .bindings = bindings,
+    .binding_count = 2,
+    .relocation_count = 4,
+    .next = &lib};
 static struct cell_namespace namespace = {.name = "test", .first = &app, .cell_count = 2};
 
 struct mutex *cell_namespace_mutex(void)
@@ -42,30 +55,38 @@ struct cell *cell_namespace_find_cell(const struct cell_namespace *of, const cha
     return strcmp(name, "app") == 0 ? &app : strcmp(name, "lib") == 0 ? &lib : NULL;
 }
 
-static void depend(unsigned index, struct section *source, uint32_t offset, uint16_t type,
-                   struct section *target, int32_t target_offset)
+static void bind(unsigned index, uint32_t symbol, struct section *target, uint32_t offset)
 {
-    dependencies[index] = (struct dependency){.source = source,
-                                              .offset = offset,
-                                              .type = type,
-                                              .target = target,
-                                              .target_offset = target_offset};
-    if (target) {
-        dependencies[index].next_incoming = target->incoming;
-        target->incoming = &dependencies[index];
-    }
+    bindings[index] = (struct binding){.cell = &app,
+                                       .symbol = symbol,
+                                       .target = target,
+                                       .offset = offset,
+                                       .has_entry = symbol == LIB_POINTED_TO,
+                                       .next_incoming = target->incoming};
+    target->incoming = &bindings[index];
 }
 
 static void build_cells(void)
 {
-    app_sections[1] = (struct section){.cell = &app, .name = ".text.main", .address = 0x1000};
-    app_sections[2] = (struct section){.cell = &app, .name = ".data", .address = 0x2000};
-    lib_sections[1] = (struct section){.cell = &lib, .name = ".text.lib", .address = 0x3000};
-    depend(0, &app_sections[1], 0x1c, R_X86_64_PLT32, &lib_sections[1], 0);
-    depend(1, &app_sections[1], 0x22, R_X86_64_32S, &app_sections[2], -8);
-    depend(2, &app_sections[1], 0x2a, R_X86_64_NONE, NULL, 0);
-    depend(3, &app_sections[2], 0, R_X86_64_64, &lib_sections[1], 16);
-    dependencies[3].via_entry = 1;
+    const uint32_t code = SHF_ALLOC | SHF_EXECINSTR;
+    app_sections[1] = (struct section){.cell = &app,
+                                       .name = ".text.main",
+                                       .address = 0x1000,
+                                       .index = 1,
+                                       .flags = code,
+                                       .relocations = main_relocations,
+                                       .relocation_count = 3};
+    app_sections[2] = (struct section){.cell = &app,
+                                       .name = ".data",
+                                       .address = 0x2000,
+                                       .index = 2,
+                                       .flags = SHF_ALLOC,
+                                       .relocations = data_relocations,
+                                       .relocation_count = 1};
+    lib_sections[1] =
+        (struct section){.cell = &lib, .name = ".text.lib", .address = 0x3000, .flags = code};
+    bind(0, LIB_CODE, &lib_sections[1], 0);
+    bind(1, LIB_POINTED_TO, &lib_sections[1], 16);
 }
 
 static struct console_recorder said;

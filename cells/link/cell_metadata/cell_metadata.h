@@ -2,13 +2,16 @@
 /*
  * cell_metadata.h - what the system knows about a loaded cell: sections, symbols, dependencies.
  *
- * Why: a cell keeps its bounds at run time (ARCHITECTURE: "Cell metadata"). Every relocation leaves
- * one `struct dependency`, which its source section finds in an array and its target section in a
- * list, so that the questions "what does this need?" and "who needs this?" cost the same.
+ * Why: a cell keeps its bounds at run time (ARCHITECTURE: "Cell metadata"). What a relocation says
+ * stands in the pristine table, which stays; only where a name of another cell led is written
+ * down, as one `struct binding` for each imported symbol. Its cell finds it in an array, its target
+ * section in a list: "what does this need?" and "who needs this?" are walks over few records. What
+ * a single relocation refers to is computed from both (relocation.h: struct dependency).
  *
  * Rules: these structures are written by the loader only, all at once when a load commits, and by
- * swaps; everybody else reads. Strings point into the pristine object, which outlives the cell. An object
- * of type `struct cell` is owned by the namespace that it was loaded into.
+ * swaps; everybody else reads. Strings and relocations are those of the pristine object, which
+ * outlives the cell. An object of type `struct cell` is owned by the namespace that it was loaded
+ * into.
  */
 #pragma once
 
@@ -37,30 +40,27 @@ struct region {
 };
 
 /*
- * One relocation: `source` at `offset` refers to `target` at `target_offset`. The last three fields
- * lie as r_info does, so that one store writes them; kinds of relocations have small numbers.
+ * What a symbol of `cell` is bound to outside of it, for all of its relocations. None for what is
+ * undefined and weak, and found nowhere; one also for an import that no relocation uses.
  */
-struct dependency {
-    struct section *source;
-    struct section *target; /* NULL: absolute value, undefined weak symbol, or R_X86_64_NONE */
-    struct dependency *next_incoming;
-    uint32_t offset;       /* of the relocated field in `source` */
-    int32_t target_offset; /* S + A in `target`; RIP-relative operands count from the field's end */
-    uint16_t type;         /* R_X86_64_* */
-    uint16_t via_entry;    /* 1: the address of a function was taken and its entry was written */
-    uint32_t symbol;       /* index in the source cell's pristine symbol table */
+struct binding {
+    struct cell *cell;
+    struct section *target; /* of another cell; NULL: absolute, or in no list any more */
+    struct binding *next_incoming;
+    uint32_t symbol;       /* index in the cell's pristine symbol table */
+    uint32_t offset;       /* of the symbol in `target` */
+    uint32_t has_entry;    /* 1: it is a function that has an entry */
+    uint32_t is_via_entry; /* 1: its address was taken, and its entry was written */
 };
-static_assert(offsetof(struct dependency, symbol) == offsetof(struct dependency, type) + 4,
-              "as in r_info");
 
 struct section {
     struct cell *cell;
     const char *name;
     uint64_t address; /* 0 where the section is not loaded */
     uint64_t size;
-    struct dependency *outgoing; /* outgoing_count, in the order of the relocations */
-    struct dependency *incoming; /* a list through next_incoming, of any cell's sections */
-    uint32_t outgoing_count;
+    const struct elf64_rela *relocations; /* relocation_count, in the pristine object */
+    struct binding *incoming;             /* a list through next_incoming, of other cells */
+    uint32_t relocation_count;
     uint32_t index;      /* in the pristine section table */
     uint32_t flags;      /* SHF_* */
     uint16_t region;     /* enum region_kind */
@@ -81,10 +81,11 @@ struct symbol {
 
 /* A function that has, or may get, an entry. Sorted by section, then offset. */
 struct function {
-    uint32_t offset;  /* these two are compared as one number */
-    uint32_t section; /* index */
-    uint32_t slot;    /* of the cell's own entries, or as below */
-    uint64_t entry;   /* its address; 0: none yet. Of an older version's cell where that had one */
+    uint32_t offset;       /* these two are compared as one number */
+    uint32_t section;      /* index */
+    uint32_t slot;         /* of the cell's own entries, or as below */
+    uint32_t is_via_entry; /* 1: its cell has taken its address */
+    uint64_t entry; /* its address; 0: none yet. Of an older version's cell where that had one */
 };
 
 #define FUNCTION_NO_SLOT  UINT32_MAX       /* its address is not taken */
@@ -106,12 +107,13 @@ struct cell {
     struct elf_object object;
     struct section *sections; /* object.section_count, by index in the pristine table */
     struct symbol *symbols;
-    struct dependency *dependencies;
+    struct binding *bindings; /* sorted by symbol */
     struct function *functions;
     uint32_t *by_address; /* section indices, grouped by region, sorted by address */
     uint32_t region_first[REGION_COUNT + 1]; /* where each region starts in by_address */
     uint32_t symbol_count;
-    uint32_t dependency_count;
+    uint32_t binding_count;
+    uint32_t relocation_count; /* of all sections */
     uint32_t function_count;
     uint32_t entry_count;
     uint64_t entries; /* address of slot 0 */

@@ -32,16 +32,23 @@ static bool is_export(const struct elf_object *object, const struct elf64_sym *s
              elf_object_section_is_loaded(object, symbol->st_shndx)));
 }
 
+/* A global symbol that another cell may define: it is not here, or is weak here. */
+static bool is_looked_up(const struct elf_object *object, const struct elf64_sym *symbol)
+{
+    return symbol->st_shndx == SHN_UNDEF ||
+           (elf_symbol_binding(symbol) == STB_WEAK && is_export(object, symbol));
+}
+
 void link_unit_sizes(const struct elf_object *object, struct link_sizes *out_sizes)
 {
     struct link_sizes sizes = {
         .sections = object->section_count,
         .symbols = object->symbol_count,
-        .dependencies = (uint32_t)object->relocation_count,
     };
     for (uint32_t i = 0; i < object->symbol_count; i++) {
         sizes.functions += is_function(object, &object->symbols[i]);
         sizes.exports += is_export(object, &object->symbols[i]);
+        sizes.bindings += i >= object->first_global && is_looked_up(object, &object->symbols[i]);
     }
     *out_sizes = sizes;
 }
@@ -131,9 +138,9 @@ static void plan_sections(struct link_unit *unit)
         section->name = elf_object_section_name(object, i);
         section->address = 0;
         section->size = header->sh_size;
-        section->outgoing = NULL;
+        section->relocations = NULL;
         section->incoming = NULL;
-        section->outgoing_count = 0;
+        section->relocation_count = 0;
         section->index = i;
         section->flags = (uint32_t)header->sh_flags;
         section->region = (uint16_t)unit->places[i].region;
@@ -183,7 +190,7 @@ enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
     cell->by_address = memory->by_address;
     cell->symbols = memory->symbols;
     cell->functions = memory->functions;
-    cell->dependencies = memory->dependencies;
+    cell->bindings = memory->bindings;
     enum status status = layout_plan(object, unit->places, cell->by_address, &unit->layout, diag);
     if (status != OK) {
         return status;
@@ -326,6 +333,18 @@ static struct link_symbol resolve_own(const struct link_unit *unit, const struct
     return resolved;
 }
 
+/* Notes where symbol `i` leads in another cell. */
+static void bind(struct cell *cell, uint32_t i, const struct link_symbol *symbol)
+{
+    cell->bindings[cell->binding_count++] = (struct binding){
+        .cell = cell,
+        .target = symbol->section,
+        .symbol = i,
+        .offset = symbol->offset,
+        .has_entry = symbol->entry != 0,
+    };
+}
+
 static struct link_symbol resolve_other(const struct symbol *symbol)
 {
     const struct section *section = symbol->section;
@@ -434,14 +453,15 @@ static enum status resolve_global(struct link_unit *unit, uint32_t i, link_looku
     const struct elf64_sym *symbol = &object->symbols[i];
     bool is_defined = symbol->st_shndx != SHN_UNDEF;
     bool is_weak = elf_symbol_binding(symbol) == STB_WEAK;
-    if (is_defined && !(is_weak && is_export(object, symbol))) {
+    if (!is_looked_up(object, symbol)) {
         unit->resolved[i] = resolve_own(unit, symbol);
         return OK;
     }
     const char *name = elf_object_symbol_name(object, i);
     const struct symbol *found = lookup(context, name, symbol_map_hash(name));
-    if (found) {
+    if (found && !(is_defined && found->section && found->section->cell == unit->cell)) {
         unit->resolved[i] = resolve_other(found);
+        bind(unit->cell, i, &unit->resolved[i]);
         return check_abi(unit->cell, i, found, check, diag);
     }
     if (is_defined) {
@@ -487,14 +507,13 @@ enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
     struct relocation_batch batch = {
         .object = object,
         .symbols = unit->resolved,
-        .records = cell->dependencies,
         .sections = cell->sections,
         .functions = cell->functions,
         .function_count = cell->function_count,
         .entry_count = &cell->entry_count,
         .entries = cell->entries,
     };
-    uint64_t done = 0;
+    cell->relocation_count = 0;
     for (uint32_t i = 0; i < object->section_count; i++) {
         if (!elf_object_is_relocation(object, i)) {
             continue;
@@ -502,7 +521,7 @@ enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
         uint32_t target = object->sections[i].sh_info;
         struct section *source = &cell->sections[target];
         const struct section_place *place = &unit->places[target];
-        if (source->outgoing_count) { /* one array a section: a second table would tear it apart */
+        if (source->relocation_count) { /* it knows one table */
             return diag_set(diag, DIAG_ELF_SECTION_LINK,
                             &(struct diag_site){.section = elf_object_section_name(object, i),
                                                 .found = target});
@@ -512,19 +531,20 @@ enum status link_unit_relocate(struct link_unit *unit, struct diag *diag)
         batch.bytes =
             (source->is_adopted ? unit->adopted_bytes : unit->bytes[place->region]) + place->offset;
         batch.address = source->address;
-        batch.source = source;
         enum status status = relocation_apply(&batch, diag);
         if (status != OK) {
             return status;
         }
         uint64_t count;
-        elf_object_relocations(object, i, &count);
-        source->outgoing = batch.records;
-        source->outgoing_count = (uint32_t)count;
-        batch.records += batch.records ? count : 0;
-        done += count;
+        const struct elf64_rela *relocations = elf_object_relocations(object, i, &count);
+        source->relocations = relocations;
+        source->relocation_count = (uint32_t)count;
+        cell->relocation_count += (uint32_t)count;
     }
-    cell->dependency_count = (uint32_t)done;
+    for (uint32_t i = 0; i < cell->binding_count; i++) {
+        struct binding *binding = &cell->bindings[i];
+        binding->is_via_entry = unit->resolved[binding->symbol].is_via_entry;
+    }
     return OK;
 }
 

@@ -8,8 +8,8 @@
  *
  * Rules: pure; every array is the caller's, and link_unit_sizes() says how long they must be. The
  * steps are called in the order in which they stand here. O(n log n) in sections + symbols +
- * relocations. After a failure the unit's bytes and records are unusable; nothing else was touched.
- * Any context.
+ * relocations. After a failure the unit's bytes and bindings are unusable; nothing else was
+ * touched. Any context.
  */
 #pragma once
 
@@ -21,15 +21,15 @@ struct diag;
 
 /* How much an object needs, in elements. */
 struct link_sizes {
-    uint32_t sections;     /* places, sections, by_address */
-    uint32_t symbols;      /* link symbols: the whole symbol table */
-    uint32_t exports;      /* struct symbol */
-    uint32_t functions;    /* at most; also the most slots that it can need */
-    uint32_t dependencies; /* one a relocation */
+    uint32_t sections;  /* places, sections, by_address */
+    uint32_t symbols;   /* link symbols: the whole symbol table */
+    uint32_t exports;   /* struct symbol */
+    uint32_t functions; /* at most; also the most slots that it can need */
+    uint32_t bindings;  /* at most: symbols that other cells may define */
 };
 
 struct link_unit {
-    struct cell *cell; /* the caller's, zeroed; receives sections, symbols, dependencies, ... */
+    struct cell *cell; /* the caller's, zeroed; receives sections, symbols, bindings, ... */
     struct layout layout;
     struct section_place *places; /* scratch: sizes.sections */
     struct link_symbol *resolved; /* scratch: sizes.symbols */
@@ -44,7 +44,7 @@ struct link_memory {
     uint32_t *by_address;
     struct symbol *symbols;
     struct function *functions;
-    struct dependency *dependencies;
+    struct binding *bindings;
     struct section_place *places;
     struct link_symbol *resolved;
 };
@@ -87,15 +87,14 @@ typedef const struct symbol *(*link_lookup)(void *context, const char *name, uin
 /*
  * Resolves every symbol. A global symbol that the object defines itself binds to itself, except
  * that a weak definition yields to one that `lookup` finds. An undefined weak symbol that nobody
- * defines is 0; any other is refused as missing.
- * What binds to another cell's symbol must be declared as that cell declares it (C0216), and both
- * must know the same layouts of the types that they share (C0217), as far as both have fingerprints
- * (cell_abi.h).
+ * defines is 0; any other is refused as missing. What binds to another cell's symbol gets a
+ * binding, and must be declared as that cell declares it (C0216), and both must know the same
+ * layouts of the types that they share (C0217), as far as both have fingerprints (cell_abi.h).
  */
 CELL_API MUST_CHECK enum status link_unit_resolve(struct link_unit *unit, link_lookup lookup,
                                                   void *context, struct diag *diag);
 
-/* Applies all relocations and completes the dependency records of the cell's sections. */
+/* Applies all relocations and completes the cell's bindings. */
 CELL_API MUST_CHECK enum status link_unit_relocate(struct link_unit *unit, struct diag *diag);
 
 /*

@@ -83,7 +83,7 @@ static void open_object(struct bench *bench)
         .by_address = malloc(sizes->sections * sizeof(uint32_t)),
         .symbols = malloc(sizes->exports * sizeof(struct symbol)),
         .functions = malloc(sizes->functions * sizeof(struct function)),
-        .dependencies = malloc(sizes->dependencies * sizeof(struct dependency)),
+        .bindings = malloc(sizes->bindings * sizeof(struct binding)),
         .places = malloc(sizes->sections * sizeof(struct section_place)),
         .resolved = malloc(sizes->symbols * sizeof(struct link_symbol)),
     };
@@ -125,7 +125,7 @@ static void end(struct bench *bench)
     free(bench->memory.by_address);
     free(bench->memory.symbols);
     free(bench->memory.functions);
-    free(bench->memory.dependencies);
+    free(bench->memory.bindings);
     free(bench->memory.places);
     free(bench->memory.resolved);
     elf_builder_fini(&bench->builder);
@@ -136,6 +136,14 @@ static uint64_t word(const struct bench *bench, int region, uint64_t offset)
     uint64_t value;
     memcpy(&value, bench->bytes[region] + offset, sizeof(value));
     return value;
+}
+
+static struct dependency dependency(const struct bench *bench, uint32_t section, uint32_t index)
+{
+    struct dependency is;
+    assert_true(index < bench->cell.sections[section].relocation_count);
+    relocation_describe(&bench->cell.sections[section], index, &is);
+    return is;
 }
 
 static const struct symbol *export_named(const struct bench *bench, const char *name)
@@ -174,7 +182,7 @@ static void test_link_unit_sizes_count_what_is_needed(void **state)
     assert_int_equal(bench.sizes.symbols, 9);
     assert_int_equal(bench.sizes.exports, 4); /* global, label, in_data, absolute */
     assert_int_equal(bench.sizes.functions, 3);
-    assert_int_equal(bench.sizes.dependencies, 1);
+    assert_int_equal(bench.sizes.bindings, 1); /* other */
     end(&bench);
 }
 
@@ -414,9 +422,14 @@ static void test_link_unit_undefined_weak_symbol_is_zero(void **state)
     assert_int_equal(link_object(&bench), OK);
     assert_int_equal(word(&bench, REGION_DATA, 0), 0);
     assert_int_equal(word(&bench, REGION_DATA, 8), OTHER_AT);
-    assert_null(bench.cell.dependencies[0].target);
-    assert_ptr_equal(bench.cell.dependencies[1].target, &bench.other_section);
-    assert_int_equal(bench.cell.dependencies[1].target_offset, 0x20);
+    assert_int_equal(bench.sizes.bindings, 2);
+    assert_int_equal(bench.cell.binding_count, 1);
+    assert_int_equal(bench.cell.bindings[0].symbol, present);
+    assert_ptr_equal(bench.cell.bindings[0].target, &bench.other_section);
+    assert_int_equal(bench.cell.bindings[0].offset, 0x20);
+    assert_null(dependency(&bench, data, 0).target);
+    assert_ptr_equal(dependency(&bench, data, 1).target, &bench.other_section);
+    assert_int_equal(dependency(&bench, data, 1).target_offset, 0x20);
     end(&bench);
 }
 
@@ -450,7 +463,14 @@ static void test_link_unit_weak_definition_yields_to_another(void **state)
         }
         assert_int_equal(link_object(&bench), OK);
         assert_int_equal(word(&bench, REGION_DATA, 0), is_there ? ENTRIES + 0x1000 : ENTRIES);
-        assert_int_equal(bench.cell.dependencies[0].via_entry, 1);
+        struct dependency taken = dependency(&bench, data, 0);
+        assert_int_equal(taken.via_entry, 1);
+        assert_ptr_equal(taken.target,
+                         is_there ? &bench.other_section : &bench.cell.sections[text]);
+        assert_int_equal(bench.cell.binding_count, is_there);
+        assert_int_equal(bench.cell.functions[0].is_via_entry, !is_there);
+        assert_true(!is_there ||
+                    (bench.cell.bindings[0].has_entry && bench.cell.bindings[0].is_via_entry));
         end(&bench);
     }
 }
@@ -484,7 +504,7 @@ static void test_link_unit_absolute_symbol_has_no_section(void **state)
     assert_int_equal(link_object(&bench), OK);
     assert_int_equal(word(&bench, REGION_DATA, 0), 78);
     assert_int_equal(word(&bench, REGION_DATA, 8), 88);
-    assert_null(bench.cell.dependencies[1].target);
+    assert_null(dependency(&bench, data, 1).target);
     assert_int_equal(bench.cell.entry_count, 0);
     end(&bench);
 }
@@ -513,7 +533,7 @@ static void test_link_unit_symbol_of_an_unloaded_section_is_refused_where_used(v
 
 /* ---- relocate ---- */
 
-static void test_link_unit_records_are_grouped_by_section(void **state)
+static void test_link_unit_sections_know_their_relocations(void **state)
 {
     (void)state;
     struct bench bench;
@@ -527,15 +547,15 @@ static void test_link_unit_records_are_grouped_by_section(void **state)
     elf_add_relocation(&bench.builder, a, 8, R_X86_64_64, s, 2);
     elf_add_relocation(&bench.builder, b, 8, R_X86_64_64, s, 3);
     assert_int_equal(link_object(&bench), OK);
-    assert_int_equal(bench.cell.dependency_count, 3);
-    const struct section *section = &bench.cell.sections[b];
-    assert_int_equal(section->outgoing_count, 2);
-    assert_int_equal(section->outgoing[0].target_offset, 1);
-    assert_int_equal(section->outgoing[1].target_offset, 3);
-    assert_ptr_equal(section->outgoing[1].source, section);
-    section = &bench.cell.sections[a];
-    assert_int_equal(section->outgoing_count, 1);
-    assert_int_equal(section->outgoing[0].target_offset, 2);
+    assert_int_equal(bench.cell.relocation_count, 3);
+    assert_int_equal(bench.cell.sections[b].relocation_count, 2);
+    assert_int_equal(dependency(&bench, b, 0).target_offset, 1);
+    assert_int_equal(dependency(&bench, b, 1).target_offset, 3);
+    assert_ptr_equal(dependency(&bench, b, 1).source, &bench.cell.sections[b]);
+    assert_int_equal(bench.cell.sections[a].relocation_count, 1);
+    assert_int_equal(dependency(&bench, a, 0).target_offset, 2);
+    assert_int_equal(bench.cell.sections[debug].relocation_count, 0);
+    assert_int_equal(bench.cell.binding_count, 0);
     assert_int_equal(word(&bench, REGION_DATA, 16 + 8), DATA_AT + 3);
     end(&bench);
 }
@@ -650,7 +670,7 @@ static void test_link_unit_object_without_anything_is_linked(void **state)
     struct bench bench;
     begin(&bench);
     assert_int_equal(link_object(&bench), OK);
-    assert_int_equal(bench.cell.dependency_count, 0);
+    assert_int_equal(bench.cell.relocation_count, 0);
     assert_int_equal(bench.cell.symbol_count, 0);
     assert_int_equal(bench.cell.entry_count, 0);
     end(&bench);
@@ -707,7 +727,7 @@ static void test_link_unit_thousands_of_sections_are_linked(void **state)
         elf_section(&bench.builder, table)->sh_entsize = sizeof(rela);
     }
     assert_int_equal(link_object(&bench), OK);
-    assert_int_equal(bench.cell.dependency_count, 2 * COUNT);
+    assert_int_equal(bench.cell.relocation_count, 2 * COUNT);
     assert_int_equal(bench.cell.entry_count, COUNT);
     for (uint32_t i = 0; i < COUNT; i++) {
         uint32_t callee = (i + 1) % COUNT;
@@ -740,7 +760,7 @@ int main(void)
         cmocka_unit_test(test_link_unit_hidden_weak_definition_stays),
         cmocka_unit_test(test_link_unit_absolute_symbol_has_no_section),
         cmocka_unit_test(test_link_unit_symbol_of_an_unloaded_section_is_refused_where_used),
-        cmocka_unit_test(test_link_unit_records_are_grouped_by_section),
+        cmocka_unit_test(test_link_unit_sections_know_their_relocations),
         cmocka_unit_test(test_link_unit_two_relocation_tables_of_one_section_are_refused),
         cmocka_unit_test(test_link_unit_more_relocations_than_can_be_counted_are_refused),
         cmocka_unit_test(test_link_unit_cold_part_is_called_directly_and_may_be_pointed_to),

@@ -48,7 +48,7 @@ static void add_cell(struct loader_statistics *to, struct loaded_cell *loaded)
     const struct cell *cell = &loaded->cell;
     to->cells++;
     to->sections += cell->region_first[REGION_COUNT];
-    to->relocations += cell->dependency_count;
+    to->relocations += cell->relocation_count;
     to->metadata_bytes += cell->metadata_size;
     to->region_bytes += region_bytes_of(loaded);
 }
@@ -334,22 +334,21 @@ enum status loader_demand_held_for(struct cell_namespace *namespace, const char 
 static const struct cell *find_user(const struct cell *cell)
 {
     for (uint32_t i = 0; i < cell->object.section_count; i++) {
-        for (const struct dependency *at = cell->sections[i].incoming; at; at = at->next_incoming) {
-            if (at->source->cell != cell) {
-                return at->source->cell;
-            }
+        const struct binding *binding = cell->sections[i].incoming;
+        if (binding) {
+            return binding->cell;
         }
     }
     return NULL;
 }
 
-/* Takes all records of `cell` out of one list, and marks them as done. O(length of the list). */
+/* Takes all bindings of `cell` out of one list, and marks them as done. O(length of the list). */
 static void unlink_from(struct section *target, const struct cell *cell)
 {
-    struct dependency **link = &target->incoming;
+    struct binding **link = &target->incoming;
     while (*link) {
-        struct dependency *at = *link;
-        if (at->source->cell == cell) {
+        struct binding *at = *link;
+        if (at->cell == cell) {
             *link = at->next_incoming;
             COMPILER_BARRIER(); /* it is done when it is out */
             at->target = NULL;
@@ -375,9 +374,9 @@ NOINLINE static void leaving_cell_drop(struct leaving_cell **handle)
     }
     struct cell *cell = &loaded->cell;
     address_map_settle();
-    for (uint32_t i = 0; i < cell->dependency_count; i++) {
-        if (cell->dependencies[i].target) {
-            unlink_from(cell->dependencies[i].target, cell);
+    for (uint32_t i = 0; i < cell->binding_count; i++) {
+        if (cell->bindings[i].target) {
+            unlink_from(cell->bindings[i].target, cell);
         }
     }
     if (cell->namespace) {

@@ -83,6 +83,14 @@ static enum status place_all(struct transaction *transaction, struct diag *diag)
 
 /* ---- link ---- */
 
+/* What is left over of its block may hold addresses of other cells (pointer_scan.h). */
+static void clear_unused(struct loaded_cell *loaded)
+{
+    const struct cell *cell = &loaded->cell;
+    __builtin_memset(cell->bindings + cell->binding_count, 0,
+                     (loaded->binding_capacity - cell->binding_count) * sizeof(struct binding));
+}
+
 enum status link_cell(struct transaction *transaction, struct staged_cell *staged,
                       struct diag *diag)
 {
@@ -95,6 +103,7 @@ enum status link_cell(struct transaction *transaction, struct staged_cell *stage
         uint64_t start = loader_ticks();
         status = link_unit_relocate(&staged->unit, diag);
         count_relocation(loader_ticks() - start);
+        clear_unused(staged->loaded);
     }
     if (status != OK) {
         diag_name_cell(diag, staged->name);
@@ -172,16 +181,15 @@ enum status prepare_commit(struct transaction *transaction, struct diag *diag)
 /* ---- commit ---- */
 
 /*
- * Names, then records of dependencies; nobody looks at them without the loader's lock. Who is
+ * Names, then bindings; nobody looks at them without the loader's lock. Who is
  * struck here takes them out again (transaction_drop). Then one commit for all that makes the cells
  * part of the system.
  */
-static void link_dependencies(struct cell *cell)
+static void link_bindings(struct cell *cell)
 {
-    struct dependency *end = cell->dependencies + cell->dependency_count;
-    for (struct dependency *at = cell->dependencies; at != end; at++) {
+    struct binding *end = cell->bindings + cell->binding_count;
+    for (struct binding *at = cell->bindings; at != end; at++) {
         struct section *target = at->target;
-        at->next_incoming = NULL;
         if (target) {
             at->next_incoming = target->incoming;
             COMPILER_BARRIER(); /* then the one store that puts it into the list */
@@ -193,9 +201,9 @@ static void link_dependencies(struct cell *cell)
 /* What a load puts into a list stands at its head: there is no other load before this one ends. */
 static void unlink_cell(const struct cell *cell)
 {
-    for (uint32_t i = 0; i < cell->dependency_count; i++) {
-        struct section *target = cell->dependencies[i].target;
-        while (target && target->incoming && target->incoming->source->cell->is_leaving) {
+    for (uint32_t i = 0; i < cell->binding_count; i++) {
+        struct section *target = cell->bindings[i].target;
+        while (target && target->incoming && target->incoming->cell->is_leaving) {
             target->incoming = target->incoming->next_incoming;
         }
     }
@@ -220,7 +228,7 @@ void commit(struct transaction *transaction)
     for (uint32_t i = 0; i < transaction->count; i++) {
         struct cell *cell = &transaction->staged[i].loaded->cell;
         cell_namespace_publish(namespace, cell);
-        link_dependencies(cell);
+        link_bindings(cell);
     }
     struct commit_list list;
     list.count = 0;

@@ -92,6 +92,7 @@ struct loaded_cell {
     struct mapped_pages *pages[REGION_COUNT]; /* owned; NULL where empty, shared, or the image's */
     struct home_use *homes;                   /* owned: the shared ones, its own or adopted */
     uint32_t entry_capacity;                  /* entries taken; those not used are given back */
+    uint32_t binding_capacity;
 };
 
 struct staged_cell {
@@ -113,12 +114,12 @@ struct OWN_CAPABILITY("load") transaction {
     struct symbol_map exports;   /* of all staged cells */
     struct address_table *table; /* owned, from prepare_commit() to commit() */
     bool is_load;                /* counted as one */
-    bool is_publishing;    /* from the begin of the commit on: names and records may be known */
+    bool is_publishing;    /* from the begin of the commit on: names and bindings may be known */
     uint64_t is_committed; /* with the commit: the cells stay */
 };
 
 /* What is on the stack of who loads is owned by a slot there: a fault before the commit takes it
- * back, names and records of dependencies included. */
+ * back, names and bindings included. */
 OWN_DECLARE_AS_(, transaction, 0);
 
 enum status transaction_begin(struct transaction *transaction, struct cell_namespace *namespace,
@@ -184,7 +185,7 @@ enum status transaction_build(struct transaction *transaction, struct diag *diag
 enum status prepare_commit(struct transaction *transaction, struct diag *diag) MUST_CHECK;
 void commit(struct transaction *transaction);
 
-/* No section's list of what refers to it has a record of a staged cell any more. May be begun
+/* No section's list of what refers to it has a binding of a staged cell any more. May be begun
  * again. */
 void unlink_staged(struct transaction *transaction);
 

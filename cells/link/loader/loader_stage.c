@@ -83,7 +83,7 @@ static void divide_metadata(uint8_t *block, size_t *used, const struct link_size
     memory->symbols = divide(block, used, sizes->exports, sizeof(struct symbol));
     memory->functions = divide(block, used, sizes->functions, sizeof(struct function));
     memory->by_address = divide(block, used, sizes->sections, sizeof(uint32_t));
-    memory->dependencies = divide(block, used, sizes->dependencies, sizeof(struct dependency));
+    memory->bindings = divide(block, used, sizes->bindings, sizeof(struct binding));
 }
 
 static void divide_scratch(uint8_t *block, size_t *used, const struct link_sizes *sizes,
@@ -140,6 +140,7 @@ static enum status plan_cell(const struct transaction *transaction, struct stage
         .metadata_size = metadata_size,
     };
     staged->loaded->entry_capacity = sizes.functions;
+    staged->loaded->binding_capacity = sizes.bindings;
     enum status status =
         link_unit_plan(&staged->unit, &staged->loaded->cell, object, &memory, diag);
     if (status == OK) {
@@ -448,7 +449,7 @@ void release_cell(struct loaded_cell **slot)
     heap_block_give_thing(slot);
 }
 
-/* Takes back a commit that was begun: no record of a staged cell in lists of others, no name. */
+/* Takes back a commit that was begun: no binding of a staged cell in lists of others, no name. */
 static void take_back_commit(struct transaction *transaction)
 {
     struct cell_namespace *namespace = transaction->namespace;

@@ -125,10 +125,11 @@ COLD NOINLINE static enum status refuse(const struct relocation_batch *batch,
                     });
 }
 
-uint64_t relocation_entry_for(const struct relocation_batch *batch,
-                              const struct link_symbol *symbol, int64_t target_offset)
+uint64_t relocation_entry_for(const struct relocation_batch *batch, struct link_symbol *symbol,
+                              int64_t target_offset)
 {
     if (target_offset == symbol->offset && symbol->entry) {
+        symbol->is_via_entry = 1;
         return symbol->entry;
     }
     if (!symbol->section || !is_own(batch, symbol->section) || target_offset < 0) {
@@ -143,7 +144,7 @@ uint64_t relocation_entry_for(const struct relocation_batch *batch,
     return entry_of(batch, function);
 }
 
-static bool describes_code(const struct elf_object *object, uint32_t section)
+bool relocation_describes_code(const struct elf_object *object, uint32_t section)
 {
     return object->sections[section].sh_type == SHT_X86_64_UNWIND ||
            __builtin_strcmp(elf_object_section_name(object, section), ".eh_frame") == 0;
@@ -221,14 +222,14 @@ static enum status store_value(const struct relocation_batch *batch, const struc
 
 /* Any relocation, with every check. */
 static enum status apply_one(const struct relocation_scope *scope, const struct elf64_rela *rela,
-                             struct dependency *record, struct diag *diag)
+                             struct diag *diag)
 {
     const struct relocation_batch *batch = scope->batch;
     if (UNLIKELY(rela->r_sym >= batch->object->symbol_count)) {
         return refuse(batch, rela, DIAG_LINK_SYMBOL_INDEX, batch->object->symbol_count, rela->r_sym,
                       diag);
     }
-    const struct link_symbol *symbol = &batch->symbols[rela->r_sym];
+    struct link_symbol *symbol = &batch->symbols[rela->r_sym];
     const uint64_t offset = rela->r_offset;
     const uint32_t type = rela->r_type;
     const bool is_none = type == R_X86_64_NONE;
@@ -236,7 +237,6 @@ static enum status apply_one(const struct relocation_scope *scope, const struct 
     const uint64_t bias = is_operand ? RELOCATION_OPERAND_SIZE : 0;
     const uint64_t target_offset = symbol->offset + (uint64_t)rela->r_addend + bias; /* may wrap */
     uint64_t value = symbol->value + (uint64_t)rela->r_addend;
-    uint64_t info = info_of(rela);
     const bool is_wide = type == R_X86_64_64 || type == R_X86_64_PC64;
     if (offset >= (is_wide ? scope->end64 : scope->end32) && !is_none) {
         return refuse_offset(batch, rela, diag);
@@ -245,36 +245,29 @@ static enum status apply_one(const struct relocation_scope *scope, const struct 
         if (symbol->kind == LINK_SYMBOL_NOT_LOADED) {
             return refuse(batch, rela, DIAG_LINK_NOT_LOADED, 0, 0, diag);
         }
-        bool is_branch = is_operand && relocation_is_branch(batch->bytes, offset);
+        bool is_branch =
+            is_operand && scope->pristine && relocation_is_branch(scope->pristine, offset);
         uint64_t entry = is_branch || scope->binds_to_functions
                              ? 0
                              : relocation_entry_for(batch, symbol, (int64_t)target_offset);
         value = entry ? entry - bias : value;
-        info |= entry ? INFO_VIA_ENTRY : 0;
     }
-    enum status status = is_none ? OK : store_value(batch, rela, value, diag);
-    if (status == OK && record) {
-        write_record(record, batch->source, is_none ? NULL : symbol->section, offset, target_offset,
-                     info);
-    }
-    return status;
+    return is_none ? OK : store_value(batch, rela, value, diag);
 }
 
-static void apply_fast(const struct relocation_scope *scope, struct relocation_cursor *cursor)
+static const struct elf64_rela *apply_fast(const struct relocation_scope *scope,
+                                           const struct elf64_rela *rela)
 {
     if (scope->is_code) {
-        relocation_apply_operands(scope, cursor);
-        return;
+        return scope->pristine ? relocation_apply_operands(scope, rela) : rela;
     }
     const struct elf64_rela *before;
     do { /* one stops where it is the other's turn */
-        before = cursor->rela;
-        if (is_run(scope, cursor->rela)) {
-            relocation_apply_run(scope, cursor);
-        } else {
-            relocation_apply_plain(scope, cursor);
-        }
-    } while (cursor->rela != before && cursor->rela != scope->end);
+        before = rela;
+        rela = is_run(scope, rela) ? relocation_apply_run(scope, rela)
+                                   : relocation_apply_plain(scope, rela);
+    } while (rela != before && rela != scope->end);
+    return rela;
 }
 
 enum status relocation_apply(const struct relocation_batch *batch, struct diag *diag)
@@ -287,25 +280,25 @@ enum status relocation_apply(const struct relocation_batch *batch, struct diag *
     const struct relocation_scope scope = {
         .batch = batch,
         .end = (const struct elf64_rela *)(first + table->sh_size),
+        .pristine = elf_object_section_bytes(object, batch->section).base,
         .end32 = field_end(header->sh_size, 4),
         .end64 = field_end(header->sh_size, 8),
         .is_code = is_code,
-        .binds_to_functions = !is_code && describes_code(object, batch->section),
+        .binds_to_functions = !is_code && relocation_describes_code(object, batch->section),
     };
-    struct relocation_cursor cursor = {(const struct elf64_rela *)first, batch->records};
-    while (cursor.rela != scope.end) {
-        if (cursor.record) {
-            apply_fast(&scope, &cursor);
-            if (cursor.rela == scope.end) {
+    const struct elf64_rela *rela = (const struct elf64_rela *)first;
+    while (rela != scope.end) {
+        if (!batch->is_general) {
+            rela = apply_fast(&scope, rela);
+            if (rela == scope.end) {
                 break;
             }
         }
-        enum status status = apply_one(&scope, cursor.rela, cursor.record, diag);
+        enum status status = apply_one(&scope, rela, diag);
         if (status != OK) {
             return status;
         }
-        cursor.rela++;
-        cursor.record += cursor.record != NULL;
+        rela++;
     }
     return OK;
 }

@@ -27,84 +27,73 @@ static bool is_relative32(uint32_t type)
  * What the loops read is copied to locals first: the compiler cannot know that the stores leave the
  * scope and the batch alone.
  */
-void relocation_apply_operands(const struct relocation_scope *scope,
-                               struct relocation_cursor *cursor)
+const struct elf64_rela *relocation_apply_operands(const struct relocation_scope *scope,
+                                                   const struct elf64_rela *rela)
 {
     const struct relocation_batch *batch = scope->batch;
-    const struct link_symbol *const symbols = batch->symbols;
+    struct link_symbol *const symbols = batch->symbols;
     const uint32_t symbol_count = batch->object->symbol_count;
     const uint64_t last = scope->end32 > 0 ? scope->end32 - 1 : 0;
     const uint64_t address = batch->address;
-    struct section *const source = batch->source;
+    const uint8_t *const pristine = scope->pristine;
     uint8_t *const bytes = batch->bytes;
     const struct elf64_rela *const end = scope->end;
-    const struct elf64_rela *rela = cursor->rela;
-    struct dependency *record = cursor->record;
-    for (; rela != end; rela++, record++) {
+    for (; rela != end; rela++) {
         const uint64_t offset = rela->r_offset;
         const uint64_t before = offset - 1; /* the opcode's last byte; wraps at 0 */
         if (rela->r_sym >= symbol_count || before >= last) {
             break;
         }
-        const struct link_symbol *symbol = &symbols[rela->r_sym];
-        uint64_t info = info_of(rela);
+        struct link_symbol *symbol = &symbols[rela->r_sym];
         uint64_t value = symbol->value + (uint64_t)rela->r_addend;
-        uint64_t target_offset = symbol->offset + (uint64_t)rela->r_addend;
-        if (LIKELY(is_relative32((uint32_t)info))) {
-            const bool is_call_or_jump = (bytes[before] & 0xfe) == 0xe8;
-            if (is_call_or_jump ? symbol->kind == LINK_SYMBOL_NOT_LOADED
-                                : symbol->kind != LINK_SYMBOL_DATA) {
-                break;
+        if (LIKELY(is_relative32(rela->r_type))) {
+            if (symbol->kind != LINK_SYMBOL_DATA &&
+                (symbol->kind == LINK_SYMBOL_NOT_LOADED || (pristine[before] & 0xfe) != 0xe8)) {
+                break; /* not a call or jump */
             }
             value -= address + offset;
-            target_offset += RELOCATION_OPERAND_SIZE;
-        } else if ((uint32_t)info != R_X86_64_32S || symbol->kind == LINK_SYMBOL_NOT_LOADED) {
+        } else if (rela->r_type != R_X86_64_32S || symbol->kind == LINK_SYMBOL_NOT_LOADED) {
             break;
         } else if (symbol->kind == LINK_SYMBOL_CODE) { /* takes an address */
-            const uint64_t entry = relocation_entry_for(batch, symbol, (int64_t)target_offset);
+            const uint64_t entry = relocation_entry_for(
+                batch, symbol, (int64_t)(symbol->offset + (uint64_t)rela->r_addend));
             value = entry ? entry : value;
-            info |= entry ? INFO_VIA_ENTRY : 0;
         }
         if (UNLIKELY(!sign_extends(value))) {
             break;
         }
         store32(bytes + offset, value);
-        write_record(record, source, symbol->section, offset, target_offset, info);
     }
-    *cursor = (struct relocation_cursor){rela, record};
+    return rela;
 }
 
-void relocation_apply_plain(const struct relocation_scope *scope, struct relocation_cursor *cursor)
+const struct elf64_rela *relocation_apply_plain(const struct relocation_scope *scope,
+                                                const struct elf64_rela *rela)
 {
     const struct relocation_batch *batch = scope->batch;
-    const struct link_symbol *const symbols = batch->symbols;
+    struct link_symbol *const symbols = batch->symbols;
     const uint32_t symbol_count = batch->object->symbol_count;
     const uint64_t address = batch->address;
     const uint32_t may_bind = scope->binds_to_functions ? UINT32_MAX : LINK_SYMBOL_CODE;
-    struct section *const source = batch->source;
     uint8_t *const bytes = batch->bytes;
     const struct elf64_rela *const end = scope->end;
-    const struct elf64_rela *rela = cursor->rela;
-    struct dependency *record = cursor->record;
-    for (; rela != end && !is_run(scope, rela); rela++, record++) {
+    for (; rela != end && !is_run(scope, rela); rela++) {
         const uint64_t offset = rela->r_offset;
         const uint64_t addend = (uint64_t)rela->r_addend;
-        uint64_t info = info_of(rela);
-        const bool is_relative = is_relative32((uint32_t)info);
-        if (rela->r_sym >= symbol_count || (!is_relative && (uint32_t)info != R_X86_64_64) ||
+        const bool is_relative = is_relative32(rela->r_type);
+        if (rela->r_sym >= symbol_count || (!is_relative && rela->r_type != R_X86_64_64) ||
             offset >= (is_relative ? scope->end32 : scope->end64)) {
             break;
         }
-        const struct link_symbol *symbol = &symbols[rela->r_sym];
-        const uint64_t target_offset = symbol->offset + addend;
+        struct link_symbol *symbol = &symbols[rela->r_sym];
         uint64_t value = symbol->value + addend;
         if (symbol->kind == LINK_SYMBOL_NOT_LOADED) {
             break;
         }
         if (symbol->kind == may_bind) {
-            const uint64_t entry = relocation_entry_for(batch, symbol, (int64_t)target_offset);
+            const uint64_t entry =
+                relocation_entry_for(batch, symbol, (int64_t)(symbol->offset + addend));
             value = entry ? entry : value;
-            info |= entry ? INFO_VIA_ENTRY : 0;
         }
         value -= is_relative ? address + offset : 0;
         if (!is_relative) {
@@ -114,9 +103,8 @@ void relocation_apply_plain(const struct relocation_scope *scope, struct relocat
         } else {
             break;
         }
-        write_record(record, source, symbol->section, offset, target_offset, info);
     }
-    *cursor = (struct relocation_cursor){rela, record};
+    return rela;
 }
 
 /*
@@ -201,42 +189,37 @@ static inline void store_field(uint8_t *bytes, uint64_t offset, uint64_t value, 
 }
 
 /* Compiled once for each of the two kinds of field. The inner loop stays within one window. */
-static inline __attribute__((always_inline)) void apply_run(const struct relocation_scope *scope,
-                                                            struct relocation_cursor *cursor,
-                                                            const struct link_symbol *symbol,
-                                                            struct window window, bool is_relative)
+static inline __attribute__((always_inline)) const struct elf64_rela *apply_run(
+    const struct relocation_scope *scope, const struct elf64_rela *rela,
+    const struct link_symbol *symbol, struct window window, bool is_relative)
 {
     const struct relocation_batch *batch = scope->batch;
     const uint64_t place = is_relative ? batch->address : 0;
     const uint64_t symbol_offset = symbol->offset;
     const uint64_t symbol_value = symbol->value - place;
     const uint64_t field_end = is_relative ? scope->end32 : scope->end64;
-    struct section *const source = batch->source;
-    struct section *const target = symbol->section;
+    const uint64_t target_size = symbol->section->size;
     uint8_t *const bytes = batch->bytes;
     const struct elf64_rela *const end = scope->end;
-    const struct elf64_rela *rela = cursor->rela;
-    struct dependency *record = cursor->record;
     const uint64_t run = info_of(rela);
     for (;;) {
         const uint64_t into_window = symbol_offset - window.first; /* plus the addend */
-        for (; rela != end && info_of(rela) == run; rela++, record++) {
+        for (; rela != end && info_of(rela) == run; rela++) {
             const uint64_t offset = rela->r_offset;
             const uint64_t addend = (uint64_t)rela->r_addend;
             if (offset >= field_end || into_window + addend >= window.length) {
                 break;
             }
             store_field(bytes, offset, symbol_value + addend, is_relative);
-            write_record(record, source, target, offset, symbol_offset + addend, run);
         }
         if (rela == end || info_of(rela) != run || rela->r_offset >= field_end) {
             break;
         }
         const uint64_t target_offset = symbol_offset + (uint64_t)rela->r_addend;
-        if (!window.next || target_offset > target->size) {
+        if (!window.next || target_offset > target_size) {
             break;
         }
-        struct function *function = move_window(&window, target_offset, target->size);
+        struct function *function = move_window(&window, target_offset, target_size);
         if (!function) {
             continue;
         }
@@ -245,28 +228,27 @@ static inline __attribute__((always_inline)) void apply_run(const struct relocat
             break;
         }
         store_field(bytes, rela->r_offset, value, is_relative);
-        write_record(record, source, target, rela->r_offset, target_offset, run | INFO_VIA_ENTRY);
         rela++;
-        record++;
     }
-    *cursor = (struct relocation_cursor){rela, record};
+    return rela;
 }
 
-void relocation_apply_run(const struct relocation_scope *scope, struct relocation_cursor *cursor)
+const struct elf64_rela *relocation_apply_run(const struct relocation_scope *scope,
+                                              const struct elf64_rela *rela)
 {
     const struct relocation_batch *batch = scope->batch;
-    const struct elf64_rela *rela = cursor->rela;
     if (rela->r_sym >= batch->object->symbol_count) {
-        return;
+        return rela;
     }
     const struct link_symbol *symbol = &batch->symbols[rela->r_sym];
     struct window window;
     if (!open_window(scope, symbol, &window)) {
-        return;
+        return rela;
     }
     if (rela->r_type == R_X86_64_64) {
-        apply_run(scope, cursor, symbol, window, false);
-    } else if (is_relative32(rela->r_type) && is_near(batch, symbol)) {
-        apply_run(scope, cursor, symbol, window, true);
+        return apply_run(scope, rela, symbol, window, false);
     }
+    return is_relative32(rela->r_type) && is_near(batch, symbol)
+               ? apply_run(scope, rela, symbol, window, true)
+               : rela;
 }

@@ -12,33 +12,31 @@
 struct relocation_scope {
     const struct relocation_batch *batch;
     const struct elf64_rela *end;
-    uint64_t end32; /* a field of 4 bytes starts below it */
+    const uint8_t *pristine; /* the section's bytes in the file: opcodes; NULL when it has none */
+    uint64_t end32;          /* a field of 4 bytes starts below it */
     uint64_t end64;
     bool is_code;
     bool binds_to_functions; /* describes code: never binds to entries */
 };
 
-/* The next relocation, and where its record goes; NULL when nobody wants records. */
-struct relocation_cursor {
-    const struct elf64_rela *rela;
-    struct dependency *record;
-};
-
 /*
- * They move the cursor behind the relocations that they have applied, and stop at the first one that
- * is not their business; they refuse nothing, and always write records. Operands: for code. For
- * anything else, run: ends where symbol or kind change; plain: ends where a run begins.
+ * They apply relocations from `rela` on, stop at the first one that is not their business, and
+ * return it; they refuse nothing. Operands: for code. For anything else, run: ends where symbol or
+ * kind change; plain: ends where a run begins.
  */
-void relocation_apply_operands(const struct relocation_scope *scope,
-                               struct relocation_cursor *cursor);
-void relocation_apply_run(const struct relocation_scope *scope, struct relocation_cursor *cursor);
-void relocation_apply_plain(const struct relocation_scope *scope, struct relocation_cursor *cursor);
+const struct elf64_rela *relocation_apply_operands(const struct relocation_scope *scope,
+                                                   const struct elf64_rela *rela);
+const struct elf64_rela *relocation_apply_run(const struct relocation_scope *scope,
+                                              const struct elf64_rela *rela);
+const struct elf64_rela *relocation_apply_plain(const struct relocation_scope *scope,
+                                                const struct elf64_rela *rela);
 
 /* The entry that a reference to `target_offset` binds to instead of the place itself, or 0. */
-uint64_t relocation_entry_for(const struct relocation_batch *batch,
-                              const struct link_symbol *symbol, int64_t target_offset);
+uint64_t relocation_entry_for(const struct relocation_batch *batch, struct link_symbol *symbol,
+                              int64_t target_offset);
 
-#define INFO_VIA_ENTRY (1ull << 16) /* in the unused half of the type; see struct dependency */
+/* Do relocations of this section bind to functions themselves, for they describe their bytes? */
+bool relocation_describes_code(const struct elf_object *object, uint32_t section);
 
 static inline uint64_t info_of(const struct elf64_rela *rela)
 {
@@ -51,17 +49,6 @@ static inline uint64_t info_of(const struct elf64_rela *rela)
 static inline bool is_run(const struct relocation_scope *scope, const struct elf64_rela *rela)
 {
     return rela + 1 != scope->end && info_of(rela) == info_of(rela + 1);
-}
-
-static inline void write_record(struct dependency *record, struct section *source,
-                                struct section *target, uint64_t offset, uint64_t target_offset,
-                                uint64_t info)
-{
-    record->source = source;
-    record->target = target;
-    record->offset = (uint32_t)offset;
-    record->target_offset = (int32_t)target_offset;
-    __builtin_memcpy((char *)record + offsetof(struct dependency, type), &info, sizeof(info));
 }
 
 static inline bool is_own(const struct relocation_batch *batch, const struct section *section)
@@ -78,6 +65,7 @@ static inline uint64_t entry_of(const struct relocation_batch *batch, struct fun
         }
         function->entry = batch->entries + (uint64_t)function->slot * ENTRY_SIZE;
     }
+    function->is_via_entry = 1;
     return function->entry;
 }
 

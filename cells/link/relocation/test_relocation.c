@@ -35,16 +35,19 @@ struct bench {
     struct link_symbol symbols[SYMBOLS + 1]; /* one for a test to add */
     struct function functions[3];            /* at offsets 0, 16 and 32 of TEXT */
     uint32_t entry_count;
-    uint8_t contents[SIZE]; /* of the section, before */
-    uint8_t *bytes;         /* after */
-    struct dependency records[RECORDS];
-    bool is_unrecorded; /* nobody wants the records: then everything goes the general way */
+    uint8_t contents[SIZE];             /* of the section, before */
+    uint8_t *bytes;                     /* after */
+    struct dependency records[RECORDS]; /* what they refer to, afterwards */
+    struct binding bindings[SYMBOLS + 1];
+    struct cell cell;
+    bool is_general; /* everything goes the general way */
     struct diag diag;
 };
 
 static void resolve(struct bench *bench)
 {
-    bench->other_section = (struct section){.name = ".text.other", .address = OTHER_ADDRESS - 0x40};
+    bench->other_section = (struct section){
+        .name = ".text.other", .address = OTHER_ADDRESS - 0x40, .flags = SHF_ALLOC | SHF_EXECINSTR};
     bench->symbols[TEXT_SECTION] = (struct link_symbol){
         .value = TEXT_ADDRESS, .section = &bench->sections[TEXT], .kind = LINK_SYMBOL_CODE};
     bench->symbols[ALIAS] = (struct link_symbol){.value = TEXT_ADDRESS + 16,
@@ -95,14 +98,53 @@ static void add(struct bench *bench, uint32_t section, uint64_t offset, uint32_t
     elf_add_relocation(&bench->builder, section, offset, type, symbol, addend);
 }
 
+/* Makes a cell of what was linked, and asks what each relocation refers to. */
+static void describe(struct bench *bench, uint32_t section)
+{
+    uint64_t count;
+    struct section *source = &bench->sections[section];
+    source->relocations = elf_object_relocations(
+        &bench->object, elf_relocation_section(&bench->builder, section), &count);
+    source->relocation_count = (uint32_t)count;
+    bench->cell = (struct cell){
+        .object = bench->object,
+        .sections = bench->sections,
+        .functions = bench->functions,
+        .function_count = ARRAY_COUNT(bench->functions),
+        .bindings = bench->bindings,
+    };
+    for (uint32_t i = 0; i < SYMBOLS; i++) {
+        const struct link_symbol *symbol = &bench->symbols[i];
+        if (symbol->section == &bench->other_section) {
+            bench->bindings[bench->cell.binding_count++] = (struct binding){
+                .cell = &bench->cell,
+                .target = symbol->section,
+                .symbol = i,
+                .offset = symbol->offset,
+                .has_entry = symbol->entry != 0,
+            };
+        }
+    }
+    assert_true(count <= RECORDS);
+    for (uint32_t i = 0; i < count; i++) {
+        relocation_describe(source, i, &bench->records[i]);
+    }
+}
+
 /* Applies what was added for `section`, which runs at `address`. */
 static enum status apply_at(struct bench *bench, uint32_t section, uint64_t address)
 {
     assert_int_equal(elf_object_open(elf_build(&bench->builder), &bench->object, NULL), OK);
     for (uint32_t i = 0; i < bench->object.section_count; i++) {
+        bench->sections[i].cell = &bench->cell;
         bench->sections[i].index = i;
+        bench->sections[i].flags = (uint32_t)bench->object.sections[i].sh_flags;
+        bench->sections[i].region =
+            elf_object_section_is_loaded(&bench->object, i) ? REGION_RODATA : REGION_NONE;
     }
     size_t size = bench->object.sections[section].sh_size;
+    struct span pristine = elf_object_section_bytes(&bench->object, section);
+    memcpy((uint8_t *)pristine.base, bench->contents, size); /* the builder's memory */
     bench->bytes = malloc(size);
     memcpy(bench->bytes, bench->contents, size);
     const struct relocation_batch batch = {
@@ -112,17 +154,19 @@ static enum status apply_at(struct bench *bench, uint32_t section, uint64_t addr
         .symbols = bench->symbols,
         .bytes = bench->bytes,
         .address = address,
-        .source = &bench->sections[section],
-        .records = bench->is_unrecorded ? NULL : bench->records,
         .sections = bench->sections,
         .functions = bench->functions,
         .function_count = ARRAY_COUNT(bench->functions),
         .entry_count = &bench->entry_count,
         .entries = ENTRIES,
+        .is_general = bench->is_general,
     };
     bench->diag = (struct diag){.code = DIAG_NONE};
     enum status status = relocation_apply(&batch, &bench->diag);
     assert_int_equal(status, bench->diag.status);
+    if (status == OK) {
+        describe(bench, section);
+    }
     return status;
 }
 
@@ -702,9 +746,9 @@ static void test_relocation_extreme_addends_are_defined(void **state)
     }
 }
 
-/* ---- records ---- */
+/* ---- what they refer to ---- */
 
-static void test_relocation_records_say_source_and_target(void **state)
+static void test_relocation_description_says_source_and_target(void **state)
 {
     (void)state;
     struct bench bench;
@@ -727,6 +771,52 @@ static void test_relocation_records_say_source_and_target(void **state)
     assert_int_equal(load->target_offset, 0x13);
     assert_int_equal(load->symbol, VARIABLE);
     assert_int_equal(load->type, R_X86_64_32S);
+    end(&bench);
+}
+
+static void test_relocation_walk_finds_the_uses_of_a_binding(void **state)
+{
+    (void)state;
+    struct bench bench;
+    begin(&bench);
+    add(&bench, DATA, 0, R_X86_64_64, OTHER, 0);
+    add(&bench, DATA, 8, R_X86_64_64, VARIABLE, 0);
+    add(&bench, DATA, 16, R_X86_64_NONE, OTHER, 0);
+    add(&bench, DATA, 24, R_X86_64_64, OTHER, 4);
+    assert_int_equal(apply(&bench, DATA), OK);
+    assert_int_equal(bench.symbols[OTHER].is_via_entry, 1);
+    assert_null(relocation_find_binding(&bench.cell, VARIABLE));
+    const struct binding *binding = relocation_find_binding(&bench.cell, OTHER);
+    assert_ptr_equal(binding, &bench.bindings[0]);
+    struct relocation_walk walk = {0};
+    struct dependency use;
+    assert_true(relocation_next_use(binding, &walk, &use));
+    assert_int_equal(use.offset, 0);
+    assert_int_equal(use.via_entry, 1);
+    assert_true(relocation_next_use(binding, &walk, &use));
+    assert_int_equal(use.offset, 24);
+    assert_int_equal(use.via_entry, 0);
+    assert_false(relocation_next_use(binding, &walk, &use));
+    uint32_t count = 0;
+    for (walk = (struct relocation_walk){0}; relocation_next(&bench.cell, &walk, &use); count++) {
+        assert_memory_equal(&use, &bench.records[count], sizeof(use));
+    }
+    assert_int_equal(count, 4);
+    end(&bench);
+}
+
+static void test_relocation_marks_functions_whose_entry_is_written(void **state)
+{
+    (void)state;
+    struct bench bench;
+    begin(&bench);
+    bench.contents[3] = 0xe8;
+    add(&bench, TEXT, 4, R_X86_64_PLT32, OTHER, -4); /* a call */
+    add(&bench, TEXT, 12, R_X86_64_32S, TEXT_SECTION, 32);
+    assert_int_equal(apply(&bench, TEXT), OK);
+    assert_int_equal(bench.symbols[OTHER].is_via_entry, 0);
+    assert_int_equal(bench.functions[1].is_via_entry, 0);
+    assert_int_equal(bench.functions[2].is_via_entry, 1);
     end(&bench);
 }
 
@@ -813,7 +903,7 @@ static void test_relocation_fast_and_general_ways_agree(void **state)
         const uint32_t section = sections[seed % ARRAY_COUNT(sections)];
         begin(&fast);
         begin(&general);
-        general.is_unrecorded = true;
+        general.is_general = true;
         add_random(&fast, section, seed);
         add_random(&general, section, seed);
         enum status status = apply(&fast, section);
@@ -857,7 +947,9 @@ int main(void)
         cmocka_unit_test(test_relocation_frame_descriptions_bind_to_the_function),
         cmocka_unit_test(test_relocation_code_of_other_cells_without_entry_binds_to_the_place),
         cmocka_unit_test(test_relocation_extreme_addends_are_defined),
-        cmocka_unit_test(test_relocation_records_say_source_and_target),
+        cmocka_unit_test(test_relocation_description_says_source_and_target),
+        cmocka_unit_test(test_relocation_walk_finds_the_uses_of_a_binding),
+        cmocka_unit_test(test_relocation_marks_functions_whose_entry_is_written),
         cmocka_unit_test(test_relocation_find_function_is_a_lower_bound),
         cmocka_unit_test(test_relocation_fast_and_general_ways_agree),
     };

@@ -55,10 +55,10 @@ static uint64_t mix_section(uint64_t hash, const struct section *section, find_p
 {
     hash = mix(hash, section->address);
     hash = mix(hash, section->region << 1 | section->is_adopted);
-    for (const struct dependency *at = section->incoming; at; at = at->next_incoming) {
+    for (const struct binding *at = section->incoming; at; at = at->next_incoming) {
         hash = mix(hash, (uintptr_t)at);
         hash = mix(hash, (uintptr_t)at->target);
-        hash = mix(hash, (uint64_t)at->offset << 32 | (uint32_t)at->target_offset);
+        hash = mix(hash, (uint64_t)at->symbol << 32 | at->offset);
     }
     if (!section->address || section->size == 0) {
         return hash;

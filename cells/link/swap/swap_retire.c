@@ -178,8 +178,8 @@ static bool has_held_entry(const struct cell *cell)
 static bool is_referred_to(const struct cell *cell)
 {
     for (uint32_t i = 0; i < cell->object.section_count; i++) {
-        for (const struct dependency *at = cell->sections[i].incoming; at; at = at->next_incoming) {
-            if (at->source->cell != cell && !at->source->cell->is_leaving) {
+        for (const struct binding *at = cell->sections[i].incoming; at; at = at->next_incoming) {
+            if (!at->cell->is_leaving) {
                 return true;
             }
         }
@@ -222,17 +222,17 @@ static void mark(struct cell_namespace *namespace)
     spare_needed(namespace);
 }
 
-static void unlink_records(struct cell *cell)
+static void unlink_bindings(struct cell *cell)
 {
-    for (uint32_t i = 0; i < cell->dependency_count; i++) {
-        struct section *target = cell->dependencies[i].target;
-        if (!target || target->cell == cell) {
+    for (uint32_t i = 0; i < cell->binding_count; i++) {
+        struct section *target = cell->bindings[i].target;
+        if (!target) {
             continue;
         }
-        struct dependency **link = &target->incoming;
+        struct binding **link = &target->incoming;
         while (*link) {
-            struct dependency *at = *link;
-            if (at->source->cell == cell) {
+            struct binding *at = *link;
+            if (at->cell == cell) {
                 *link = at->next_incoming;
                 at->target = NULL;
             } else {
@@ -243,8 +243,8 @@ static void unlink_records(struct cell *cell)
 }
 
 /*
- * Takes one cell out of the list and the address map; false without memory for that: it stays. Its records
- * must be out of all lists, for what they lead to may go before it.
+ * Takes one cell out of the list and the address map; false without memory for that: it stays. Its
+ * bindings must be out of all lists, for what they lead to may go before it.
  */
 static bool take_out(struct cell_namespace *namespace, struct cell *cell)
 {
@@ -283,7 +283,7 @@ uint32_t swap_retire_locked(void)
     }
     for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
         if (cell->is_leaving) {
-            unlink_records(cell);
+            unlink_bindings(cell);
         }
     }
     /* They may refer to one another: all leave their lists before one is freed. */

@@ -90,6 +90,7 @@ void swap_plan_fini(struct swap_plan *plan)
                              (void **)&plan->adoptions,
                              (void **)&plan->inheritances,
                              (void **)&plan->transfers,
+                             (void **)&plan->moves,
                              (void **)&plan->patches.stores,
                              (void **)&plan->metadata.stores,
                              (void **)&plan->symbols.slots,

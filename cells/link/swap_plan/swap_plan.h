@@ -9,7 +9,7 @@
  * make them.
  *
  *   load    old cells are marked, new ones are loaded aside, matched with the old ones and linked
- *   verify  each reference of a cell that stays finds its symbol in the new cells, declared alike
+ *   verify  each binding of a cell that stays finds its symbol in the new cells, declared alike
  *   make    the stores: `patches` for the window, `metadata` for afterwards
  *
  * Rules: pure: computations over the cells of a namespace and what they hold. Nothing is stored
@@ -83,6 +83,13 @@ struct swap_inheritance {
     uint32_t offset;
 };
 
+/* A binding of a cell that stays, which leads to a new cell from now on. */
+struct swap_move {
+    const struct binding *binding;
+    const struct symbol *old;
+    const struct symbol *new;
+};
+
 struct swap_transfer {
     const struct section *old;
     uint32_t old_offset;
@@ -136,6 +143,9 @@ struct swap_plan {
     struct swap_transfer *transfers; /* owned */
     uint32_t transfer_count;
     uint32_t transfer_capacity;
+    struct swap_move *moves; /* owned */
+    uint32_t move_count;
+    uint32_t move_capacity;
     bool must_be_quiet; /* layouts change: no frame of an old cell may be live when it is applied */
     bool is_over;       /* the caller has made it: marks are off, old cells may be gone */
 

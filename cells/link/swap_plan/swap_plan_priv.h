@@ -93,8 +93,8 @@ const struct section *swap_plan_adopted_from(const struct swap_plan *plan, uint3
                                              uint32_t section);
 
 /*
- * The symbol that a reference of a cell that stays means from now on; *out_old is what it means
+ * The symbol that a binding of a cell that stays means from now on; *out_old is what it means
  * now. False: it stays as it is, because its cell is an older version that cannot use the new one.
  */
-bool swap_plan_find_successor(const struct swap_plan *plan, const struct dependency *reference,
+bool swap_plan_find_successor(const struct swap_plan *plan, const struct binding *binding,
                               const struct symbol **out_old, const struct symbol **out_new);

@@ -5,12 +5,13 @@
  *   patches   made while all other CPUs stand still: fields in text, constants and data that refer to what
  *             moves, and entries. They can be taken back until the last one is made.
  *   metadata  made afterwards, under the loader's mutex, by which nobody sees the state in between:
- *             dependency records and lists, the namespace's cells and maps, what became of old cells.
+ *             bindings and their lists, the namespace's cells and maps, what became of old cells.
  *             They cannot fail, and making them twice is as good as once.
  *
- * Lists of dependants: those of old sections are split, records of cells that stay move to the new
- * section; those of sections that stay get the records of new cells in front. What is written to
- * new cells themselves is written at once, for nobody knows them.
+ * Lists of bindings: those of old sections are split, bindings of cells that stay move to the new
+ * section; those of sections that stay get the bindings of new cells in front. Fields are found in
+ * the pristine relocations of each cell whose bindings move, which are gone through once. What is
+ * written to new cells themselves is written at once, for nobody knows them.
  */
 #include "address_map.h"
 #include "cell_namespace.h"
@@ -135,45 +136,44 @@ static enum status patch_field(struct swap_plan *plan, const struct dependency *
     return add_store(plan, &plan->patches, kind, at, before, after & mask, size, diag);
 }
 
-/* ---- records ---- */
+/* ---- bindings ---- */
 
-/* Field and record of one reference from a cell that stays; the record goes to the new section. */
-static enum status move_reference(struct swap_plan *plan, struct dependency *reference,
-                                  const struct symbol *old, const struct symbol *new,
-                                  struct diag *diag)
+/* The binding of a cell that stays goes to the new section. */
+static enum status move_binding(struct swap_plan *plan, struct binding *binding,
+                                const struct symbol *old, const struct symbol *new,
+                                struct diag *diag)
 {
-    int64_t into = reference->target_offset - (int64_t)(old->address - old->section->address);
     struct section *target = new->section;
-    enum status status = patch_field(plan, reference, old, new, into, diag);
+    if (!swap_plan_grow(plan, (void **)&plan->moves, plan->move_count, &plan->move_capacity,
+                        sizeof(*plan->moves))) {
+        return swap_plan_refuse_memory(diag);
+    }
+    plan->moves[plan->move_count++] = (struct swap_move){binding, old, new};
+    enum status status = set_pointer(plan, &binding->target, target, diag);
     if (status == OK) {
-        status = set_pointer(plan, &reference->target, target, diag);
+        uint32_t offset = (uint32_t)(new->address - target->address);
+        status = set_field(plan, &binding->offset, offset, sizeof(offset), diag);
     }
     if (status == OK) {
-        int32_t offset = (int32_t)((int64_t)(new->address - target->address) + into);
-        status = set_field(plan, &reference->target_offset, (uint32_t)offset, 4, diag);
-    }
-    if (status == OK) {
-        status = set_pointer(plan, &reference->next_incoming, target->incoming, diag);
-        target->incoming = reference; /* the new cell's own, which nobody knows */
+        status = set_pointer(plan, &binding->next_incoming, target->incoming, diag);
+        target->incoming = binding; /* the new cell's own, which nobody knows */
     }
     return status;
 }
 
 /* Splits the list of one old section. */
-static enum status move_references(struct swap_plan *plan, struct section *section,
-                                   struct diag *diag)
+static enum status move_bindings(struct swap_plan *plan, struct section *section, struct diag *diag)
 {
-    struct dependency **link = &section->incoming; /* of what stays: where the next one goes */
+    struct binding **link = &section->incoming; /* of what stays: where the next one goes */
     enum status status = OK;
-    struct dependency *next;
-    for (struct dependency *at = section->incoming; status == OK && at; at = next) {
+    struct binding *next;
+    for (struct binding *at = section->incoming; status == OK && at; at = next) {
         const struct symbol *old;
         const struct symbol *new;
         next = at->next_incoming;
-        bool stays =
-            at->source->cell->is_leaving || !swap_plan_find_successor(plan, at, &old, &new);
+        bool stays = at->cell->is_leaving || !swap_plan_find_successor(plan, at, &old, &new);
         if (!stays) {
-            status = move_reference(plan, at, old, new, diag);
+            status = move_binding(plan, at, old, new, diag);
             continue;
         }
         status = set_pointer(plan, link, at, diag);
@@ -182,40 +182,104 @@ static enum status move_references(struct swap_plan *plan, struct section *secti
     return status == OK ? set_pointer(plan, link, NULL, diag) : status;
 }
 
-static bool record_before(const void *a, const void *b)
+/* A cell's bindings lie in one array, in the order of their symbols. */
+static bool move_before(const void *a, const void *b)
 {
-    const struct dependency *const *left = a;
-    const struct dependency *const *right = b;
+    return (uintptr_t)((const struct swap_move *)a)->binding <
+           (uintptr_t)((const struct swap_move *)b)->binding;
+}
+
+/* Of `count` moves of one cell, sorted, that of a symbol, or NULL. */
+static const struct swap_move *find_move(const struct swap_move *moves, uint32_t count,
+                                         uint32_t symbol)
+{
+    while (count > 0) {
+        uint32_t half = count / 2;
+        uint32_t is = moves[half].binding->symbol;
+        if (is == symbol) {
+            return &moves[half];
+        }
+        moves += is < symbol ? half + 1 : 0;
+        count = is < symbol ? count - half - 1 : half;
+    }
+    return NULL;
+}
+
+/* The fields of one section that refer to what moves. */
+static enum status patch_section(struct swap_plan *plan, const struct section *section,
+                                 const struct swap_move *moves, uint32_t count, struct diag *diag)
+{
+    uint32_t first = moves[0].binding->symbol;
+    uint32_t span = moves[count - 1].binding->symbol - first;
+    enum status status = OK;
+    for (uint32_t i = 0; status == OK && i < section->relocation_count; i++) {
+        uint32_t symbol = section->relocations[i].r_sym;
+        const struct swap_move *move =
+            symbol - first <= span ? find_move(moves, count, symbol) : NULL;
+        if (!move || section->relocations[i].r_type == R_X86_64_NONE) {
+            continue;
+        }
+        struct dependency reference;
+        relocation_describe(section, i, &reference);
+        int64_t into =
+            reference.target_offset - (int64_t)(move->old->address - move->old->section->address);
+        status = patch_field(plan, &reference, move->old, move->new, into, diag);
+    }
+    return status;
+}
+
+static enum status patch_fields(struct swap_plan *plan, struct diag *diag)
+{
+    const struct swap_move *moves = plan->moves;
+    sort_array(plan->moves, plan->move_count, sizeof(*plan->moves), move_before);
+    enum status status = OK;
+    uint32_t next;
+    for (uint32_t i = 0; status == OK && i < plan->move_count; i = next) {
+        const struct cell *cell = moves[i].binding->cell;
+        next = i + 1;
+        while (next < plan->move_count && moves[next].binding->cell == cell) {
+            next++;
+        }
+        for (uint32_t k = 0; status == OK && k < cell->object.section_count; k++) {
+            status = patch_section(plan, &cell->sections[k], &moves[i], next - i, diag);
+        }
+    }
+    return status;
+}
+
+static bool binding_before(const void *a, const void *b)
+{
+    const struct binding *const *left = a;
+    const struct binding *const *right = b;
     return (uintptr_t)(*left)->target < (uintptr_t)(*right)->target;
 }
 
 /* Enters what new cells refer to: at once where that is new too, by stores where it stays. */
-static enum status enter_records(struct swap_plan *plan, struct diag *diag)
+static enum status enter_bindings(struct swap_plan *plan, struct diag *diag)
 {
     size_t most = 1;
     for (uint32_t i = 0; i < plan->new_count; i++) {
-        most += swap_plan_new_cell(plan, i)->dependency_count;
+        most += swap_plan_new_cell(plan, i)->binding_count;
     }
-    struct dependency **list = swap_plan_allocate(plan, most * sizeof(struct dependency *));
+    struct binding **list = swap_plan_allocate(plan, most * sizeof(struct binding *));
     if (!list) {
         return swap_plan_refuse_memory(diag);
     }
     size_t count = 0;
     for (uint32_t i = 0; i < plan->new_count; i++) {
         struct cell *cell = swap_plan_new_cell(plan, i);
-        for (uint32_t k = 0; k < cell->dependency_count; k++) {
-            struct dependency *record = &cell->dependencies[k];
-            struct section *target = record->target;
-            record->next_incoming = NULL;
+        for (uint32_t k = 0; k < cell->binding_count; k++) {
+            struct binding *binding = &cell->bindings[k];
+            struct section *target = binding->target;
             if (target && swap_is_new(target->cell)) {
-                record->next_incoming = target->incoming;
-                target->incoming = record;
+                binding->next_incoming = target->incoming;
+                target->incoming = binding;
             } else if (target) {
-                list[count++] = record;
+                list[count++] = binding;
             }
         }
     }
-    sort_array(list, count, sizeof(struct dependency *), record_before);
+    sort_array(list, count, sizeof(struct binding *), binding_before);
     enum status status = OK;
     for (size_t i = 0; status == OK && i < count; i++) {
         bool is_last = i + 1 == count || list[i + 1]->target != list[i]->target;
@@ -261,35 +325,39 @@ static enum status retarget_entries(struct swap_plan *plan, struct diag *diag)
 
 /*
  * A variable that stays may still hold the pointer that it was initialised with. If that led to
- * something that has moved, it is moved too. `reference` is the new cell's record of the initial
- * value.
+ * something that has moved, it is moved too. `reference` is the new cell's relocation of the
+ * initial value.
  */
 static enum status move_initial(struct swap_plan *plan, const struct swap_adoption *adoption,
-                                const struct dependency *reference, struct diag *diag)
+                                const struct elf64_rela *reference, struct diag *diag)
 {
     const struct section *old = adoption->old;
-    bool is_wide = reference->type == R_X86_64_64;
-    if (!is_wide && reference->type != R_X86_64_32 && reference->type != R_X86_64_32S) {
+    bool is_wide = reference->r_type == R_X86_64_64;
+    if (!is_wide && reference->r_type != R_X86_64_32 && reference->r_type != R_X86_64_32S) {
         return OK;
     }
     uint32_t size = is_wide ? 8 : 4;
-    for (uint32_t i = 0; i < old->outgoing_count; i++) {
-        const struct dependency *was = &old->outgoing[i];
-        if (was->offset != reference->offset || was->type != reference->type || was->via_entry ||
-            !was->target) {
+    for (uint32_t i = 0; i < old->relocation_count; i++) {
+        const struct elf64_rela *rela = &old->relocations[i];
+        if (rela->r_offset != reference->r_offset || rela->r_type != reference->r_type) {
+            continue;
+        }
+        struct dependency was;
+        relocation_describe(old, i, &was);
+        if (was.via_entry || !was.target) {
             continue;
         }
         const uint8_t *built =
             loader_aside_initial(STORED(plan->aside), adoption->cell, adoption->section);
-        uint64_t before = was->target->address + (uint64_t)(int64_t)was->target_offset;
-        uint64_t after = bytes_at(built + reference->offset, size);
+        uint64_t before = was.target->address + (uint64_t)(int64_t)was.target_offset;
+        uint64_t after = bytes_at(built + reference->r_offset, size);
         if (!is_wide) {
             before &= UINT32_MAX;
         }
         return before == after ? OK
                                : add_store(plan, &plan->patches, SWAP_STORE_DATA,
-                                           (const void *)(old->address + reference->offset), before,
-                                           after, size, diag);
+                                           (const void *)(old->address + reference->r_offset),
+                                           before, after, size, diag);
     }
     return OK;
 }
@@ -302,8 +370,8 @@ static enum status move_initials(struct swap_plan *plan, struct diag *diag)
         const struct section *section =
             &swap_plan_new_cell(plan, adoption->cell)->sections[adoption->section];
         for (uint32_t k = 0;
-             status == OK && section->region == REGION_DATA && k < section->outgoing_count; k++) {
-            status = move_initial(plan, adoption, &section->outgoing[k], diag);
+             status == OK && section->region == REGION_DATA && k < section->relocation_count; k++) {
+            status = move_initial(plan, adoption, &section->relocations[k], diag);
         }
     }
     return status;
@@ -457,8 +525,11 @@ static enum status retire_cells(struct swap_plan *plan, struct diag *diag)
 bool swap_plan_is_entry_held(const struct cell *cell, const struct function *function)
 {
     const struct section *section = &cell->sections[function->section];
-    for (const struct dependency *at = section->incoming; at; at = at->next_incoming) {
-        if (at->via_entry && at->target_offset == (int64_t)function->offset) {
+    if (function->is_via_entry) {
+        return true;
+    }
+    for (const struct binding *at = section->incoming; at; at = at->next_incoming) {
+        if (at->is_via_entry && at->offset == function->offset) {
             return true;
         }
     }
@@ -530,16 +601,16 @@ static enum status check_holders(const struct swap_plan *plan, struct diag *diag
 
 static enum status plan_references(struct swap_plan *plan, struct diag *diag)
 {
-    enum status status = enter_records(plan, diag);
+    enum status status = enter_bindings(plan, diag);
     for (uint32_t i = 0; status == OK && i < plan->old_count; i++) {
         struct cell *cell = plan->old[i];
         for (uint32_t k = 0; status == OK && k < cell->object.section_count; k++) {
             if (cell->sections[k].incoming) {
-                status = move_references(plan, &cell->sections[k], diag);
+                status = move_bindings(plan, &cell->sections[k], diag);
             }
         }
     }
-    return status;
+    return status == OK ? patch_fields(plan, diag) : status;
 }
 
 enum status swap_plan_make(struct swap_plan *plan, struct diag *diag)

@@ -2,17 +2,17 @@
 /*
  * Verification while nothing has been touched. Of the two directions one is the linker's: what new
  * cells import, it has bound, and compared with how its definer declares it, when they were built.
- * Here it is the other: each reference of a cell that stays, into an old cell, finds a symbol of
+ * Here it is the other: each binding of a cell that stays, into an old cell, finds a symbol of
  * that name in what will be there; both sides declare it alike, and know the same layouts behind
  * it.
  *
- * Symbols and layouts are compared as far as both cells carry .cell.abi. References come in runs of
- * one cell and often one symbol, so the last answer is kept; layouts are compared once for each
+ * Symbols and layouts are compared as far as both cells carry .cell.abi; layouts once for each
  * pair of cells. Older versions that still wait for somebody to return are not held up by: a
- * reference of theirs that does not fit the new cells stays as it is, and keeps what it leads to.
+ * binding of theirs that does not fit the new cells stays as it is, and keeps what it leads to.
  */
 #include "cell_namespace.h"
 #include "heap.h"
+#include "relocation.h"
 #include "swap_plan_priv.h"
 
 /* Which pairs of cells have been compared: a small set, open addressing. */
@@ -31,28 +31,22 @@ struct verification {
     struct diag *diag;
 };
 
-static const char *reference_name(const struct dependency *reference)
+static const char *binding_name(const struct binding *binding)
 {
-    return elf_object_symbol_name(&reference->source->cell->object, reference->symbol);
+    return elf_object_symbol_name(&binding->cell->object, binding->symbol);
 }
 
-bool swap_plan_find_successor(const struct swap_plan *plan, const struct dependency *reference,
+bool swap_plan_find_successor(const struct swap_plan *plan, const struct binding *binding,
                               const struct symbol **out_old, const struct symbol **out_new)
 {
-    const struct elf_object *object = &reference->source->cell->object;
-    *out_old = NULL;
-    *out_new = NULL;
-    if (reference->symbol < object->first_global) {
-        return false; /* not by name: it cannot lead out of its cell */
-    }
-    const char *name = reference_name(reference);
+    const char *name = binding_name(binding);
     uint32_t hash = symbol_map_hash(name);
     *out_old = cell_namespace_find_own(plan->namespace, name, hash);
     *out_new = loader_aside_find(STORED(plan->aside), name, hash);
     if (!*out_old || !*out_new || !(*out_new)->section || (*out_new)->type != (*out_old)->type) {
         return false;
     }
-    return (*out_old)->section && (*out_old)->section->cell == reference->target->cell;
+    return (*out_old)->section && (*out_old)->section->cell == binding->target->cell;
 }
 
 /* ---- declarations ---- */
@@ -139,21 +133,25 @@ static enum status compare(struct verification *of, const struct cell *user, uin
 
 /* ---- inwards ---- */
 
-static enum status refuse_missing(const struct dependency *reference, const struct symbol *old,
+/* Names the first place that uses it. */
+static enum status refuse_missing(const struct binding *binding, const struct symbol *old,
                                   const struct symbol *new, struct diag *diag)
 {
+    struct relocation_walk walk = {0};
+    struct dependency use;
+    bool is_used = relocation_next_use(binding, &walk, &use);
     return diag_set(diag, DIAG_SWAP_MISSING,
                     &(struct diag_site){
-                        .cell = reference->source->cell->name,
-                        .section = reference->source->name,
-                        .symbol = reference_name(reference),
-                        .offset = reference->offset,
+                        .cell = binding->cell->name,
+                        .section = is_used ? use.source->name : NULL,
+                        .symbol = binding_name(binding),
+                        .offset = is_used ? use.offset : 0,
                         .expected = old ? old->type : 0,
                         .found = new ? new->type : 0,
                     });
 }
 
-static enum status check_reference(struct verification *of, const struct dependency *reference)
+static enum status check_binding(struct verification *of, const struct binding *binding)
 {
     struct swap_plan *plan = of->plan;
     const struct symbol *old;
@@ -161,29 +159,23 @@ static enum status check_reference(struct verification *of, const struct depende
     if (step_fails(plan->steps)) {
         return diag_set(of->diag, DIAG_SWAP_STEP, &(struct diag_site){0});
     }
-    if (!swap_plan_find_successor(plan, reference, &old, &new)) {
-        return reference->source->cell->is_retired ? OK
-                                                   : refuse_missing(reference, old, new, of->diag);
+    if (!swap_plan_find_successor(plan, binding, &old, &new)) {
+        return binding->cell->is_retired ? OK : refuse_missing(binding, old, new, of->diag);
     }
-    return compare(of, reference->source->cell, reference->symbol, new);
+    return compare(of, binding->cell, binding->symbol, new);
 }
 
 static enum status check_inwards(struct verification *of, const struct cell *old)
 {
     enum status status = OK;
     for (uint32_t i = 0; status == OK && i < old->object.section_count; i++) {
-        const struct cell *last_cell = NULL;
-        uint32_t last_symbol = 0;
-        for (const struct dependency *at = old->sections[i].incoming; status == OK && at;
+        for (const struct binding *at = old->sections[i].incoming; status == OK && at;
              at = at->next_incoming) {
-            const struct cell *user = at->source->cell;
-            if (user->is_leaving || (user == last_cell && at->symbol == last_symbol)) {
+            if (at->cell->is_leaving) {
                 continue;
             }
-            last_cell = user;
-            last_symbol = at->symbol;
-            status = check_reference(of, at);
-            if (status != OK && user->is_retired) {
+            status = check_binding(of, at);
+            if (status != OK && at->cell->is_retired) {
                 status = OK; /* it stays with what it has: the plan asks again */
             }
         }

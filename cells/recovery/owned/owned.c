@@ -87,7 +87,7 @@ bool owned_is_drop(uintptr_t drop)
 }
 
 /* Bytes that a relocation of this type has written. */
-static uint32_t field_size(uint16_t type)
+static uint32_t field_size(uint32_t type)
 {
     return type == R_X86_64_64 || type == R_X86_64_PC64 ? 8 : type == R_X86_64_NONE ? 0 : 4;
 }
@@ -95,9 +95,9 @@ static uint32_t field_size(uint16_t type)
 /* Relocations come in any order. */
 static bool is_relocated(const struct section *section, uint64_t at)
 {
-    for (uint32_t i = 0; i < section->outgoing_count; i++) {
-        const struct dependency *field = &section->outgoing[i];
-        if (at >= field->offset && at - field->offset < field_size(field->type)) {
+    for (uint32_t i = 0; i < section->relocation_count; i++) {
+        const struct elf64_rela *field = &section->relocations[i];
+        if (at >= field->r_offset && at - field->r_offset < field_size(field->r_type)) {
             return true;
         }
     }

@@ -30,7 +30,7 @@ static char names[TYPES][32];
 static struct elf64_shdr headers[TYPES];
 static struct cell cell;
 static struct section sections[TYPES];
-static struct dependency relocations[2];
+static struct elf64_rela relocations[2];
 static uint64_t generation = 1;
 static unsigned lookups;
 static ALIGNED(16) uint8_t stack[STACK_SIZE];
@@ -100,10 +100,10 @@ static int start(void **state)
         memset(&entries[i][5], 0xcc, 3);
     }
     /* A call within the first, and a word of 8 bytes. */
-    relocations[0] = (struct dependency){.offset = 4, .type = R_X86_64_PLT32};
-    relocations[1] = (struct dependency){.offset = 16, .type = R_X86_64_64};
-    sections[0].outgoing = relocations;
-    sections[0].outgoing_count = 2;
+    relocations[0] = (struct elf64_rela){.r_offset = 4, .r_type = R_X86_64_PLT32};
+    relocations[1] = (struct elf64_rela){.r_offset = 16, .r_type = R_X86_64_64};
+    sections[0].relocations = relocations;
+    sections[0].relocation_count = 2;
     memset(text[0] + 4, 0x11, 4);
     memset(text[0] + 16, 0x22, 8);
     return 0;
@@ -162,7 +162,7 @@ static void test_each_changed_byte_outside_of_relocations_is_seen(void **state)
     (void)state;
     for (unsigned i = 0; i < 2 * TEXT_SIZE; i++) {
         if (i == TEXT_SIZE) { /* relocations in another order */
-            struct dependency first = relocations[0];
+            struct elf64_rela first = relocations[0];
             relocations[0] = relocations[1];
             relocations[1] = first;
         }
@@ -173,7 +173,7 @@ static void test_each_changed_byte_outside_of_relocations_is_seen(void **state)
         text[0][at] ^= 1;
     }
     assert_true(owned_is_intact_drop((uintptr_t)entries[0]));
-    relocations[1].offset = TEXT_SIZE + 1; /* whatever the tables say */
+    relocations[1].r_offset = TEXT_SIZE + 1; /* whatever the tables say */
     assert_false(owned_is_intact_drop((uintptr_t)entries[0]));
     headers[0].sh_size = TEXT_SIZE - 1;
     assert_false(owned_is_intact_drop((uintptr_t)entries[0]));

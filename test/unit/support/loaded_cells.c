@@ -3,6 +3,7 @@
 #include "address_map.h"
 #include "host_memory.h"
 #include "loader.h"
+#include "relocation.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -145,12 +146,17 @@ static void check_record(const struct reference *reference, const struct depende
     if (reference->target) {
         assert_int_equal(record->target_offset,
                          (int32_t)(reference->place - reference->target->address));
+    }
+    const struct binding *binding = relocation_find_binding(reference->cell, record->symbol);
+    if (reference->target && reference->target->cell != reference->cell) {
         size_t listed = 0;
-        for (const struct dependency *at = reference->target->incoming; at;
-             at = at->next_incoming) {
-            listed += at == record;
+        for (const struct binding *at = reference->target->incoming; at; at = at->next_incoming) {
+            listed += at == binding;
         }
         assert_int_equal(listed, 1);
+        assert_true(binding->is_via_entry || !record->via_entry);
+    } else {
+        assert_true(!binding || !binding->target || record->type == R_X86_64_NONE);
     }
 }
 
@@ -179,7 +185,7 @@ static void check_section(const struct cell *cell, uint32_t i)
         assert_int_equal(section->region, REGION_NONE);
         assert_int_equal(section->address, 0);
         assert_null(section->incoming);
-        assert_int_equal(section->outgoing_count, 0);
+        assert_int_equal(section->relocation_count, 0);
         return;
     }
     const struct region *region = &cell->regions[section->region];
@@ -204,9 +210,9 @@ static void check_bytes(const struct section *section)
         memcpy(expected, pristine.base, pristine.size);
     }
     const uint8_t *found = (const uint8_t *)section->address;
-    for (uint32_t i = 0; i < section->outgoing_count; i++) {
-        uint32_t at = section->outgoing[i].offset;
-        memcpy(expected + at, found + at, field_size(section->outgoing[i].type));
+    for (uint32_t i = 0; i < section->relocation_count; i++) {
+        uint64_t at = section->relocations[i].r_offset;
+        memcpy(expected + at, found + at, field_size(section->relocations[i].r_type));
     }
     assert_int_equal(section->size ? memcmp(expected, found, section->size) : 0, 0);
     free(expected);
@@ -217,11 +223,13 @@ static void check_relocations(const struct cell *cell, uint32_t table, struct ce
     const struct section *source = &cell->sections[cell->object.sections[table].sh_info];
     uint64_t count;
     const struct elf64_rela *rela = elf_object_relocations(&cell->object, table, &count);
-    assert_int_equal(source->outgoing_count, count);
+    assert_int_equal(source->relocation_count, count);
     for (uint64_t i = 0; i < count; i++) {
         struct reference reference = read_reference(cell, source, &rela[i]);
         check_value(&reference);
-        check_record(&reference, &source->outgoing[i]);
+        struct dependency record;
+        relocation_describe(source, (uint32_t)i, &record);
+        check_record(&reference, &record);
         tally->branches += reference.is_branch;
         tally->addresses += reference.takes_address;
     }
@@ -231,13 +239,52 @@ static void check_relocations(const struct cell *cell, uint32_t table, struct ce
 /* Every dependant that a section lists must really be one. */
 static void check_dependants(const struct section *section)
 {
-    for (const struct dependency *at = section->incoming; at; at = at->next_incoming) {
+    for (const struct binding *at = section->incoming; at; at = at->next_incoming) {
         assert_ptr_equal(at->target, section);
-        const struct section *source = at->source;
-        assert_true(at >= source->outgoing && at < source->outgoing + source->outgoing_count);
-        assert_ptr_equal(cell_namespace_find_cell(source->cell->namespace, source->cell->name),
-                         source->cell);
+        const struct cell *user = at->cell;
+        assert_true(at >= user->bindings && at < user->bindings + user->binding_count);
+        assert_ptr_not_equal(user, section->cell);
+        assert_ptr_equal(cell_namespace_find_cell(user->namespace, user->name), user);
     }
+}
+
+static bool is_taken(const struct binding *binding)
+{
+    struct relocation_walk walk = {0};
+    struct dependency use;
+    bool is = false;
+    while (relocation_next_use(binding, &walk, &use)) {
+        assert_int_equal(use.symbol, binding->symbol);
+        assert_ptr_equal(use.target, binding->target);
+        is |= use.via_entry;
+    }
+    return is;
+}
+
+/* Bindings are sorted, and marks say whose entries the cell's relocations have written. */
+static void check_marks(const struct cell *cell)
+{
+    for (uint32_t i = 0; i < cell->binding_count; i++) {
+        const struct binding *binding = &cell->bindings[i];
+        assert_true(i == 0 || binding[-1].symbol < binding->symbol);
+        assert_ptr_equal(binding->cell, cell);
+        assert_int_equal(binding->is_via_entry, is_taken(binding));
+    }
+    bool *taken = calloc(cell->function_count + 1, sizeof(*taken));
+    struct relocation_walk walk = {0};
+    struct dependency at;
+    while (relocation_next(cell, &walk, &at)) {
+        if (at.via_entry && at.target->cell == cell) {
+            struct function *function =
+                relocation_find_function(cell->functions, cell->function_count, at.target->index,
+                                         (uint32_t)at.target_offset);
+            taken[function - cell->functions] = true;
+        }
+    }
+    for (uint32_t i = 0; i < cell->function_count; i++) {
+        assert_int_equal(cell->functions[i].is_via_entry, taken[i]);
+    }
+    free(taken);
 }
 
 /* A function has one entry at most. */
@@ -271,7 +318,8 @@ static void check_cell(const struct cell *cell, bool with_data, struct cells_tal
         }
     }
     check_entries(cell);
-    assert_int_equal(cell->dependency_count, tally->relocations - relocations);
+    check_marks(cell);
+    assert_int_equal(cell->relocation_count, tally->relocations - relocations);
     tally->cells++;
 }
 
