@@ -31,7 +31,7 @@ __attribute__((no_sanitize("address", "undefined"))) static void visit_often(voi
     visit->frame = (uintptr_t)__builtin_frame_address(0);
     for (;;) {
         visit->count++;
-        context_switch(other_context[visit->number], own_context);
+        (void)context_switch(other_context[visit->number], own_context, visit);
     }
 }
 
@@ -50,7 +50,7 @@ static void test_context_switch_goes_and_comes_back(void **state)
     prepare(0, &visits[0]);
     prepare(1, &visits[1]);
     for (unsigned i = 1; i <= 1000; i++) {
-        context_switch(own_context, other_context[i % 2]);
+        assert_ptr_equal(context_switch(own_context, other_context[i % 2], NULL), &visits[i % 2]);
         assert_int_equal(visits[0].count, i / 2);
         assert_int_equal(visits[1].count, (i + 1) / 2);
     }

@@ -11,8 +11,8 @@
  *      receiving   the receiver's slot is emptied   nothing is left to do
  *
  * A word does not go through the ring where a receiver waits and the ring is empty: the sender puts it
- * into the receiver's record and takes that off the list, which is the commit, in the step in which it wakes
- * it (channel_serve). Who finds itself off the list has its word, and needs no lock to see it. A receiver
+ * into the receiver's record and takes that off the list, which is the commit, after it has woken
+ * it (serve_receiver). Who finds itself off the list has its word, and needs no lock to see it. A receiver
  * that is killed then has received it.
  *
  * Sending and receiving exist three times, for words, bytes and handles, from one source, so that
@@ -20,6 +20,7 @@
  */
 #include "async_channel.h"
 
+#include "commit.h"
 #include "freestanding.h"
 #include "heap_block.h"
 
@@ -224,7 +225,10 @@ static inline bool serve_receiver(struct async_channel *ring, uint64_t word)
     }
     first->word = word;
     COMPILER_BARRIER();
-    channel_serve(receivers);
+    parking_unpark(first->task);
+    struct channel_operation *next = first->next;
+    commit_three(&receivers->first, next, next ? &next->previous : &receivers->last, NULL,
+                 &first->queue, NULL);
     channel_wake(&ring->channel, CHANNEL_SENDERS); /* as who receives does */
     return true;
 }
@@ -253,10 +257,7 @@ __attribute__((always_inline)) static inline enum status send(struct channel_end
     channel_begin(&record, &ring->channel);
     OWN_BEGIN(channel_operation, operation, &record);
     channel_lock_of(&ring->channel, &record);
-    enum status status = OK;
-    if (form != FORM_WORD || !serve_receiver(ring, message.word)) {
-        status = send_through_ring(&record, ring, form, message, deadline);
-    }
+    enum status status = send_through_ring(&record, ring, form, message, deadline);
     channel_unlock_of(&ring->channel);
     OWN_END(operation);
     return status;
@@ -297,35 +298,34 @@ static inline enum status take_word(struct channel_operation *record, struct asy
 static inline bool wait_to_be_served(struct channel_operation *record, struct channel *channel,
                                      uint64_t deadline, enum status *status)
 {
-    *status = channel_link(record, CHANNEL_RECEIVERS, deadline);
-    if (*status != OK) {
-        return false;
-    }
     channel_unlock_of(channel);
-    *status = parking_park(deadline, &channel->reason);
+    *status = parking_park_inline(deadline, &channel->reason);
     if (LIKELY(channel_was_served(record))) {
         return true;
     }
-    channel_lock_of(channel, record);
+    channel_lock(record); /* what is in registers is not kept over the wait */
     if (LIKELY(!channel_was_served(record))) {
         return false;
     }
-    channel_unlock_of(channel);
+    channel_unlock(record);
     return true;
 }
 
 /* It was not served at once. With the lock held, which is let go in the end; `status` is that of the wait so far. */
-static NOINLINE enum status wait_for_word(struct channel_operation *record,
-                                          struct async_channel *ring, uint64_t *out_word,
+static NOINLINE enum status wait_for_word(struct channel_operation *record, uint64_t *out_word,
                                           uint64_t deadline, enum status status)
 {
+    struct async_channel *ring = of(record->channel);
     while (is_empty(ring)) {
         if (channel_is_closed(&ring->channel, CHANNEL_SENDERS)) {
             status = ERR_CLOSED;
         }
+        if (status == OK) {
+            status = channel_prepare_wait(record, &ring->channel, CHANNEL_RECEIVERS, deadline);
+        }
         if (status != OK) {
             channel_leave(record);
-            channel_unlock_of(&ring->channel);
+            channel_unlock(record);
             return status;
         }
         if (wait_to_be_served(record, &ring->channel, deadline, &status)) {
@@ -335,13 +335,42 @@ static NOINLINE enum status wait_for_word(struct channel_operation *record,
     }
     status = take_word(record, ring, out_word);
     channel_leave(record);
-    channel_unlock_of(&ring->channel);
+    channel_unlock(record);
     return status;
+}
+
+/* Nobody has to wait or to be woken. */
+static inline bool has_simple_room(const struct async_channel *ring)
+{
+    return !ring->channel.waiting[CHANNEL_RECEIVERS].first && !is_full(ring) &&
+           !channel_is_closed(&ring->channel, CHANNEL_RECEIVERS);
+}
+
+static NOINLINE enum status send_word_through_ring(struct channel_operation *record,
+                                                   struct async_channel *ring, uint64_t word,
+                                                   uint64_t deadline)
+{
+    return send_through_ring(record, ring, FORM_WORD, (union message){.word = word}, deadline);
 }
 
 enum status async_channel_send_word(struct channel_end *end, uint64_t word, uint64_t deadline)
 {
-    return send(end, FORM_WORD, (union message){.word = word}, deadline);
+    struct async_channel *ring = of(end->channel);
+    struct channel_operation record;
+    channel_begin(&record, &ring->channel);
+    OWN_BEGIN(channel_operation, operation, &record);
+    channel_lock_of(&ring->channel, &record);
+    enum status status = OK;
+    if (!serve_receiver(ring, word)) {
+        if (LIKELY(has_simple_room(ring))) {
+            put_message(&record, ring, FORM_WORD, (union message){.word = word});
+        } else {
+            status = send_word_through_ring(&record, ring, word, deadline);
+        }
+    }
+    channel_unlock_of(&ring->channel);
+    OWN_END(operation);
+    return status;
 }
 
 enum status async_channel_send_bytes(struct channel_end *end, const void *message,
@@ -368,11 +397,13 @@ enum status async_channel_receive_word(struct channel_end *end, uint64_t *out_wo
         status = take_word(&record, ring, out_word);
         channel_unlock_of(&ring->channel);
     } else if (LIKELY(!channel_is_closed(&ring->channel, CHANNEL_SENDERS) &&
+                      deadline != CHANNEL_TRY &&
+                      channel_link(&record, &ring->channel, CHANNEL_RECEIVERS) == OK &&
                       wait_to_be_served(&record, &ring->channel, deadline, &status))) {
         *out_word = record.word;
         status = OK;
     } else {
-        status = wait_for_word(&record, ring, out_word, deadline, status);
+        status = wait_for_word(&record, out_word, deadline, status);
     }
     OWN_END(operation);
     return status;

@@ -35,25 +35,6 @@ void channel_lock_contended(struct channel_operation *operation)
 
 /* ---- waiting ---- */
 
-/* Not inlined: GCC would warn that the address of a local variable outlives it, which is the idea.
- */
-static NOINLINE void link_last(struct channel_queue *queue, struct channel_operation *operation)
-{
-    operation->previous = queue->last;
-    operation->next = NULL;
-    COMPILER_BARRIER();
-    operation->queue = queue;
-    COMPILER_BARRIER();
-    if (operation->previous) {
-        operation->previous->next = operation;
-    } else {
-        queue->first = operation;
-    }
-    COMPILER_BARRIER();
-    queue->last = operation;
-    COMPILER_BARRIER();
-}
-
 void channel_unlink(struct channel_operation *operation)
 {
     struct channel_queue *queue = operation->queue;
@@ -73,28 +54,11 @@ void channel_unlink(struct channel_operation *operation)
     COMPILER_BARRIER();
 }
 
-enum status channel_link(struct channel_operation *operation, enum channel_side side,
-                         uint64_t deadline)
-{
-    if (UNLIKELY(deadline == CHANNEL_TRY)) {
-        return ERR_AGAIN;
-    }
-    operation->is_woken = false;
-    if (LIKELY(!operation->queue)) {
-        operation->task = parking_self();
-        if (UNLIKELY(!operation->task)) {
-            return ERR_STATE;
-        }
-        link_last(&operation->channel->waiting[side], operation);
-    }
-    return OK;
-}
-
 enum status channel_wait(struct channel_operation *operation, enum channel_side side,
                          uint64_t deadline)
 {
     struct channel *channel = operation->channel;
-    enum status status = channel_link(operation, side, deadline);
+    enum status status = channel_prepare_wait(operation, channel, side, deadline);
     if (status != OK) {
         return status;
     }
@@ -102,15 +66,6 @@ enum status channel_wait(struct channel_operation *operation, enum channel_side 
     status = parking_park(deadline, &channel->reason);
     channel_lock_of(channel, operation);
     return status;
-}
-
-void channel_serve(struct channel_queue *queue)
-{
-    struct channel_operation *first = queue->first;
-    parking_unpark(first->task);
-    struct channel_operation *next = first->next;
-    commit_three(&queue->first, next, next ? &next->previous : &queue->last, NULL, &first->queue,
-                 NULL);
 }
 
 void channel_wake_next(struct channel_operation *first)

@@ -96,7 +96,7 @@ struct OWN_CAPABILITY("operation on a channel") channel_operation {
             bool has_notes;
             bool is_last;
             bool is_taken; /* a partner has transferred its message */
-            bool unused;
+            bool is_woken;
         };
         uint32_t flags; /* all of them */
     };
@@ -110,8 +110,7 @@ struct OWN_CAPABILITY("operation on a channel") channel_operation {
 
     /* These are set before they are used. */
     struct channel_end **end_slot; /* of end, of clone */
-    bool is_woken;
-    bool is_sending; /* of `slot` */
+    bool is_sending;               /* of `slot` */
     struct channel_operation *next;
     struct channel_operation *previous;
     struct task *task;
@@ -208,19 +207,52 @@ static inline bool channel_is_closed(const struct channel *channel, enum channel
 CELL_API enum status channel_wait(struct channel_operation *operation, enum channel_side side,
                                   uint64_t deadline);
 
+/* Links an operation that is not linked. ERR_STATE. */
+static inline enum status channel_link(struct channel_operation *operation, struct channel *channel,
+                                       enum channel_side side)
+{
+    struct channel_queue *queue = &channel->waiting[side];
+    struct channel_operation *last = queue->last;
+    operation->task = parking_self();
+    if (UNLIKELY(!operation->task)) {
+        return ERR_STATE;
+    }
+    operation->previous = last;
+    operation->next = NULL;
+    COMPILER_BARRIER();
+    operation->queue = queue;
+    __asm__ volatile(
+        ""
+        : "+r"(operation)::"memory"); /* it outlives its scope, says GCC: that is the idea */
+    if (UNLIKELY(last)) {
+        last->next = operation;
+    } else {
+        queue->first = operation;
+    }
+    COMPILER_BARRIER();
+    queue->last = operation;
+    COMPILER_BARRIER();
+    return OK;
+}
+
 /* The half of channel_wait() before the lock is let go: links it, if it is not. ERR_AGAIN, ERR_STATE. */
-CELL_API MUST_CHECK enum status channel_link(struct channel_operation *operation,
-                                             enum channel_side side, uint64_t deadline);
+static inline enum status channel_prepare_wait(struct channel_operation *operation,
+                                               struct channel *channel, enum channel_side side,
+                                               uint64_t deadline)
+{
+    if (UNLIKELY(deadline == CHANNEL_TRY)) {
+        return ERR_AGAIN;
+    }
+    operation->is_woken = false;
+    return operation->queue ? OK : channel_link(operation, channel, side);
+}
 
 CELL_API void channel_unlink(struct channel_operation *operation);
 
 /*
- * Takes the oldest that waits on a side off the list and wakes it, in one step, after which it is not to be
- * touched: it may find out without the lock (channel_was_served) and be gone.
+ * Of an operation that was linked: a kind may take it off the list and wake it in one step, after which it is not
+ * to be touched, for it may find that out, here, without the lock and be gone.
  */
-CELL_API void channel_serve(struct channel_queue *queue);
-
-/* Of an operation that was linked. */
 static inline bool channel_was_served(const struct channel_operation *operation)
 {
     return !__atomic_load_n(&operation->queue, __ATOMIC_ACQUIRE);

@@ -5,7 +5,8 @@
  * Why: all that a switch must keep is where to go on and with which stack. A function that calls another one
  * has saved what the callee may change already, and the compiler saves the rest around a statement
  * that says it changes all of it: only what is in use, once. So in the system a switch is four instructions in
- * the middle of a function; natively, where sanitizers want frame pointers, it is a call.
+ * the middle of a function; natively, where sanitizers want frame pointers, it is a call. A word goes over with
+ * it, in a register, so that who goes on need not look for what the other knew.
  *
  * Rules: flags, segment bases and vector registers are not touched: who switches takes care of them.
  * Who unwinds what does not run begins at the two words of its context; all registers that a
@@ -25,26 +26,26 @@ enum {
 
 /*
  * Keeps in `save` where the caller is, and goes on where `next` says. Comes back when somebody
- * switches to what it saved.
+ * switches to what it saved, with what that one carries.
  */
 #if __STDC_HOSTED__
-void context_switch(uint64_t *save, const uint64_t *next);
+void *context_switch(uint64_t *save, const uint64_t *next, void *carried);
 #else
-static inline __attribute__((always_inline)) void context_switch(uint64_t *save,
-                                                                 const uint64_t *next)
+/* Others that switch, and go on, in assembly have these three in the same registers. */
+static inline __attribute__((always_inline)) void *context_switch(uint64_t *save,
+                                                                  const uint64_t *next,
+                                                                  void *carried)
 {
-    /* Registers that callers have them in. */
-    register uint64_t *saved __asm__("r12") = save;
-    register const uint64_t *other __asm__("rbx") = next;
     __asm__ volatile("movq $1f, (%0)\n\t"
                      "movq %%rsp, 8(%0)\n\t"
                      "movq 8(%1), %%rsp\n\t"
                      "jmpq *(%1)\n"
                      "1:"
-                     : "+r"(saved), "+r"(other)
+                     : "+D"(save), "+S"(next), "+d"(carried)
                      :
-                     : "rax", "rcx", "rdx", "rdi", "rsi", "rbp", "r8", "r9", "r10", "r11", "r13",
-                       "r14", "r15", "memory", "cc");
+                     : "rax", "rcx", "rbx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                       "r15", "memory", "cc");
+    return carried;
 }
 #endif
 

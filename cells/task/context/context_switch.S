@@ -33,6 +33,7 @@ context_switch:
 	movq	8(%rsi), %rsp
 	jmpq	*(%rsi)
 .Lresume:
+	movq	%rdx, %rax			/* what is carried */
 	popq	%r15
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore r15

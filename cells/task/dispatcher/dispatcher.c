@@ -129,6 +129,13 @@ static inline void announce(struct cpu *cpu, const struct task *task)
     }
 }
 
+/* Nothing follows: the two take turns, a slice has begun, and no other CPU could take one of them over. */
+static inline bool is_expected(const struct cpu *cpu, const struct task *task)
+{
+    return task->rank == cpu->current->rank && cpu->slice_end != NO_SLICE &&
+           dispatcher_running == 1;
+}
+
 /* It was BLOCKED. Who has entered is ready, whatever its state says: dispatcher_settle(). */
 static inline void make_ready(struct cpu *cpu, struct task *task)
 {
@@ -155,18 +162,29 @@ static inline void begin_switch(struct cpu *cpu, struct task *previous)
     COMPILER_BARRIER();
 }
 
-/* The switch has begun, and `current` is `next`. */
-static inline void switch_to(struct cpu *cpu, struct task *previous, struct task *next)
+/* The switch has begun, and `current` is `next`: what is left but for vector registers and the stacks. */
+static inline void exchange_tasks(struct cpu *cpu, struct task *next)
 {
     set_state(next, TASK_RUNNING);
     cpu->statistics.switches++;
     CPU_LOCAL(task) = next;
     OWN_TOP = next->own_top;
-    if (UNLIKELY(((uintptr_t)previous->vector_state | (uintptr_t)next->vector_state) != 0)) {
+}
+
+static inline bool has_vectors(const struct task *previous, const struct task *next)
+{
+    return ((uintptr_t)previous->vector_state | (uintptr_t)next->vector_state) != 0;
+}
+
+static inline void switch_to(struct cpu *cpu, struct task *previous, struct task *next)
+{
+    exchange_tasks(cpu, next);
+    if (UNLIKELY(has_vectors(previous, next))) {
         dispatcher_switch_vectors(previous, next);
     }
-    context_switch(previous->context, next->context);
-    unlock(this_cpu());
+    cpu =
+        context_switch(previous->context, next->context, cpu); /* another one may be its home now */
+    unlock(cpu);
 }
 
 /* The current task has another state than RUNNING now. */
@@ -265,20 +283,36 @@ static inline void demand_no_holds(void)
 }
 
 /* Interrupts are off, the CPU is locked, and there is no permit. */
-static inline void block(struct cpu *cpu, struct task *task, struct timer_entry *timer,
-                         uint64_t deadline, const struct parking_reason *reason)
+static inline void block(struct cpu *cpu, struct task *task, const struct parking_reason *reason)
 {
     DEMAND_STATE(task, TASK_BLOCKED);
     task->standing.word = cpu->blocked_here.word;
     task->reason = reason;
-    if (UNLIKELY(deadline != PARK_FOREVER)) {
-        timer->deadline = deadline;
-        timer->context = task;
-        task->timer = timer;
-        list_timed(cpu, task);
-        timer_queue_add(&cpu->deadlines, timer);
-        dispatcher_set_alarm(cpu);
-    }
+}
+
+/* Then with a deadline; `timer` is its own while it waits. */
+static void block_until(struct cpu *cpu, struct task *task, struct timer_entry *timer,
+                        uint64_t deadline)
+{
+    timer->deadline = deadline;
+    timer->context = task;
+    task->timer = timer;
+    list_timed(cpu, task);
+    timer_queue_add(&cpu->deadlines, timer);
+    dispatcher_set_alarm(cpu);
+}
+
+/*
+ * Of who is about to wait, instead of lock_this() and begin_switch(): the word of the lock says from the
+ * beginning who leaves.
+ */
+static inline struct cpu *lock_to_leave(struct task *self)
+{
+    struct cpu *cpu = this_cpu();
+    self->own_top = OWN_TOP;
+    COMPILER_BARRIER();
+    lock_as(cpu, self);
+    return cpu;
 }
 
 /* Its signs say that it does not wait. A kill that is deferred looks like a permit that was left
@@ -294,8 +328,7 @@ static NOINLINE enum status do_not_wait(struct cpu *cpu, struct task *task)
     return OK;
 }
 
-/* Back from a wait, interrupts still off, with signs that say more than that there was a permit. */
-static NOINLINE enum status wake_up(struct task *task)
+enum status dispatcher_wake_up(struct task *task)
 {
     bool timed_out = task->timed_out;
     if (task->is_struck) {
@@ -305,31 +338,89 @@ static NOINLINE enum status wake_up(struct task *task)
     return timed_out ? ERR_TIMEOUT : OK;
 }
 
-static enum status park(uint64_t deadline, const struct parking_reason *reason)
+/* Back from a wait, natively or with a deadline. */
+static enum status come_back(void)
 {
-    demand_no_holds();
-    disable_interrupts();
-    struct cpu *cpu = lock_this();
-    struct task *task = cpu->current;
-    if (task->standing.signs & TASK_SIGNS_BEFORE_WAIT) {
-        return do_not_wait(cpu, task);
+    struct task *self = CPU_LOCAL(task);
+    if (UNLIKELY(self->standing.signs & TASK_SIGNS_AFTER_WAIT)) {
+        return dispatcher_wake_up(self);
     }
-    struct timer_entry timer; /* block() fills it if there is a deadline */
-    block(cpu, task, &timer, deadline, reason);
-    begin_switch(cpu, task);
+    enable_interrupts();
+    return OK;
+}
+
+#if __STDC_HOSTED__
+enum status dispatcher_leave(struct task *previous, const struct task *next, struct cpu *cpu)
+{
+    cpu = context_switch(previous->context, next->context, cpu);
+    unlock(cpu);
+    return come_back();
+}
+#endif
+
+/* Out of the queue, or the idle task; `current` from now on. */
+static inline struct task *choose_next(struct cpu *cpu)
+{
     struct task *next = take_next(cpu, &cpu->current);
     if (UNLIKELY(!next)) {
         next = cpu->idle;
         cpu->current = next;
     }
     preemption_clear_request();
-    switch_to(cpu, task, next);
-    task = CPU_LOCAL(task); /* as it was, but need not be kept */
-    if (UNLIKELY(task->standing.signs & TASK_SIGNS_AFTER_WAIT)) {
-        return wake_up(task);
+    return next;
+}
+
+static NOINLINE enum status leave_with_vectors(struct cpu *cpu, struct task *self,
+                                               struct task *next)
+{
+    dispatcher_switch_vectors(self, next);
+    return dispatcher_leave(self, next, cpu);
+}
+
+/* `current` is `next`. In functions that end so nothing else is called, and so nothing saved. */
+static inline enum status leave_to(struct cpu *cpu, struct task *self, struct task *next)
+{
+    exchange_tasks(cpu, next);
+    return LIKELY(!has_vectors(self, next)) ? dispatcher_leave(self, next, cpu)
+                                            : leave_with_vectors(cpu, self, next);
+}
+
+static NOINLINE enum status park_by_policy(struct cpu *cpu, struct task *self)
+{
+    return leave_to(cpu, self, choose_next(cpu));
+}
+
+/* The timer lies on its stack. Otherwise as park(). */
+static NOINLINE enum status park_until(struct cpu *cpu, struct task *self, uint64_t deadline)
+{
+    struct timer_entry timer;
+    block_until(cpu, self, &timer, deadline);
+    switch_to(cpu, self, choose_next(cpu));
+    return come_back();
+}
+
+static enum status park(uint64_t deadline, const struct parking_reason *reason)
+{
+    demand_no_holds();
+    disable_interrupts();
+    struct task *self = CPU_LOCAL(task);
+    struct cpu *cpu = lock_to_leave(self);
+    if (UNLIKELY(self->standing.signs & TASK_SIGNS_BEFORE_WAIT)) {
+        return do_not_wait(cpu, self);
     }
-    enable_interrupts();
-    return OK;
+    block(cpu, self, reason);
+    if (UNLIKELY(deadline != PARK_FOREVER)) {
+        return park_until(cpu, self, deadline);
+    }
+    struct task *next = cpu->alone;
+    if (UNLIKELY((uintptr_t)next <= (uintptr_t)IN_QUEUE)) {
+        return park_by_policy(cpu, self);
+    }
+    cpu->current = next;
+    COMPILER_BARRIER();
+    cpu->alone = NULL;
+    preemption_clear_request();
+    return leave_to(cpu, self, next);
 }
 
 /* It does not wait, or with a deadline, or has moved meanwhile. */
@@ -345,7 +436,21 @@ static NOINLINE void unpark_any(struct task *task, bool enable)
     end(enable);
 }
 
-/* One comparison says that it waits, that this is its home, and that there is nothing else to do. */
+/* It waited without a deadline, and others are ready, or must hear of it. */
+static NOINLINE void unpark_and_announce(struct cpu *cpu, struct task *task, bool enable)
+{
+    enter(cpu, task);
+    COMPILER_BARRIER();
+    set_state(task, TASK_READY); /* as make_ready() without a deadline */
+    announce(cpu, task);
+    unlock(cpu);
+    end(enable);
+}
+
+/*
+ * One comparison says that it waits, that this is its home, and that there is nothing else to do. Where nothing
+ * follows, no switch has been asked for meanwhile either, and nothing is called, so nothing is saved.
+ */
 static void unpark(struct task *task)
 {
     bool enable = begin();
@@ -356,12 +461,17 @@ static void unpark(struct task *task)
         unpark_any(task, enable);
         return;
     }
-    enter(cpu, task);
+    if (UNLIKELY(cpu->alone || !is_expected(cpu, task))) {
+        unpark_and_announce(cpu, task, enable);
+        return;
+    }
+    cpu->alone = task;
     COMPILER_BARRIER();
-    set_state(task, TASK_READY); /* as make_ready() without a deadline */
-    announce(cpu, task);
+    set_state(task, TASK_READY);
     unlock(cpu);
-    end(enable);
+    if (LIKELY(enable)) {
+        enable_interrupts();
+    }
 }
 
 /* The long way, also for tasks that wait with a deadline. */
@@ -373,29 +483,37 @@ static NOINLINE enum status unpark_and_park(struct task *task, uint64_t deadline
     return park(deadline, reason);
 }
 
+/* As park_until(). */
+static NOINLINE enum status hand_over_until(struct cpu *cpu, struct task *self, struct task *task,
+                                            uint64_t deadline)
+{
+    struct timer_entry timer;
+    block_until(cpu, self, &timer, deadline);
+    cpu->current = task;
+    COMPILER_BARRIER();
+    switch_to(cpu, self, task);
+    return come_back();
+}
+
 static enum status hand_over(struct task *task, uint64_t deadline,
                              const struct parking_reason *reason)
 {
     demand_no_holds();
     disable_interrupts();
-    struct cpu *cpu = lock_this();
-    struct task *self = cpu->current;
+    struct task *self = CPU_LOCAL(task);
+    struct cpu *cpu = lock_to_leave(self);
     if (UNLIKELY(task->standing.word != cpu->blocked_here.word ||
                  self->standing.signs & TASK_SIGNS_BEFORE_WAIT)) {
         unlock(cpu);
         return unpark_and_park(task, deadline, reason);
     }
-    struct timer_entry timer; /* block() fills it if there is a deadline */
-    block(cpu, self, &timer, deadline, reason);
-    begin_switch(cpu, self);
-    cpu->current = task;
-    switch_to(cpu, self, task);
-    self = CPU_LOCAL(task); /* as it was, but need not be kept */
-    if (UNLIKELY(self->standing.signs & TASK_SIGNS_AFTER_WAIT)) {
-        return wake_up(self);
+    block(cpu, self, reason);
+    if (UNLIKELY(deadline != PARK_FOREVER)) {
+        return hand_over_until(cpu, self, task, deadline);
     }
-    enable_interrupts();
-    return OK;
+    cpu->current = task;
+    COMPILER_BARRIER();
+    return leave_to(cpu, self, task);
 }
 
 static uint64_t now(void)

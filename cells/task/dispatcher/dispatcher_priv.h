@@ -29,6 +29,11 @@ struct cpu {
     struct dispatcher_statistics statistics;
 };
 
+/* dispatcher_leave.S */
+static_assert(offsetof(struct cpu, holder) == 0, "assembly");
+static_assert(offsetof(struct task, context) == 0, "assembly");
+static_assert(offsetof(struct task, standing) == 24, "assembly");
+
 /* All of dispatcher_cpus.c. */
 extern const struct dispatcher_hardware *dispatcher_hardware;
 extern struct cpu *dispatcher_cpus[DISPATCHER_CPUS]; /* owned; those that were added */
@@ -42,6 +47,12 @@ void dispatcher_set_alarm(struct cpu *cpu);
 extern const struct parking_operations dispatcher_parking;
 void dispatcher_reschedule(void);
 void dispatcher_finish_switch(void);
+
+/* Back from a wait, interrupts still off, with signs that say more than that there was a permit. */
+enum status dispatcher_wake_up(struct task *task);
+
+/* Switches, and when the task goes on lets the lock go, enables interrupts, and says how it was woken. */
+enum status dispatcher_leave(struct task *previous, const struct task *next, struct cpu *cpu);
 
 /* In builds for finding errors, who breaks the table of task_state.h is stopped. */
 #if defined(PROFILE_DEBUG) || __STDC_HOSTED__
@@ -64,7 +75,7 @@ static inline struct cpu *this_cpu(void)
     return CPU_LOCAL(dispatcher);
 }
 
-static inline void lock_as(struct cpu *cpu, const struct cpu *holder)
+static inline void lock_as(struct cpu *cpu, const void *holder)
 {
     uintptr_t found = NOBODY;
     while (UNLIKELY(!__atomic_compare_exchange_n(&cpu->holder, &found, (uintptr_t)holder, false,

@@ -68,20 +68,45 @@ void parking_set(const struct parking_operations *operations)
     behind = operations ? *operations : before_tasks;
 }
 
-enum status parking_park(uint64_t deadline, const struct parking_reason *reason)
+enum status parking_park_bare(uint64_t deadline, const struct parking_reason *reason)
 {
     return behind.park(deadline, reason);
 }
 
-void parking_unpark(struct task *task)
+#if __STDC_HOSTED__
+enum status parking_park(uint64_t deadline, const struct parking_reason *reason)
 {
-    behind.unpark(task);
+    return behind.park(deadline, reason);
 }
 
 enum status parking_hand_over(struct task *task, uint64_t deadline,
                               const struct parking_reason *reason)
 {
     return behind.hand_over(task, deadline, reason);
+}
+#else
+enum status parking_park(uint64_t deadline, const struct parking_reason *reason)
+{
+    return parking_park_inline(deadline, reason);
+}
+
+/* All registers are changed: they are saved here. */
+enum status parking_hand_over(struct task *task, uint64_t deadline,
+                              const struct parking_reason *reason)
+{
+    int status;
+    __asm__ volatile("call *%[hand_over]"
+                     : "=a"(status), "+D"(task), "+S"(deadline), "+d"(reason)
+                     : [hand_over] "m"(behind.hand_over)
+                     : "rbx", "rcx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                       "memory", "cc");
+    return (enum status)status;
+}
+#endif
+
+void parking_unpark(struct task *task)
+{
+    behind.unpark(task);
 }
 
 uint64_t parking_now(void)

@@ -11,6 +11,10 @@
  * condition again in a loop. parking_park() is called without holds of preemption and with interrupts
  * enabled; parking_unpark() in any context, by whoever knows that the task still exists.
  * Times are nanoseconds since the system started; deadlines are points in time.
+ *
+ * In the system `park` and `hand_over` change all registers but rsp: who waits goes on where another task
+ * left, and only who called knows which are worth keeping. parking_park() keeps those that a callee keeps;
+ * parking_park_inline() is for functions that have saved them already, and saves them no second time.
  */
 #pragma once
 
@@ -61,6 +65,31 @@ CELL_API void parking_unpark(struct task *task);
 /* Unparks the other and parks itself, as one: the quickest way to call somebody who waits here. */
 CELL_API MUST_CHECK enum status parking_hand_over(struct task *task, uint64_t deadline,
                                                   const struct parking_reason *reason);
+
+/* parking_park() within its caller, so that registers are saved once. Not called but by the next. */
+CELL_API enum status parking_park_bare(uint64_t deadline, const struct parking_reason *reason);
+
+MUST_CHECK static inline enum status parking_park_inline(uint64_t deadline,
+                                                         const struct parking_reason *reason);
+#if __STDC_HOSTED__
+static inline enum status parking_park_inline(uint64_t deadline,
+                                              const struct parking_reason *reason)
+{
+    return parking_park(deadline, reason);
+}
+#else
+static inline __attribute__((always_inline)) enum status parking_park_inline(
+    uint64_t deadline, const struct parking_reason *reason)
+{
+    int status;
+    __asm__ volatile("call %P[park]"
+                     : "=a"(status), "+D"(deadline), "+S"(reason)
+                     : [park] "i"(parking_park_bare)
+                     : "rbx", "rcx", "rdx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                       "r15", "memory", "cc");
+    return (enum status)status;
+}
+#endif
 
 /* Nanoseconds since the start; 0 before there is a clock. */
 CELL_API uint64_t parking_now(void);
