@@ -32,17 +32,21 @@ void logger_write(enum log_level level, const char *cell, const char *format, ..
 #define PINS               24u
 #define MASKED             0x10000u
 #define CAPABILITIES       0x0089896880868201ull /* 10 MHz, of Intel, 3 timers, 32 bits wide */
+#define CONFIGURE          0x10u
 #define COUNTER            0xf0u
+#define BY_FIRMWARE        2u /* in the old timer's place, and stopped */
 
 struct mmio {
     paddr_t start;
     uint64_t is_owned;
     uint32_t index; /* of the controller */
     uint32_t entries[2 * PINS];
-    uint64_t counter; /* of the timer */
+    uint64_t counter; /* of the timer, these two */
+    uint64_t configuration;
 };
 
-static struct mmio devices[] = {{.start = TIMER_ADDRESS}, {.start = CONTROLLER_ADDRESS}};
+static struct mmio devices[] = {{.start = TIMER_ADDRESS, .configuration = BY_FIRMWARE},
+                                {.start = CONTROLLER_ADDRESS}};
 
 enum status mmio_create(paddr_t start, uint64_t bytes, struct mmio **out)
 {
@@ -88,13 +92,16 @@ enum status mmio_read64(const struct mmio *mmio, uint64_t offset, uint64_t *out_
     struct mmio *timer = &devices[0];
     strike_demand(mmio == timer && timer->is_owned);
     timer->counter += offset == COUNTER;
-    *out_value = offset == COUNTER ? timer->counter : offset == 0 ? CAPABILITIES : 0;
+    *out_value = offset == COUNTER     ? timer->counter
+                 : offset == CONFIGURE ? timer->configuration
+                                       : CAPABILITIES;
     return OK;
 }
 
 enum status mmio_write64(struct mmio *mmio, uint64_t offset, uint64_t value)
 {
-    strike_demand(mmio->is_owned);
+    strike_demand(mmio->is_owned && offset == CONFIGURE);
+    mmio->configuration = value;
     return OK;
 }
 
@@ -222,9 +229,13 @@ static void start_timer(void)
 static void check_timer(void)
 {
     check_calm();
-    strike_demand(hpet_init() == OK);
-    strike_demand(devices[0].is_owned);
     struct hpet_description description;
+    bool is_there = hpet_describe(&description) == OK;
+    strike_demand(is_there || strike_has_struck());
+    strike_demand(devices[0].is_owned == is_there);
+    strike_demand(devices[0].configuration == (is_there ? 1 : BY_FIRMWARE));
+    strike_demand(hpet_init() == OK);
+    strike_demand(devices[0].is_owned && devices[0].configuration == 1);
     strike_demand(hpet_describe(&description) == OK);
     devices[0].counter = 77;
     strike_demand(hpet_read() == 77);

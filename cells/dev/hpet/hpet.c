@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Firmware may have left the counter stopped, or may have put the timer in the place of the old
- * interrupts 0 and 8 ("legacy replacement"); neither is left so.
+ * interrupts 0 and 8 ("legacy replacement"); neither is left so. Until the timer is known to work
+ * what firmware had configured is in a slot, whose drop puts it back: after an error, and after a
+ * fault.
  */
 #include "hpet.h"
 #include "acpi.h"
 #include "acpi_tables.h"
+#include "commit.h"
 #include "logger.h"
 #include "mmio.h"
 
@@ -70,13 +73,32 @@ static enum status read_capabilities(const struct mmio *mmio, struct hpet_descri
     return OK;
 }
 
-static enum status start_counter(struct mmio *mmio) OWN_BORROWS(*mmio)
+/* What the timer was told before. */
+struct OWN_CAPABILITY("configuration to come back") hpet_setting {
+    struct mmio *mmio; /* borrowed from a slot that is older */
+    uint64_t value;
+};
+OWN_DECLARE_LOCAL(hpet_setting);
+
+static NOINLINE void hpet_setting_drop(struct hpet_setting **handle)
+{
+    if (*handle) {
+        (void)!mmio_write64((*handle)->mmio, CONFIGURE, (*handle)->value);
+        EMPTY(handle);
+    }
+}
+
+/* `setting` is the caller's storage, which the slot is filled with. */
+static OWN_UNCHECKED enum status start_counter(struct mmio *mmio, struct hpet_setting *setting,
+                                               struct hpet_setting **out)
 {
     uint64_t value;
     enum status status = mmio_read64(mmio, CONFIGURE, &value);
     if (status != OK) {
         return status;
     }
+    *setting = (struct hpet_setting){mmio, value};
+    FILL(out, setting);
     value = (value & ~(uint64_t)CONFIGURE_LEGACY) | CONFIGURE_ENABLE;
     return mmio_write64(mmio, CONFIGURE, value);
 }
@@ -99,7 +121,18 @@ static enum status watch_counter(const struct mmio *mmio) OWN_BORROWS(*mmio)
     return status;
 }
 
-enum status hpet_init(void)
+/* It works: in one step it is there for good. */
+static OWN_UNCHECKED void keep(struct mmio **mmio, struct hpet_setting **before, volatile void *at)
+{
+    struct commit_list list = {.count = 0};
+    commit_add(&list, &registers, *mmio);
+    commit_add(&list, mmio, NULL);
+    commit_add(&list, before, NULL);
+    commit_add(&list, &counter, at);
+    commit_list(&list);
+}
+
+OWN_UNCHECKED enum status hpet_init(void)
 {
     if (counter) {
         return OK;
@@ -108,7 +141,6 @@ enum status hpet_init(void)
     if (!address) {
         return ERR_NO_DEVICE;
     }
-    mmio_drop(STORED_SLOT(registers)); /* of an attempt that was struck */
     OWNED(mmio, mmio);
     enum status status = mmio_create(address, HPET_BYTES, SLOT(mmio));
     if (status != OK) {
@@ -118,7 +150,9 @@ enum status hpet_init(void)
     if (status != OK) {
         return status;
     }
-    status = start_counter(REF(mmio));
+    struct hpet_setting setting;
+    OWNED(hpet_setting, before);
+    status = start_counter(REF(mmio), &setting, SLOT(before));
     if (status != OK) {
         return status;
     }
@@ -131,8 +165,7 @@ enum status hpet_init(void)
     if (status != OK) {
         return status;
     }
-    STORE(registers, mmio);
-    counter = at;
+    keep(SLOT(mmio), SLOT(before), at);
     return OK;
 }
 

@@ -6,8 +6,9 @@
  * slow to read and states its own, so it is what the other is measured against (clock.h). Its
  * comparators are not used: each CPU has a timer of its own.
  *
- * Rules: of hpet_init() and the rest, init comes first and on one CPU; then any context and any CPU.
- * The registers are owned by this cell for good. "HPET spec" is the IA-PC HPET Specification 1.0a.
+ * Rules: of hpet_init() and the rest, init comes first and on one CPU; then any context and any
+ * CPU. The registers are owned by this cell for good. "HPET spec" is the IA-PC HPET Specification
+ * 1.0a.
  */
 #pragma once
 
@@ -22,9 +23,10 @@ struct hpet_description {
 
 /*
  * Finds the timer by ACPI (where acpi_init() has found that, else at the usual place), checks it
- * and lets its counter run. Once that has succeeded, OK without doing
- * anything. ERR_NO_DEVICE where there is none; ERR_BAD_FORMAT when what it says of itself is out of
- * the specification's bounds; ERR_IO when the counter does not move; or as mmio_create().
+ * and lets its counter run. Once that has succeeded, OK without doing anything; after an error, or
+ * a fault, the timer is as firmware had left it. ERR_NO_DEVICE where there is none; ERR_BAD_FORMAT
+ * when what it says of itself is out of the specification's bounds; ERR_IO when the counter does
+ * not move; or as mmio_create().
  */
 CELL_API MUST_CHECK enum status hpet_init(void);
 

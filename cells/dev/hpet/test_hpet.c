@@ -135,7 +135,9 @@ static void test_init_counter_that_stands_is_an_error(void **state)
 {
     (void)state;
     step = 0;
+    configuration = 2;
     assert_refused(ERR_IO);
+    assert_int_equal(configuration, 2); /* as it was */
 }
 
 static void test_init_good_one_runs_and_stays(void **state)
