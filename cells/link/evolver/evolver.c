@@ -13,9 +13,10 @@
 #include "cell_metadata.h"
 #include "cell_namespace.h"
 #include "cell_transfer.h"
+#include "commit.h"
 #include "diag.h"
 #include "evolution.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader.h"
 #include "mapped_pages.h"
 #include "mutex.h"
@@ -54,8 +55,6 @@ struct OWN_CAPABILITY("evolution under way") work {
     bool *missed;            /* by number of set: it is not in the system, though it should be */
     void *scratch;           /* of the hash at hand */
     uint32_t item_count;
-    uint64_t swap_id; /* of the last set that was swapped; 0: none */
-    bool is_used;     /* cells came from the bundle */
 };
 OWN_DECLARE_LOCAL(work);
 
@@ -63,43 +62,67 @@ static void work_drop(struct work **handle)
 {
     struct work *work = *handle;
     if (work) {
-        void **const blocks[] = {(void **)&work->items, (void **)&work->pairs,
-                                 (void **)&work->missed, &work->scratch};
+        void *const blocks[] = {&work->items, &work->pairs, &work->missed, &work->scratch};
         for (size_t i = 0; i < ARRAY_COUNT(blocks); i++) {
-            void *block = *blocks[i];
-            *blocks[i] = NULL;
-            heap_free(block);
+            heap_block_give(blocks[i]);
         }
-        EMPTY(handle);
-        heap_free(work);
+        heap_block_give_thing(handle);
     }
 }
 
-/* A bundle that stays. */
-struct kept {
+/* A bundle. It stays if cells came from it. */
+struct OWN_CAPABILITY("bundle") kept {
     struct kept *next;
-    struct mapped_pages *pages;
+    struct mapped_pages *pages; /* owned */
 };
+OWN_DECLARE_LOCAL(kept);
 
 static struct {
     struct mutex mutex; /* of one evolution */
     struct kept *kept;
-    uint32_t kept_count;
+    uint64_t kept_count;
 } evolver = {.mutex = {.name = "evolver"}};
 
 /*
  * Evolutions that can be taken back: each by the id of its last swap, which stands for all of it. Guarded by the
- * evolver's mutex. Each change is one store, so who dies forgets one swap at most.
+ * evolver's mutex. The swap itself stores the id, in the moment in which it is remembered; so whoever is
+ * struck, what has been swapped is known. Number `next` is that of the evolution under way, and has 0 until it
+ * has swapped something; then it is counted by who comes next.
  */
+#define PAST_PLACES (EVOLVER_REMEMBERED + 1)
 static struct {
-    uint64_t
-        ids[EVOLVER_REMEMBERED]; /* of number n, from 0 on, in [n % EVOLVER_REMEMBERED]; 0: gone */
-    uint32_t next;               /* number of the next evolution */
+    uint64_t ids[PAST_PLACES]; /* of number n, from 0 on, in [n % PAST_PLACES]; 0: gone */
+    uint32_t next;
 } past;
 
 static uint64_t *past_id(uint32_t number)
 {
-    return &past.ids[number % EVOLVER_REMEMBERED];
+    return &past.ids[number % PAST_PLACES];
+}
+
+static void count_the_last(void)
+{
+    if (*past_id(past.next)) {
+        *past_id(past.next + 1) = 0;
+        COMPILER_BARRIER();
+        past.next++;
+    }
+}
+
+static void kept_drop(struct kept **handle)
+{
+    struct kept *kept = *handle;
+    if (!kept) {
+        return;
+    }
+    if (*past_id(past.next)) {
+        kept->next = evolver.kept;
+        commit_three(&evolver.kept, kept, &evolver.kept_count, evolver.kept_count + 1, handle,
+                     NULL);
+        return;
+    }
+    mapped_pages_drop(&kept->pages);
+    heap_block_give_thing(handle);
 }
 
 /* ---- the manifest ---- */
@@ -124,10 +147,10 @@ static uint32_t count_items(const struct evolution *evolution)
 static enum status list_items(struct work *work)
 {
     uint32_t count = count_items(&work->evolution);
-    work->items = heap_allocate((count + 1) * sizeof(*work->items));
-    work->pairs = heap_allocate((count + 1) * sizeof(*work->pairs));
-    work->missed = heap_allocate_zeroed((work->evolution.set_count + 1) * sizeof(*work->missed));
-    if (!work->items || !work->pairs || !work->missed) {
+    size_t missed_size = (work->evolution.set_count + 1) * sizeof(*work->missed);
+    if (!heap_block_take((count + 1) * sizeof(*work->items), &work->items) ||
+        !heap_block_take((count + 1) * sizeof(*work->pairs), &work->pairs) ||
+        !heap_block_take_zeroed(missed_size, &work->missed)) {
         return ERR_NO_MEMORY;
     }
     struct evolution_cursor cursor = {0};
@@ -176,14 +199,11 @@ static enum status refuse(enum diag_code code, const char *cell, const char *sym
 static enum status hash_object(struct work *work, const struct elf_object *object,
                                struct blake2b_digest *out_hash)
 {
-    work->scratch = heap_allocate(cell_hash_scratch_size(object));
-    if (!work->scratch) {
+    if (!heap_block_take(cell_hash_scratch_size(object), &work->scratch)) {
         return ERR_NO_MEMORY;
     }
     cell_hash_of(object, CELL_HASH_CONTENT, work->scratch, out_hash);
-    void *scratch = work->scratch;
-    work->scratch = NULL;
-    heap_free(scratch);
+    heap_block_give(&work->scratch);
     return OK;
 }
 
@@ -446,15 +466,6 @@ static bool took_too_long(const struct evolver_set *set)
            set->diag->found > set->diag->expected;
 }
 
-/* The first swap of an evolution begins a number; those after it stand for it in its place. */
-static void remember(struct work *work, uint64_t id)
-{
-    work->is_used = true;
-    *past_id(work->swap_id ? past.next - 1 : past.next) = id;
-    past.next += work->swap_id == 0;
-    work->swap_id = id;
-}
-
 static void swap_set(struct work *work, const struct evolution_line *line, struct evolver_set *set)
 {
     const struct evolver_request *request = work->request;
@@ -470,13 +481,11 @@ static void swap_set(struct work *work, const struct evolution_line *line, struc
             .pair_count = set->pair_count,
             .flags = request->flags,
             .timeout_ns = request->timeout_ns,
-            .continues = work->swap_id,
+            .continues = *past_id(past.next), /* sets before this one */
+            .out_id = past_id(past.next),
         };
         for (unsigned i = 0; i < TRIES && (i == 0 || took_too_long(set)); i++) {
             set->status = swap_cells(&swap, &set->swap, set->diag);
-        }
-        if (set->status == OK && !is_plan) {
-            remember(work, set->swap.id);
         }
     }
     work->missed[set->number] =
@@ -520,23 +529,21 @@ static enum status carry_out(struct work *work, struct diag *diag)
     return status ? status : swap_sets(work, diag);
 }
 
+/* Unchecked: handles begin here. */
 static enum status begin(const struct evolver_request *request, struct span bundle,
                          struct work **out) OWN_ACQUIRES(**out);
-static enum status begin(const struct evolver_request *request, struct span bundle,
-                         struct work **out)
+OWN_UNCHECKED static enum status begin(const struct evolver_request *request, struct span bundle,
+                                       struct work **out)
 {
-    struct work *work = heap_allocate_zeroed(sizeof(*work));
-    if (!work) {
+    if (!heap_block_take_zeroed(sizeof(struct work), out)) {
         return ERR_NO_MEMORY;
     }
-    work->request = request;
-    work->bundle_bytes = bundle;
-    FILL(out, work);
+    (*out)->request = request;
+    (*out)->bundle_bytes = bundle;
     return OK;
 }
 
-/* *out_used: cells came from the bundle. */
-static enum status apply(const struct evolver_request *request, struct span bundle, bool *out_used,
+static enum status apply(const struct evolver_request *request, struct span bundle,
                          struct diag *diag)
 {
     OWNED(work, work);
@@ -544,9 +551,7 @@ static enum status apply(const struct evolver_request *request, struct span bund
     if (status != OK) {
         return status;
     }
-    status = carry_out(REF(work), diag);
-    *out_used = REF(work)->is_used;
-    return status;
+    return carry_out(REF(work), diag);
 }
 
 static struct span bytes_of(const struct mapped_pages *pages, uint64_t size) OWN_BORROWS(*pages);
@@ -556,62 +561,76 @@ static struct span bytes_of(const struct mapped_pages *pages, uint64_t size)
     return span_of(bytes, bytes ? size : 0);
 }
 
-/*
- * The bundle is kept before anything comes from it: who dies in between loses memory, and no cell
- * loses its pages.
- */
+/* Unchecked: handles begin here. */
+static enum status begin_kept(struct mapped_pages **pages, struct kept **out) OWN_CONSUMES(**pages)
+    OWN_ACQUIRES(**out);
+OWN_UNCHECKED static enum status begin_kept(struct mapped_pages **pages, struct kept **out)
+{
+    if (!heap_block_take_zeroed(sizeof(struct kept), out)) {
+        return ERR_NO_MEMORY;
+    }
+    commit_move(&(*out)->pages, pages);
+    return OK;
+}
+
+/* Whatever strikes, the slot of the bundle knows whether cells came from it. */
 enum status evolver_apply(const struct evolver_request *request, struct mapped_pages **bundle,
                           struct diag *diag)
 {
     OWNED(mapped_pages, pages);
     TAKE(pages, bundle);
     GUARD(mutex, held, &evolver.mutex);
-    struct kept *kept = heap_allocate_zeroed(sizeof(*kept));
-    if (!kept) {
-        return ERR_NO_MEMORY;
-    }
-    struct span bytes = bytes_of(REF(pages), request->bundle_size);
-    STORE(kept->pages, pages);
-    kept->next = evolver.kept;
-    evolver.kept = kept;
-    bool is_used = false;
-    enum status status = apply(request, bytes, &is_used, diag);
-    if (is_used) {
-        evolver.kept_count++;
+    count_the_last();
+    OWNED(kept, kept);
+    enum status status = begin_kept(SLOT(pages), SLOT(kept));
+    if (status != OK) {
         return status;
     }
-    evolver.kept = kept->next;
-    mapped_pages_drop(STORED_SLOT(kept->pages));
-    heap_free(kept);
-    return status;
+    struct span bytes = bytes_of(STORED(REF(kept)->pages), request->bundle_size);
+    return apply(request, bytes, diag);
 }
 
 enum status evolver_apply_alone(const struct evolver_request *request, struct diag *diag)
 {
     GUARD(mutex, held, &evolver.mutex);
-    bool is_used;
-    return apply(request, span_of(NULL, 0), &is_used, diag);
+    count_the_last();
+    return apply(request, span_of(NULL, 0), diag);
+}
+
+/* Who is struck in the middle leaves one that is not counted, and which the swap does not know. */
+static void forget_the_last(void)
+{
+    past.next--;
+    COMPILER_BARRIER();
+    *past_id(past.next) = 0;
 }
 
 enum status evolver_rollback(uint64_t timeout_ns, struct swap_report *out_report, struct diag *diag)
 {
     GUARD(mutex, held, &evolver.mutex);
     *out_report = (struct swap_report){0};
-    if (evolver_remembered_count() == 0) {
-        return refuse(DIAG_EVOLUTION_NONE, NULL, NULL, NULL, NULL, diag);
+    count_the_last();
+    while (evolver_remembered_count() > 0) {
+        struct diag found = {0};
+        enum status status = swap_rollback(*past_id(past.next - 1), timeout_ns, out_report, &found);
+        if (status == OK || found.code == DIAG_SWAP_UNKNOWN) { /* who took it back was struck */
+            forget_the_last();
+        }
+        if (found.code != DIAG_SWAP_UNKNOWN) {
+            if (diag && status != OK) {
+                *diag = found;
+            }
+            return status;
+        }
     }
-    enum status status = swap_rollback(*past_id(past.next - 1), timeout_ns, out_report, diag);
-    if (status == OK) {
-        *past_id(past.next - 1) = 0;
-        past.next--;
-    }
-    return status;
+    return refuse(DIAG_EVOLUTION_NONE, NULL, NULL, NULL, NULL, diag);
 }
 
 uint32_t evolver_remembered_count(void)
 {
     uint32_t next = __atomic_load_n(&past.next, __ATOMIC_RELAXED);
     uint32_t count = 0;
+    next += __atomic_load_n(past_id(next), __ATOMIC_RELAXED) != 0; /* not counted yet */
     while (count < next && count < EVOLVER_REMEMBERED &&
            __atomic_load_n(past_id(next - 1 - count), __ATOMIC_RELAXED)) {
         count++;
@@ -621,5 +640,5 @@ uint32_t evolver_remembered_count(void)
 
 uint32_t evolver_kept_count(void)
 {
-    return __atomic_load_n(&evolver.kept_count, __ATOMIC_RELAXED);
+    return (uint32_t)__atomic_load_n(&evolver.kept_count, __ATOMIC_RELAXED);
 }

@@ -131,6 +131,7 @@ enum status swap_cells(const struct swap_request *request, struct swap_report *o
     only_planned = (request->flags & SWAP_DRY_RUN) != 0;
     if (status == OK && !only_planned) {
         out_report->id = ++last_swap;
+        *request->out_id = last_swap;
     }
     return status;
 }

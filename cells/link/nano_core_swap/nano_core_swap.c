@@ -9,7 +9,7 @@
 #include "cell_retirement.h"
 #include "diag.h"
 #include "format.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "loader.h"
 #include "logger.h"
 #include "mutex.h"
@@ -59,19 +59,22 @@ static void load_scheduler(void)
     }
 }
 
-/* A pair for each static cell; NULL without memory. */
-static struct swap_pair *make_pairs(uint32_t *out_count)
+/* A pair for each static cell; false without memory. */
+static bool make_pairs(struct swap_request *request, struct heap_block **block)
 {
     GUARD(mutex, held, cell_namespace_mutex());
     const struct cell_namespace *namespace = cell_namespace_initial();
-    struct swap_pair *pairs = heap_allocate(namespace->cell_count * sizeof(*pairs));
-    *out_count = 0;
-    for (const struct cell *cell = namespace->first; pairs && cell; cell = cell->next) {
+    if (!heap_block_take(namespace->cell_count * sizeof(struct swap_pair), block)) {
+        return false;
+    }
+    struct swap_pair *pairs = heap_block_of(*block);
+    request->pairs = pairs;
+    for (const struct cell *cell = namespace->first; cell; cell = cell->next) {
         if (cell->is_static) {
-            pairs[(*out_count)++] = (struct swap_pair){cell->name, cell->name};
+            pairs[request->pair_count++] = (struct swap_pair){cell->name, cell->name};
         }
     }
-    return pairs;
+    return true;
 }
 
 static void log_report(const struct swap_report *report)
@@ -96,17 +99,15 @@ static enum status swap_all(void)
         .flags = SWAP_FRESH_RODATA,
     };
     swap_cells_t swap = (swap_cells_t)demand("swap_cells");
-    struct swap_pair *pairs = swap ? make_pairs(&request.pair_count) : NULL;
     if (!swap) {
         return ERR_NOT_FOUND;
     }
-    if (!pairs) {
+    OWNED(heap_block, block);
+    if (!make_pairs(&request, SLOT(block))) {
         log_error("cannot swap the nano_core: %s", status_text(ERR_NO_MEMORY));
         return ERR_NO_MEMORY;
     }
-    request.pairs = pairs;
     enum status status = swap(&request, &report, &diag);
-    heap_free(pairs);
     if (status == OK) {
         log_report(&report);
     } else {
