@@ -3,409 +3,24 @@
  * Loads and unloads of real cells of the build, by the real loader and all that it needs: after a
  * strike a load has happened or has not, with all of its cells, and so has an unload. Nothing is
  * lost, and cells come and go as before.
- *
- * The heap and the machine's pages are stand-ins that know what is out. The archive is mapped, and
- * what is made of it at the start is left out of the state: no load changes it.
  */
 #include "address_map.h"
 #include "cell_namespace.h"
-#include "commit.h"
 #include "descriptor_pool.h"
 #include "diag.h"
 #include "entry_pool.h"
-#include "heap_block.h"
 #include "loader.h"
-#include "logger.h"
-#include "mapped_pages.h"
-#include "memory.h"
-#include "mutex.h"
-#include "preemption.h"
-#include "read_sections.h"
 #include "strike.h"
-
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-/* ---- pages ---- */
-
-#define PAGES      24u
-#define LEAF_BYTES (256 * PAGE_SIZE) /* see address_map.c */
-
-/* At the index of its first page. */
-struct mapped_pages {
-    uint64_t count;
-};
-
-static ALIGNED(PAGE_SIZE) uint8_t memory[PAGES][PAGE_SIZE];
-static struct mapped_pages mappings[PAGES];
-static unsigned pages_left = PAGES; /* requests beyond are refused */
-
-/* What text_write() calls on the host: the pages may be written and executed all the time. */
-STRIKE_NOT int mprotect(void *start, size_t bytes, int protection)
-{
-    return 0;
-}
-
-static unsigned pages_out(void)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < PAGES; i++) {
-        count += (unsigned)mappings[i].count;
-    }
-    return count;
-}
-
-/* The first of `count` free pages in a row; PAGES: there are not as many. */
-static unsigned find_pages(uint64_t count)
-{
-    unsigned run = 0;
-    for (unsigned i = 0; i < PAGES; i++) {
-        unsigned here = (unsigned)mappings[i].count;
-        run = here ? 0 : run + 1;
-        i += here ? here - 1 : 0;
-        if (run == count) {
-            return i + 1 - run;
-        }
-    }
-    return PAGES;
-}
-
-STRIKE_NOT enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
-                                           struct mapped_pages **out)
-{
-    uint64_t count = page_count_of(bytes);
-    unsigned first = find_pages(count);
-    if (first == PAGES || pages_out() + count > pages_left) {
-        return ERR_NO_MEMORY;
-    }
-    commit_two(&mappings[first].count, count, out, &mappings[first]);
-    return OK;
-}
-
-STRIKE_NOT enum status mapped_pages_create_raw(enum page_zone zone, size_t bytes, unsigned flags,
-                                               struct mapped_pages **out)
-{
-    return mapped_pages_create(zone, bytes, flags, out);
-}
-
-STRIKE_NOT void mapped_pages_drop(struct mapped_pages **handle)
-{
-    struct mapped_pages *pages = *handle;
-    if (pages) {
-        strike_demand(pages->count > 0);
-        commit_two(&pages->count, 0, handle, NULL);
-    }
-}
-
-#define EVERY_LATE \
-    3u /* instruction of a load's end and of an unload is struck in the short form \
-        */
-
-/* Of constants: behind it are the commit, and what makes that ready. */
-STRIKE_NOT enum status mapped_pages_remap(struct mapped_pages *mapped, unsigned flags)
-{
-    if (!(flags & PAGE_EXECUTE)) {
-        strike_every(EVERY_LATE);
-    }
-    return OK;
-}
-
-STRIKE_NOT vaddr_t mapped_pages_start(const struct mapped_pages *mapped)
-{
-    return (vaddr_t)memory[mapped - mappings];
-}
-
-STRIKE_NOT uint64_t mapped_pages_count(const struct mapped_pages *mapped)
-{
-    return mapped->count;
-}
-
-/* ---- heap ---- */
-
-#define HEAP_BYTES (56u << 10)
-#define BLOCKS_MAX 32u
-#define KEPT_BYTES (256u << 10) /* of what is made of the archive */
-
-struct block {
-    uint64_t start; /* offset; the list is in this order */
-    uint64_t size;  /* 0: free */
-};
-
-static ALIGNED(PAGE_SIZE) uint8_t kept[KEPT_BYTES];
-static size_t kept_used;
-static bool keeps; /* blocks come from there now */
-static ALIGNED(16) uint8_t heap[HEAP_BYTES];
-static struct block blocks[BLOCKS_MAX];
-
-/* The first gap; blocks stay where they are, so their order in the table is not that of their
- * addresses. */
-static uint64_t find_gap(uint64_t size)
-{
-    uint64_t start = 0;
-    for (unsigned i = 0; i < BLOCKS_MAX; i++) {
-        const struct block *block = &blocks[i];
-        if (block->size && start < block->start + block->size && block->start < start + size) {
-            start = block->start + block->size;
-            i = (unsigned)-1;
-        }
-    }
-    return start;
-}
-
-STRIKE_NOT bool heap_block_take(size_t bytes, void *out)
-{
-    uint64_t size = (bytes + 15) & ~15ull;
-    if (keeps) {
-        strike_demand(kept_used + size <= KEPT_BYTES);
-        *(void **)out = kept + kept_used;
-        kept_used += size;
-        return true;
-    }
-    uint64_t start = find_gap(size);
-    strike_demand(start + size <= HEAP_BYTES); /* HEAP_BYTES is too small */
-    for (unsigned i = 0; i < BLOCKS_MAX; i++) {
-        if (blocks[i].size == 0) {
-            blocks[i].start = start;
-            commit_two(&blocks[i].size, size, (void **)out, (uintptr_t)(heap + start));
-            return true;
-        }
-    }
-    strike_demand(!"BLOCKS_MAX is too small");
-    return false;
-}
-
-STRIKE_NOT bool heap_block_take_zeroed(size_t bytes, void *out)
-{
-    OWNED(heap_block, block);
-    if (!heap_block_take(bytes, SLOT(block))) {
-        return false;
-    }
-    memset(REF(block), 0, bytes);
-    commit_two((void **)out, REF(block), SLOT(block), NULL);
-    return true;
-}
-
-STRIKE_NOT void heap_block_give(void *slot)
-{
-    uint8_t *block = *(uint8_t **)slot;
-    if (!block) {
-        return;
-    }
-    for (unsigned i = 0; i < BLOCKS_MAX; i++) {
-        if (blocks[i].size && block == heap + blocks[i].start) {
-            commit_two(&blocks[i].size, 0, (void **)slot, 0);
-            return;
-        }
-    }
-    strike_demand(!"a block of this heap");
-}
-
-void heap_block_drop(struct heap_block **handle)
-{
-    heap_block_give(handle);
-}
-
-void heap_block_give_thing(void *handle)
-{
-    OWNED(heap_block, block);
-    commit_two((void **)handle, NULL, SLOT(block), *(void **)handle);
-}
-
-static unsigned blocks_out(void)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < BLOCKS_MAX; i++) {
-        count += blocks[i].size != 0;
-    }
-    return count;
-}
-
-void logger_write(enum log_level level, const char *cell, const char *format, ...)
-{
-}
+#include "strike_cells.h"
 
 /* ---- what is loaded ---- */
 
-/* `sort` needs `freestanding`; the sample needs task_sleep(), which the parent has, and takes
- * addresses. */
+/* `sort` needs `freestanding`; the sample takes addresses. */
 #define FIRST  "freestanding"
 #define SECOND "sort"
 #define SAMPLE "swap_sample_one"
 
-static struct span archive; /* mapped */
-static struct cell_namespace machine = {.name = "machine"};
-static struct cell_namespace here = {.name = "here", .parent = &machine};
-static struct symbol sleep_symbol = {
-    .key = {.name = "task_sleep"}, .type = STT_FUNC, .binding = STB_GLOBAL};
 static struct cell_reference *held;
-
-STRIKE_NOT static void sleep_not(uint64_t nanoseconds)
-{
-}
-
-static bool is_there(const char *name)
-{
-    return cell_namespace_find_cell(&here, name) != NULL;
-}
-
-static enum status load(const char *name)
-{
-    struct cell *cell;
-    struct diag diag = {0};
-    return loader_load(&here, name, &cell, &diag);
-}
-
-static void must_load(const char *name)
-{
-    strike_demand(load(name) == OK);
-    strike_demand(is_there(name));
-}
-
-static void must_unload(const char *name)
-{
-    struct diag diag = {0};
-    if (is_there(name)) {
-        strike_demand(loader_unload_named(&here, name, &diag) == OK);
-    }
-    strike_demand(!is_there(name));
-}
-
-/* ---- the truth ---- */
-
-static bool is_listed(const struct cell *cell)
-{
-    const struct cell *at = here.first;
-    while (at && at != cell) {
-        at = at->next;
-    }
-    return at != NULL;
-}
-
-static void check_names(void)
-{
-    uint32_t cells = 0;
-    uint32_t symbols = 0;
-    const struct cell *last = NULL;
-    for (const struct cell *cell = here.first; cell; cell = cell->next) {
-        strike_demand(cell_namespace_find_cell(&here, cell->name) == cell);
-        strike_demand(cell->namespace == &here && !cell->is_leaving);
-        for (uint32_t i = 0; i < cell->symbol_count; i++) {
-            const struct symbol *symbol = &cell->symbols[i];
-            strike_demand(cell_namespace_find_own(&here, symbol->key.name, symbol->key.hash) ==
-                          symbol);
-        }
-        cells++;
-        symbols += cell->symbol_count;
-        last = cell;
-    }
-    strike_demand(here.last == last && here.cell_count == cells);
-    strike_demand(here.names.count == cells && here.symbols.count == symbols);
-}
-
-/* Each binding of a loaded cell is in one list, that of its target, and no other is in any. */
-static void check_bindings(void)
-{
-    uint64_t recorded = 0;
-    uint64_t listed = 0;
-    for (const struct cell *cell = here.first; cell; cell = cell->next) {
-        for (uint32_t i = 0; i < cell->binding_count; i++) {
-            recorded += cell->bindings[i].target != NULL;
-        }
-        for (uint32_t i = 0; i < cell->object.section_count; i++) {
-            const struct section *section = &cell->sections[i];
-            for (const struct binding *at = section->incoming; at; at = at->next_incoming) {
-                strike_demand(at->target == section && is_listed(at->cell));
-                strike_demand(++listed < 10000);
-            }
-        }
-    }
-    strike_demand(recorded == listed);
-}
-
-static void check_addresses(void)
-{
-    bool is_in_use[PAGES] = {false};
-    for (const struct cell *cell = here.first; cell; cell = cell->next) {
-        for (uint32_t i = 0; i < cell->object.section_count; i++) {
-            const struct section *section = &cell->sections[i];
-            if (section->address && section->size) {
-                strike_demand(address_map_find(section->address) == section);
-                is_in_use[(section->address - (uint64_t)memory) / PAGE_SIZE] = true;
-            }
-        }
-    }
-    for (unsigned i = 0; i < PAGES; i++) {
-        strike_demand(is_in_use[i] || !address_map_find((uint64_t)memory[i]));
-    }
-}
-
-/* As the next load does, where a strike left something to do. */
-static void settle_address_map(void)
-{
-    struct address_table *change = NULL;
-    strike_demand(address_map_prepare(NULL, 0, NULL, &change) == OK);
-    address_map_publish(&change);
-}
-
-/* The address map has a block for each 256 pages in which there are cells. */
-static unsigned count_leaves(void)
-{
-    bool is_there[PAGES + 2] = {false};
-    unsigned count = 0;
-    for (const struct cell *cell = here.first; cell; cell = cell->next) {
-        for (unsigned r = 0; r < REGION_COUNT; r++) {
-            const struct region *region = &cell->regions[r];
-            for (uint64_t at = 0; at < region->size; at += PAGE_SIZE) {
-                uint64_t leaf = (region->address + at) / LEAF_BYTES - (uint64_t)memory / LEAF_BYTES;
-                count += !is_there[leaf];
-                is_there[leaf] = true;
-            }
-        }
-    }
-    return count;
-}
-
-static void check_memory(void)
-{
-    settle_address_map();
-    unsigned expected = 1 + count_leaves(); /* the parent's symbols */
-    uint64_t pages = entry_pool_statistics().page_bytes / PAGE_SIZE;
-    uint64_t entries = 0;
-    uint64_t metadata = 0;
-    uint64_t region_pages = 0;
-    for (const struct cell *cell = here.first; cell; cell = cell->next) {
-        expected++;
-        entries += cell->entry_count;
-        metadata += cell->metadata_size;
-        for (unsigned r = 0; r < REGION_COUNT; r++) {
-            region_pages += page_count_of(cell->regions[r].size);
-        }
-        for (const void *at = cell->references; at; at = NULL) {
-            expected++;
-        }
-    }
-    expected += (here.names.slots != NULL) + (here.symbols.slots != NULL);
-    strike_demand(blocks_out() == expected);
-    strike_demand(pages_out() == pages + region_pages);
-    strike_demand(entry_pool_statistics().taken == entries);
-    struct loader_statistics figures = loader_statistics();
-    strike_demand(figures.cells == here.cell_count);
-    strike_demand(figures.metadata_bytes == metadata);
-    strike_demand(figures.region_bytes == region_pages * PAGE_SIZE);
-}
-
-static void *demand(const char *symbol)
-{
-    uint64_t address = 0;
-    struct diag diag = {0};
-    strike_demand(loader_demand(&here, symbol, &address, &diag) == OK);
-    return (void *)address;
-}
 
 static bool comes_before(const void *a, const void *b)
 {
@@ -424,19 +39,9 @@ static void check_code(void)
     strike_demand(pointer()() == 1);
 }
 
-static void check_all(void)
-{
-    strike_demand(preemption_count() == 0 && read_sections_wait());
-    strike_demand(interrupts_enabled());
-    check_names();
-    check_bindings();
-    check_addresses();
-    check_memory();
-}
-
 static void check(void)
 {
-    pages_left = PAGES;
+    pages_left = STRIKE_PAGES;
     check_all();
     must_load(SAMPLE);
     must_load(SECOND);
@@ -446,29 +51,13 @@ static void check(void)
     must_unload(FIRST);
     must_unload(SAMPLE);
     check_all();
-    strike_demand(here.cell_count == 0 && !here.first);
+    strike_demand(strike_here()->cell_count == 0 && !strike_here()->first);
     strike_demand(descriptor_pool_in_use() <= 1 + 1 && entry_pool_statistics().taken == 0);
-    strike_demand(cell_namespace_fini(&here) == OK);
+    strike_demand(cell_namespace_fini(strike_here()) == OK);
     strike_demand(blocks_out() == 1);
 }
 
 /* ---- loads ---- */
-
-static void prepare(void)
-{
-    struct diag diag = {0};
-    strike_leave_out(kept, sizeof(kept));
-    keeps = true;
-    strike_demand(loader_init(archive, &diag) == OK);
-    keeps = false;
-    sleep_symbol.key.hash = symbol_map_hash(sleep_symbol.key.name);
-    sleep_symbol.address = (uint64_t)sleep_not;
-    strike_demand(cell_namespace_reserve(&machine, 0, 1) == OK);
-    cell_namespace_publish_symbols(&machine, &sleep_symbol, 1);
-    OWNED(heap_block, block); /* the parent has one map too many: no cells */
-    *SLOT(block) = (struct heap_block *)machine.names.slots;
-    machine.names = (struct symbol_map){0};
-}
 
 static void load_sample(void)
 {
@@ -495,7 +84,7 @@ static void check_two(void)
 
 static void prepare_first(void)
 {
-    prepare();
+    strike_cells_prepare();
     must_load(SAMPLE);
     must_load(FIRST);
     strike_every(0);
@@ -511,7 +100,7 @@ static void check_second(void)
 /* There are pages for the first of two cells, and not for all of the second. */
 static void prepare_want(void)
 {
-    prepare();
+    strike_cells_prepare();
     must_load(SAMPLE);
     must_load(SECOND);
     pages_left = pages_out() - 1;
@@ -535,7 +124,7 @@ static void demand_held(void)
 {
     uint64_t address;
     struct diag diag = {0};
-    (void)!loader_demand_held(&here, "sort_array", &address, &held, &diag);
+    (void)!loader_demand_held(strike_here(), "sort_array", &address, &held, &diag);
 }
 
 static void check_held(void)
@@ -553,13 +142,13 @@ static void prepare_three(void)
 {
     prepare_first();
     must_load(SECOND);
-    strike_every(EVERY_LATE);
+    strike_every(STRIKE_EVERY_LATE);
 }
 
 static void unload_last(void)
 {
     struct diag diag = {0};
-    (void)!loader_unload_named(&here, SECOND, &diag);
+    (void)!loader_unload_named(strike_here(), SECOND, &diag);
 }
 
 static void check_last(void)
@@ -572,7 +161,7 @@ static void check_last(void)
 static void unload_first(void)
 {
     struct diag diag = {0};
-    (void)!loader_unload_named(&here, SAMPLE, &diag);
+    (void)!loader_unload_named(strike_here(), SAMPLE, &diag);
 }
 
 static void check_first(void)
@@ -584,9 +173,9 @@ static void check_first(void)
 
 static void prepare_sample(void)
 {
-    prepare();
+    strike_cells_prepare();
     must_load(SAMPLE);
-    strike_every(EVERY_LATE);
+    strike_every(STRIKE_EVERY_LATE);
 }
 
 static void check_only(void)
@@ -598,7 +187,7 @@ static void check_only(void)
 static void unload_held(void)
 {
     struct diag diag = {0};
-    strike_demand(loader_unload_named(&here, FIRST, &diag) == ERR_BUSY);
+    strike_demand(loader_unload_named(strike_here(), FIRST, &diag) == ERR_BUSY);
 }
 
 static void check_three(void)
@@ -607,31 +196,18 @@ static void check_three(void)
     check();
 }
 
-static bool map_archive(const char *path)
-{
-    struct stat info;
-    int file = open(path, O_RDONLY);
-    if (file < 0 || fstat(file, &info) != 0) {
-        return false;
-    }
-    void *base = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-    close(file);
-    archive = span_of(base, (size_t)info.st_size);
-    return base != MAP_FAILED;
-}
-
 /* ---- lookups ---- */
 
 static void look_up(void)
 {
-    const struct cell *cell = here.first;
+    const struct cell *cell = strike_here()->first;
     address_map_enter();
     for (unsigned r = 0; r < REGION_COUNT; r++) {
         (void)address_map_find(cell->regions[r].address);
         (void)address_map_find(cell->regions[r].address + cell->regions[r].size - 1);
     }
     address_map_leave();
-    (void)address_map_find((uint64_t)memory[PAGES - 1]);
+    (void)address_map_find(last_page());
     (void)address_map_find(0);
 }
 
@@ -644,20 +220,18 @@ static void prepare_look_up(void)
 int main(int argc, char **argv)
 {
     static const struct strike_case cases[] = {
-        {"load a cell", prepare, load_sample, check_sample},
-        {"load two cells", prepare, load_two, check_two},
+        {"load a cell", strike_cells_prepare, load_sample, check_sample},
+        {"load two cells", strike_cells_prepare, load_two, check_two},
         {"load one that needs what is there", prepare_first, load_two, check_second},
         {"load two, and there are no pages", prepare_want, load_in_want, check_want},
-        {"demand a symbol and hold its cell", prepare, demand_held, check_held},
+        {"demand a symbol and hold its cell", strike_cells_prepare, demand_held, check_held},
         {"unload the last one", prepare_three, unload_last, check_last},
         {"unload the first one", prepare_three, unload_first, check_first},
         {"unload the only one", prepare_sample, unload_first, check_only},
         {"unload what is needed", prepare_three, unload_held, check_three},
         {"look up addresses", prepare_look_up, look_up, check_three},
     };
-    if (argc != 2 || !map_archive(argv[1]) ||
-        syscall(SYS_mprotect, memory, sizeof(memory), PROT_READ | PROT_WRITE | PROT_EXEC) != 0) {
-        fprintf(stderr, "usage: %s CELLS_ARCHIVE\n", argv[0]);
+    if (!strike_cells_start(argc, argv)) {
         return 2;
     }
     return strike_run(cases, ARRAY_COUNT(cases));

@@ -298,8 +298,12 @@ static void make_change(void)
  */
 void address_map_exchange(struct address_table **table)
 {
-    commit_move(&pending, table);
-    make_change();
+    if (*table) {
+        commit_move(&pending, table);
+    }
+    if (pending) {
+        make_change();
+    }
 }
 
 static bool is_empty(struct leaf *leaf)

@@ -62,7 +62,7 @@ CELL_API MUST_CHECK enum status address_map_prepare_swap(struct cell *const *cel
 
 /*
  * address_map_publish() in two parts: the stores, which wait for nobody, for who has stopped all
- * other CPUs; and the end of what they have left, which may be repeated.
+ * other CPUs; and the end of what they have left. Both may be repeated.
  */
 CELL_API void address_map_exchange(struct address_table **table);
 CELL_API void address_map_retire(void);

@@ -425,10 +425,11 @@ void cell_retirement_release_image(const struct cell *cell)
             continue;
         }
         enum status status = page_table_unmap(region->address, count);
-        if (status == OK) {
+        if (status == OK || status == ERR_NOT_FOUND) { /* the second: who began was struck */
             status = frame_allocator_give_image(frame, count);
         }
-        if (status != OK) { /* they are lost; who was replaced has gone all the same */
+        if (status != OK && status != ERR_NOT_FOUND) {
+            /* they are lost; who was replaced has gone all the same */
             log_warning("cannot give back pages of %s: %s", cell->name, status_text(status));
         }
     }

@@ -37,7 +37,7 @@ CELL_API MUST_CHECK bool cell_retirement_spare(struct cell_namespace *namespace)
 /*
  * Of a cell of the static image that goes: gives the pages of its text and constants back to the
  * frame allocator. Its data stay, for variables of its successor are there. It is in no address map
- * any more.
+ * any more. May be repeated.
  */
 CELL_API void cell_retirement_release_image(const struct cell *cell);
 

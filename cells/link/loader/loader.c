@@ -43,7 +43,7 @@ void loader_may_wait(void)
 
 static struct loader_statistics statistics;
 
-static void add_cell(struct loader_statistics *to, struct loaded_cell *loaded)
+static void add_cell(struct loader_statistics *to, const struct loaded_cell *loaded)
 {
     const struct cell *cell = &loaded->cell;
     to->cells++;
@@ -51,11 +51,6 @@ static void add_cell(struct loader_statistics *to, struct loaded_cell *loaded)
     to->relocations += cell->relocation_count;
     to->metadata_bytes += cell->metadata_size;
     to->region_bytes += region_bytes_of(loaded);
-}
-
-void count_cell(struct loaded_cell *loaded)
-{
-    add_cell(&statistics, loaded);
 }
 
 void plan_count(const struct transaction *transaction, struct commit_list *list)
@@ -72,21 +67,13 @@ void plan_count(const struct transaction *transaction, struct commit_list *list)
     commit_add(list, &statistics.region_bytes, after.region_bytes);
 }
 
-static void plan_discount(struct loaded_cell *loaded, struct commit_list *list)
+void plan_discount(const struct loaded_cell *loaded, struct commit_list *list)
 {
     const struct cell *cell = &loaded->cell;
     commit_add(list, &statistics.cells, statistics.cells - 1);
     commit_add(list, &statistics.sections, statistics.sections - cell->region_first[REGION_COUNT]);
     commit_add(list, &statistics.metadata_bytes, statistics.metadata_bytes - cell->metadata_size);
     commit_add(list, &statistics.region_bytes, statistics.region_bytes - region_bytes_of(loaded));
-}
-
-void discount_cell(struct loaded_cell *loaded)
-{
-    struct commit_list list;
-    list.count = 0;
-    plan_discount(loaded, &list);
-    commit_list(&list);
 }
 
 void plan_region_bytes(int64_t bytes, struct commit_list *list)

@@ -30,7 +30,7 @@ struct loader_aside {
     struct transaction transaction;
     struct catalog bundle;
     struct share *shares;
-    bool is_committed;
+    uint64_t is_committed; /* with what is counted of them */
 };
 
 static struct loaded_cell *loaded_of(struct cell *cell)
@@ -289,17 +289,19 @@ static void enter_share(struct share *share)
 
 void loader_aside_commit(struct loader_aside *aside)
 {
-    if (aside->is_committed) {
-        return;
-    }
-    aside->is_committed = true;
     for (uint32_t i = 0; i < aside->transaction.count; i++) {
         struct loaded_cell *loaded = aside->transaction.staged[i].loaded;
         for (uint32_t k = 0; k < loaded->cell.function_count; k++) {
             const struct function *function = &loaded->cell.functions[k];
             loaded->cell.has_lineage |= function->entry && function->slot >= FUNCTION_EXPORTED;
         }
-        count_cell(loaded);
+    }
+    if (!aside->is_committed) {
+        struct commit_list list;
+        list.count = 0;
+        plan_count(&aside->transaction, &list);
+        commit_add(&list, &aside->is_committed, true);
+        commit_list(&list);
     }
     for (struct share *share = aside->shares; share; share = share->next) {
         enter_share(share);
@@ -366,9 +368,24 @@ void release_entries(struct loaded_cell *loaded)
         0; /* those that others have taken over are not in this list any more */
 }
 
-void loader_release(struct cell *cell)
+/* One that is in no list any more. */
+struct OWN_CAPABILITY("cell that is released") released_cell;
+OWN_DECLARE_LOCAL(released_cell);
+
+NOINLINE static void released_cell_drop(struct released_cell **handle)
 {
-    struct loaded_cell *loaded = loaded_of(cell);
-    discount_cell(loaded);
-    release_cell(&loaded);
+    release_cell((struct loaded_cell **)handle);
+}
+
+/* Unchecked: handles change hands in a commit. */
+OWN_UNCHECKED void loader_release(struct cell **first)
+{
+    OWNED(released_cell, released);
+    struct loaded_cell *loaded = loaded_of(*first);
+    struct commit_list list;
+    list.count = 0;
+    plan_discount(loaded, &list);
+    commit_add(&list, first, loaded->cell.next);
+    commit_add(&list, SLOT(released), loaded);
+    commit_list(&list);
 }

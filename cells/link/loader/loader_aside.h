@@ -93,7 +93,8 @@ CELL_API void loader_aside_commit(struct loader_aside *aside) OWN_BORROWS(*aside
 CELL_API void loader_move_references(struct cell *from, struct cell *to);
 
 /*
- * Frees a cell that was replaced: it is in no list of its namespace and not in the address map,
+ * Frees the first cell of a list of the caller's, through `next`; in the same step the list begins with
+ * the next one. The cell was replaced: it is in no list of its namespace and not in the address map,
  * nothing refers to it, and lookups that may know it have ended.
  */
-CELL_API void loader_release(struct cell *cell);
+CELL_API void loader_release(struct cell **first);

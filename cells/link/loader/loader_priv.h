@@ -161,7 +161,7 @@ void release_entries(struct loaded_cell *loaded);
 void release_homes(struct loaded_cell *loaded);
 
 /* Bytes of its own pages. */
-uint64_t region_bytes_of(struct loaded_cell *loaded);
+uint64_t region_bytes_of(const struct loaded_cell *loaded);
 
 /* ---- linking and commit (loader_build.c) ---- */
 
@@ -191,12 +191,10 @@ void unlink_staged(struct transaction *transaction);
 
 /* ---- statistics (loader.c) ---- */
 
-void count_cell(struct loaded_cell *loaded);
-void discount_cell(struct loaded_cell *loaded);
-
-/* The same of a load, as a part of its commit. */
+/* Of all that is staged, and of a cell that goes, as a part of a commit. */
 struct commit_list;
 void plan_count(const struct transaction *transaction, struct commit_list *list);
+void plan_discount(const struct loaded_cell *loaded, struct commit_list *list);
 void plan_region_bytes(int64_t bytes, struct commit_list *list);
 void count_relocation(uint64_t ticks);
 void count_adoption(uint64_t ticks);

@@ -420,13 +420,27 @@ enum status transaction_close(struct transaction *transaction, struct diag *diag
     return status;
 }
 
-uint64_t region_bytes_of(struct loaded_cell *loaded)
+uint64_t region_bytes_of(const struct loaded_cell *loaded)
 {
     uint64_t pages = 0;
     for (uint32_t r = 0; r < REGION_COUNT; r++) {
         pages += loaded->pages[r] ? mapped_pages_count(STORED(loaded->pages[r])) : 0;
     }
     return pages * PAGE_SIZE;
+}
+
+/*
+ * Addresses that are left in free memory would keep the next cell that gets them (pointer_scan.h). What
+ * says that there is something to wipe goes last.
+ */
+static void wipe(struct loaded_cell *loaded)
+{
+    struct cell *cell = &loaded->cell;
+    if (cell->has_lineage && cell->metadata_size > 0) {
+        __builtin_memset(loaded + 1, 0, cell->metadata_size - sizeof(*loaded));
+        COMPILER_BARRIER();
+        __builtin_memset(cell, 0, sizeof(*cell));
+    }
 }
 
 void release_cell(struct loaded_cell **slot)
@@ -440,12 +454,7 @@ void release_cell(struct loaded_cell **slot)
         mapped_pages_drop(&loaded->pages[r]);
     }
     release_homes(loaded);
-    if (loaded->cell.has_lineage) {
-        /* Addresses that are left in free memory would keep the next cell that gets them
-         * (pointer_scan.h). */
-        __builtin_memset(&loaded->cell, 0,
-                         loaded->cell.metadata_size - offsetof(struct loaded_cell, cell));
-    }
+    wipe(loaded);
     heap_block_give_thing(slot);
 }
 

@@ -6,7 +6,6 @@
  */
 #include "swap.h"
 #include "cell_namespace.h"
-#include "heap.h"
 #include "heap_block.h"
 #include "kill_deferral.h"
 #include "mutex.h"
@@ -33,24 +32,25 @@ enum status swap_refuse_step(struct diag *diag)
 /* ---- the work ---- */
 
 /* Unchecked: handles begin here. */
-static enum status begin_work(const struct swap_request *request, const struct swap_item *items,
+static enum status begin_work(const struct swap_request *request, const struct swap_items *items,
                               struct swap_work **out, struct diag *diag) OWN_ACQUIRES(**out);
 OWN_UNCHECKED static enum status begin_work(const struct swap_request *request,
-                                            const struct swap_item *items, struct swap_work **out,
+                                            const struct swap_items *items, struct swap_work **out,
                                             struct diag *diag)
 {
     struct step_counter steps = {.fail = request->fail_step};
-    struct swap_work *work = step_fails(&steps) ? NULL : heap_allocate_zeroed(sizeof(*work));
-    if (!work) {
+    if (step_fails(&steps) || !heap_block_take_zeroed(sizeof(struct swap_work), out)) {
         return swap_refuse_memory(diag);
     }
+    struct swap_work *work = *out; /* zeros are one that has nothing to do */
     work->request = request;
+    work->forgets = items->forgets;
     work->steps = steps;
-    swap_plan_begin(&work->plan, request->namespace, items, request->pair_count, &work->steps);
+    swap_plan_begin(&work->plan, request->namespace, items->list, request->pair_count,
+                    &work->steps);
     work->plan.bundle = request->bundle;
     work->plan.has_fresh_constants = request->flags & SWAP_FRESH_RODATA;
     work->plan.is_carried_over = request->hooks && request->hooks->transfer;
-    FILL(out, work);
     return OK;
 }
 
@@ -88,12 +88,13 @@ static enum status prepare_hooks(struct swap_work *work, struct diag *diag)
 
 static void finish_hooks(struct swap_work *work)
 {
-    const struct swap_hooks *hooks = work->request->hooks;
     if (work->is_prepared) {
-        work->is_prepared = false;
+        const struct swap_hooks *hooks = work->request->hooks;
         if (hooks->finish) {
             hooks->finish(hooks->context, work->state == SWAP_STATE_DONE);
         }
+        COMPILER_BARRIER(); /* who was struck is told again */
+        work->is_prepared = false;
     }
 }
 
@@ -108,10 +109,10 @@ NOINLINE static void swap_work_drop(struct swap_work **handle)
     }
     finish_hooks(work);
     swap_plan_fini(&work->plan);
-    swap_record_destroy(work->record);
-    work->record = NULL;
-    EMPTY(handle);
-    heap_free(work);
+    heap_block_give(&work->record);
+    heap_block_give(&work->replaced);
+    heap_block_give(&work->forgotten);
+    heap_block_give_thing(handle);
 }
 
 /* ---- all stages ---- */
@@ -195,7 +196,7 @@ static void report_plan(struct swap_report *report, const struct swap_plan *plan
     __builtin_memcpy(report->kept_name, counts->kept_name, sizeof(report->kept_name));
 }
 
-static enum status swap_items(const struct swap_request *request, const struct swap_item *items,
+static enum status swap_items(const struct swap_request *request, const struct swap_items *items,
                               struct swap_report *out_report, struct diag *diag)
 {
     OWNED(swap_work, work);
@@ -213,7 +214,7 @@ static enum status swap_items(const struct swap_request *request, const struct s
 }
 
 /* Old cells are freed when the work is gone: it knows them, and holds what was stored to them. */
-static enum status run(const struct swap_request *request, const struct swap_item *items,
+static enum status run(const struct swap_request *request, const struct swap_items *items,
                        struct swap_report *out_report, struct diag *diag)
 {
     enum status status = swap_items(request, items, out_report, diag);
@@ -267,7 +268,8 @@ enum status swap_cells(const struct swap_request *request, struct swap_report *o
             .new_name = request->pairs[i].new_name,
         };
     }
-    return run(request, items, out_report, diag);
+    const struct swap_items asked = {.list = items, .forgets = request->continues};
+    return run(request, &asked, out_report, diag);
 }
 
 enum status swap_rollback(uint64_t id, uint64_t timeout_ns, struct swap_report *out_report,
@@ -277,7 +279,7 @@ enum status swap_rollback(uint64_t id, uint64_t timeout_ns, struct swap_report *
         *out_report = (struct swap_report){0};
     }
     SWAP_GUARD(held);
-    struct swap_record *record = swap_recall(id);
+    const struct swap_record *record = swap_record_find(id);
     if (!record) {
         return diag_set(diag, DIAG_SWAP_UNKNOWN, &(struct diag_site){.found = id});
     }
@@ -286,13 +288,8 @@ enum status swap_rollback(uint64_t id, uint64_t timeout_ns, struct swap_report *
         .pair_count = swap_record_count(record),
         .timeout_ns = timeout_ns,
     };
-    enum status status = run(&request, swap_record_items(record), out_report, diag);
-    if (status == OK) {
-        swap_record_destroy(record);
-    } else {
-        swap_put_back(record);
-    }
-    return status;
+    const struct swap_items back = {.list = swap_record_items(record), .forgets = id};
+    return run(&request, &back, out_report, diag);
 }
 
 uint32_t swap_retire(void)

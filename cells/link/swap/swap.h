@@ -89,7 +89,10 @@ struct swap_hooks {
     /* In the window, as the last of what may fail, behind functions of CELL_TRANSFER, and under the same
      * limit: allocates nothing, takes no lock, does not wait. Called once in each attempt. */
     enum status (*transfer)(void *context);
-    /* In the window, if transfer was called and the swap is taken back after all, or transfer failed. */
+    /*
+     * In the window, if transfer was called and the swap is taken back after all, or transfer failed. Both
+     * this and finish are called again where a fault struck in their middle.
+     */
     void (*restore)(void *context);
     /* After the window, before anything is unloaded. May wait, but neither loads nor swaps. */
     void (*finish)(void *context, bool is_committed);
@@ -108,6 +111,7 @@ struct swap_request {
     uint64_t fail_step; /* for tests: the step of this number fails, from 1 on; 0: none */
     uint64_t
         continues; /* id of a swap of which this is a part more: the new id stands for both; 0: none */
+    uint64_t *out_id; /* or NULL: has the id from the moment on in which the swap is remembered */
 };
 
 enum swap_stage {

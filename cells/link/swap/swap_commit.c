@@ -7,8 +7,9 @@
  *   APPLYING -> COMMITTED    one store, behind the last one that could fail
  *   COMMITTED -> DONE        metadata, outside of the window, under the loader's mutex
  *
- * The work's slot is newer than that of the stop. So if a fault strikes in the window, the work is
- * dropped, and with it the stores are taken back, before the others go on.
+ * The window's slot is newer than that of the stop. So if a fault strikes in the window, the stores
+ * are taken back before the others go on; or, from COMMITTED on, new cells have their addresses. The
+ * rest is the drop of the work: it finishes a committed swap, and forgets one that is not.
  *
  * Text is mapped read-only, and stays so: this CPU alone ignores it for the moment of the stores
  * (text_write.h). All CPUs serialise before they go on (remote_call.h), this one too.
@@ -17,7 +18,6 @@
 #include "catch.h"
 #include "cell_namespace.h"
 #include "cell_transfer.h"
-#include "heap.h"
 #include "loader.h"
 #include "parking.h"
 #include "remote_call.h"
@@ -97,10 +97,11 @@ void swap_undo(struct swap_work *work)
     text_patch_end(protection);
     if (work->is_transferring) {
         const struct swap_hooks *hooks = work->request->hooks;
-        work->is_transferring = false;
         if (hooks->restore) {
             hooks->restore(hooks->context);
         }
+        COMPILER_BARRIER(); /* who was struck is asked again */
+        work->is_transferring = false;
     }
     work->state = SWAP_STATE_OPEN;
 }
@@ -111,6 +112,8 @@ NOINLINE static void swap_window_drop(struct swap_window **handle)
     struct swap_work *work = (struct swap_work *)*handle;
     if (work && work->state == SWAP_STATE_APPLYING) {
         swap_undo(work);
+    } else if (work && work->state == SWAP_STATE_COMMITTED) {
+        address_map_exchange(&work->plan.table);
     }
     EMPTY(handle);
 }
@@ -249,8 +252,8 @@ static enum status apply(struct swap_work *work, struct diag *diag)
         swap_undo(work);
         return status;
     }
-    work->state = SWAP_STATE_COMMITTED; /* nothing behind this can fail */
-    address_map_exchange(&work->plan.table);
+    work->state =
+        SWAP_STATE_COMMITTED; /* nothing behind this can fail; the window's drop goes on */
     return OK;
 }
 
@@ -373,7 +376,7 @@ uint64_t swap_finish(struct swap_work *work)
     work->plan.names.slots = work->plan.names_before;
     move_references(work);
     loader_aside_commit(STORED(work->plan.aside));
-    address_map_retire();
+    address_map_settle();
     for (uint32_t i = 0; i < work->plan.old_count; i++) {
         work->plan.old[i]->is_leaving = false;
     }

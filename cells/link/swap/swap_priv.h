@@ -33,13 +33,22 @@ enum swap_state {
 struct swap_record;
 struct time_limit;
 
+/* What is to be swapped, and the id of a swap that is remembered no longer when that is done; 0: none. */
+struct swap_items {
+    const struct swap_item *list; /* as many as the request has pairs */
+    uint64_t forgets;
+};
+
 /* One swap under way. Everything that it owns is released by its drop, at whatever stage. */
 struct OWN_CAPABILITY("swap under way") swap_work {
     const struct swap_request *request;
     struct step_counter steps;
     struct swap_plan plan;
-    struct swap_record *record; /* owned until it is remembered */
-    struct time_limit *limit;   /* borrowed from the window; NULL where it calls nobody */
+    uint64_t forgets;
+    struct swap_record *record;    /* owned until it is remembered */
+    struct swap_record *replaced;  /* owned: was remembered in its place */
+    struct swap_record *forgotten; /* owned: of `forgets` */
+    struct time_limit *limit;      /* borrowed from the window; NULL where it calls nobody */
     enum swap_state state;
     bool is_prepared;     /* hooks: `finish` is owed */
     bool is_transferring; /* hooks: `restore` is owed if the stores are taken back */
@@ -58,24 +67,24 @@ enum status swap_refuse_hook(enum status status, const char *hook, struct diag *
 
 enum status swap_commit(struct swap_work *work, struct diag *diag) MUST_CHECK;
 
-/* What is left of a committed swap; may be repeated. Returns its id. */
+/* What is left of a committed swap; may be begun again. Returns its id. */
 uint64_t swap_finish(struct swap_work *work);
 
-/* Takes back what was stored in the window, last first. */
+/* Takes back what was stored in the window, last first; may be begun again. */
 void swap_undo(struct swap_work *work);
 
 /* ---- memory of swaps (swap_retire.c) ---- */
 
 enum status swap_record_create(struct swap_work *work, struct diag *diag) MUST_CHECK;
-uint64_t swap_remember(struct swap_work *work);
-void swap_record_destroy(struct swap_record *record);
 
-/* The swap of that id, taken out of memory; its items in the direction back. Or NULL. */
-struct swap_record *swap_recall(uint64_t id);
+/* In one step: the work's record is known, others are not, and the caller of swap_cells() has the id. */
+uint64_t swap_remember(struct swap_work *work);
+
+/* The swap of that id, or NULL; its items in the direction back. */
+const struct swap_record *swap_record_find(uint64_t id);
 const struct swap_item *swap_record_items(const struct swap_record *record);
 uint32_t swap_record_count(const struct swap_record *record);
 struct cell_namespace *swap_record_namespace(const struct swap_record *record);
-void swap_put_back(struct swap_record *record);
 
 uint32_t swap_retire_locked(void);
 void swap_retire_if_many(void);

@@ -16,7 +16,8 @@
 #include "cell_namespace.h"
 #include "cell_retirement.h"
 #include "cell_tasks.h"
-#include "heap.h"
+#include "commit.h"
+#include "heap_block.h"
 #include "loader.h"
 #include "swap_priv.h"
 
@@ -30,7 +31,6 @@ struct remembered_item {
 struct swap_record {
     uint64_t id;
     struct cell_namespace *namespace;
-    uint64_t continues; /* the one whose items it has, too; forgotten when this is remembered */
     uint32_t count;
     struct swap_item *items;       /* the way back; names point into `names` */
     struct remembered_item *names; /* both behind this structure */
@@ -49,9 +49,14 @@ static void copy_name(char to[SWAP_NAME_SIZE], const char *from)
     to[length] = '\0';
 }
 
-static struct swap_record *find_record(uint64_t id)
+static struct swap_record **place_of(uint64_t id)
 {
-    struct swap_record *record = remembered[id % SWAP_REMEMBERED];
+    return &remembered[id % SWAP_REMEMBERED];
+}
+
+const struct swap_record *swap_record_find(uint64_t id)
+{
+    const struct swap_record *record = *place_of(id);
     return record && record->id == id ? record : NULL;
 }
 
@@ -69,17 +74,16 @@ static struct swap_item keep_item(struct remembered_item *names, const char *fro
 }
 
 /* Room for the pairs of this swap and of the one that it continues, whose items come first. */
-static struct swap_record *allocate_record(struct swap_work *work, const struct swap_record *first)
+static bool take_record(struct swap_work *work, const struct swap_record *first)
 {
     uint32_t count = work->request->pair_count + (first ? first->count : 0);
     size_t size = sizeof(struct swap_record) +
                   count * (sizeof(struct swap_item) + sizeof(struct remembered_item));
-    struct swap_record *record = step_fails(&work->steps) ? NULL : heap_allocate(size);
-    if (!record) {
-        return NULL;
+    if (step_fails(&work->steps) || !heap_block_take(size, &work->record)) {
+        return false;
     }
+    struct swap_record *record = work->record;
     *record = (struct swap_record){.namespace = work->request->namespace};
-    record->continues = first ? first->id : 0;
     record->items = (struct swap_item *)(record + 1);
     record->names = (struct remembered_item *)(record->items + count);
     for (; first && record->count < first->count; record->count++) {
@@ -87,20 +91,21 @@ static struct swap_record *allocate_record(struct swap_work *work, const struct 
         record->items[record->count] =
             keep_item(&record->names[record->count], item->old_name, item->new_name, item->object);
     }
-    return record;
+    return true;
 }
 
 enum status swap_record_create(struct swap_work *work, struct diag *diag)
 {
     const struct swap_request *request = work->request;
-    const struct swap_record *first = request->continues ? find_record(request->continues) : NULL;
+    const struct swap_record *first =
+        request->continues ? swap_record_find(request->continues) : NULL;
     if (request->continues && (!first || first->namespace != request->namespace)) {
         return diag_set(diag, DIAG_SWAP_UNKNOWN, &(struct diag_site){.found = request->continues});
     }
-    struct swap_record *record = allocate_record(work, first);
-    if (!record) {
+    if (!take_record(work, first)) {
         return swap_refuse_memory(diag);
     }
+    struct swap_record *record = work->record;
     for (uint32_t i = 0; i < request->pair_count; i++, record->count++) {
         const struct swap_item *item = &work->plan.items[i];
         struct span object = {0};
@@ -110,41 +115,34 @@ enum status swap_record_create(struct swap_work *work, struct diag *diag)
         record->items[record->count] =
             keep_item(&record->names[record->count], item->new_name, item->old_name, object);
     }
-    work->record = record;
     return OK;
-}
-
-void swap_record_destroy(struct swap_record *record)
-{
-    heap_free(record);
 }
 
 uint64_t swap_remember(struct swap_work *work)
 {
     struct swap_record *record = work->record;
-    if (record) {
-        record->id = ++last_id;
-        work->record = NULL;
-        swap_record_destroy(swap_recall(record->continues));
-        swap_put_back(record);
+    if (!record) {
+        return last_id; /* who was struck behind it */
     }
-    return last_id;
-}
-
-void swap_put_back(struct swap_record *record)
-{
-    struct swap_record **place = &remembered[record->id % SWAP_REMEMBERED];
-    swap_record_destroy(*place);
-    *place = record;
-}
-
-struct swap_record *swap_recall(uint64_t id)
-{
-    struct swap_record *record = find_record(id);
-    if (record) {
-        remembered[id % SWAP_REMEMBERED] = NULL;
+    uint64_t id = last_id + 1;
+    struct swap_record **place = place_of(id);
+    struct swap_record **other = place_of(work->forgets);
+    record->id = id;
+    struct commit_list list;
+    list.count = 0;
+    if (swap_record_find(work->forgets) && other != place) {
+        commit_add(&list, &work->forgotten, *other);
+        commit_add(&list, other, NULL);
     }
-    return record;
+    commit_add(&list, &work->replaced, *place);
+    commit_add(&list, place, record);
+    commit_add(&list, &work->record, NULL);
+    commit_add(&list, &last_id, id);
+    if (work->request->out_id) {
+        commit_add(&list, work->request->out_id, id);
+    }
+    commit_list(&list);
+    return id;
 }
 
 const struct swap_item *swap_record_items(const struct swap_record *record)
@@ -187,6 +185,24 @@ static bool is_referred_to(const struct cell *cell)
     return false;
 }
 
+/*
+ * Cells that leave carry a mark as long as it is found out which they are. Who looks at cells later
+ * takes it for that of a swap, so it is taken off whatever happens.
+ */
+struct OWN_CAPABILITY("marks of cells that leave") leaving_marks;
+OWN_DECLARE_LOCAL(leaving_marks);
+
+NOINLINE static void leaving_marks_drop(struct leaving_marks **handle)
+{
+    struct cell_namespace *namespace = (struct cell_namespace *)*handle;
+    if (namespace) {
+        for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
+            cell->is_leaving = false;
+        }
+        EMPTY(handle);
+    }
+}
+
 /* Takes the mark off who is needed by one that stays; returns how many keep it. */
 static uint32_t spare_needed(struct cell_namespace *namespace)
 {
@@ -222,42 +238,101 @@ static void mark(struct cell_namespace *namespace)
     spare_needed(namespace);
 }
 
-static void unlink_bindings(struct cell *cell)
+/*
+ * Cells that are in no list of the namespace and not in the address map, linked through `next`. The
+ * slot's drop, which goes on where it was interrupted, frees them.
+ */
+struct OWN_CAPABILITY("cells that are gone") gone_cells;
+OWN_DECLARE_LOCAL(gone_cells);
+
+/* Takes all bindings of `cell` out of one list. */
+static void unlink_from(struct section *target, const struct cell *cell)
 {
-    for (uint32_t i = 0; i < cell->binding_count; i++) {
-        struct section *target = cell->bindings[i].target;
-        if (!target) {
-            continue;
-        }
-        struct binding **link = &target->incoming;
-        while (*link) {
-            struct binding *at = *link;
-            if (at->cell == cell) {
-                *link = at->next_incoming;
-                at->target = NULL;
-            } else {
-                link = &at->next_incoming;
-            }
+    struct binding **link = &target->incoming;
+    while (*link) {
+        struct binding *at = *link;
+        if (at->cell == cell) {
+            *link = at->next_incoming;
+            COMPILER_BARRIER(); /* it is done when it is out */
+            at->target = NULL;
+        } else {
+            link = &at->next_incoming;
         }
     }
 }
 
-/*
- * Takes one cell out of the list and the address map; false without memory for that: it stays. Its
- * bindings must be out of all lists, for what they lead to may go before it.
- */
-static bool take_out(struct cell_namespace *namespace, struct cell *cell)
+/* It refers to nobody, and nobody to it: older versions that stay because there was no memory do not, either. */
+static void unlink_bindings(struct cell *cell)
 {
-    struct address_table *table = NULL;
-    if (address_map_prepare(NULL, 0, cell, &table) != OK) {
+    for (uint32_t i = 0; i < cell->binding_count; i++) {
+        if (cell->bindings[i].target) {
+            unlink_from(cell->bindings[i].target, cell);
+        }
+    }
+    for (uint32_t i = 0; i < cell->object.section_count; i++) {
+        struct section *section = &cell->sections[i];
+        while (section->incoming) {
+            struct binding *at = section->incoming;
+            at->target = NULL;
+            COMPILER_BARRIER();
+            section->incoming = at->next_incoming;
+        }
+    }
+}
+
+NOINLINE static void gone_cells_drop(struct gone_cells **handle)
+{
+    struct cell *first = (struct cell *)*handle;
+    if (!first) {
+        return;
+    }
+    address_map_settle();
+    /* They may refer to one another: all bindings go before the first cell does. */
+    for (struct cell *cell = first; cell; cell = cell->next) {
+        unlink_bindings(cell);
+    }
+    if (!address_map_wait()) { /* somebody still looks: they are lost */
+        EMPTY(handle);
+        return;
+    }
+    while (*handle) {
+        struct cell *cell = (struct cell *)*handle;
+        if (cell->is_static) {
+            cell_retirement_release_image(cell);
+        }
+        loader_release((struct cell **)handle);
+    }
+}
+
+/* A change of the address map that was prepared. */
+struct OWN_CAPABILITY("change of the address map") map_change;
+OWN_DECLARE_LOCAL(map_change);
+
+NOINLINE static void map_change_drop(struct map_change **handle)
+{
+    address_map_discard((struct address_table **)handle);
+}
+
+/*
+ * One cell leaves the list that `*link` begins and the address map, in one step, for the list `*gone`; false
+ * without memory for that: it stays.
+ */
+static bool take_out(struct cell **link, struct gone_cells **gone)
+{
+    OWNED(map_change, change);
+    struct address_table **table = (struct address_table **)SLOT(change);
+    struct cell *cell = *link;
+    if (address_map_prepare(NULL, 0, cell, table) != OK) {
         return false;
     }
-    address_map_publish(&table);
-    struct cell **link = &namespace->retired;
-    while (*link != cell) {
-        link = &(*link)->next;
-    }
-    *link = cell->next;
+    struct commit_list list;
+    list.count = 0;
+    address_map_plan_publish(table, &list);
+    commit_add(&list, link, cell->next);
+    commit_add(&list, &cell->next, *gone);
+    commit_add(&list, gone, cell);
+    commit_list(&list);
+    address_map_settle();
     return true;
 }
 
@@ -278,35 +353,19 @@ uint32_t swap_retire_locked(void)
 {
     struct cell_namespace *namespace = cell_namespace_initial();
     uint32_t stay = 0;
+    OWNED(leaving_marks, marks);
+    OWNED(gone_cells, gone);
+    FILL(SLOT(marks), (struct leaving_marks *)namespace);
     if (namespace->retired) {
         mark(namespace);
     }
-    for (struct cell *cell = namespace->retired; cell; cell = cell->next) {
-        if (cell->is_leaving) {
-            unlink_bindings(cell);
-        }
-    }
-    /* They may refer to one another: all leave their lists before one is freed. */
-    struct cell *gone = NULL;
-    struct cell *next;
-    for (struct cell *cell = namespace->retired; cell; cell = next) {
-        next = cell->next;
-        bool goes = cell->is_leaving;
-        cell->is_leaving = false;
-        if (goes && take_out(namespace, cell)) {
-            cell->next = gone;
-            gone = cell;
-        } else {
+    struct cell **link = &namespace->retired;
+    while (*link) {
+        struct cell *cell = *link;
+        if (!cell->is_leaving || !take_out(link, SLOT(gone))) {
+            link = &cell->next;
             stay++;
         }
-    }
-    bool is_unread = gone && address_map_wait(); /* else they are lost: somebody still looks */
-    for (struct cell *cell = gone; is_unread && cell; cell = next) {
-        next = cell->next;
-        if (cell->is_static) {
-            cell_retirement_release_image(cell);
-        }
-        loader_release(cell);
     }
     stayed = stay;
     return stay;

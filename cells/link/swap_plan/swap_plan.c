@@ -6,7 +6,8 @@
 #include "swap_plan.h"
 #include "address_map.h"
 #include "cell_namespace.h"
-#include "heap.h"
+#include "commit.h"
+#include "heap_block.h"
 #include "swap_plan_priv.h"
 
 CELL(library, "1.0.0");
@@ -18,9 +19,9 @@ enum status swap_plan_refuse_memory(struct diag *diag)
     return diag_set(diag, DIAG_SWAP_MEMORY, &(struct diag_site){0});
 }
 
-void *swap_plan_allocate(struct swap_plan *plan, size_t size)
+bool swap_plan_take(struct swap_plan *plan, size_t size, void *out)
 {
-    return step_fails(plan->steps) ? NULL : heap_allocate(size);
+    return !step_fails(plan->steps) && heap_block_take(size, out);
 }
 
 bool swap_plan_grow(struct swap_plan *plan, void **list, uint32_t count, uint32_t *capacity,
@@ -30,15 +31,15 @@ bool swap_plan_grow(struct swap_plan *plan, void **list, uint32_t count, uint32_
         return true;
     }
     uint32_t more = *capacity ? 2 * *capacity : 16;
-    void *grown = swap_plan_allocate(plan, more * size);
-    if (!grown) {
+    OWNED(heap_block, block);
+    if (!swap_plan_take(plan, more * size, SLOT(block))) {
         return false;
     }
+    void *grown = heap_block_of(*SLOT(block));
     if (count > 0) {
         __builtin_memcpy(grown, *list, count * size);
     }
-    heap_free(*list);
-    *list = grown;
+    commit_two(list, grown, SLOT(block), *list);
     *capacity = more;
     return true;
 }
@@ -59,20 +60,12 @@ void swap_plan_begin(struct swap_plan *plan, struct cell_namespace *namespace,
     };
 }
 
-/* Empty before it is freed: who begins again frees nothing twice. */
-static void release(void **block)
-{
-    void *mine = *block;
-    *block = NULL;
-    heap_free(mine);
-}
-
 static void release_names(struct swap_names **names, uint32_t count)
 {
     for (uint32_t i = 0; *names && i < count; i++) {
         swap_names_destroy(&(*names)[i]);
     }
-    release((void **)names);
+    heap_block_give(names);
 }
 
 void swap_plan_fini(struct swap_plan *plan)
@@ -85,18 +78,12 @@ void swap_plan_fini(struct swap_plan *plan)
     release_names(&plan->new_names, plan->new_count);
     address_map_discard(&plan->table);
     plan->old_count = 0;
-    void **const blocks[] = {(void **)&plan->old,
-                             (void **)&plan->links,
-                             (void **)&plan->adoptions,
-                             (void **)&plan->inheritances,
-                             (void **)&plan->transfers,
-                             (void **)&plan->moves,
-                             (void **)&plan->patches.stores,
-                             (void **)&plan->metadata.stores,
-                             (void **)&plan->symbols.slots,
-                             (void **)&plan->names.slots};
+    void *const blocks[] = {
+        &plan->old,        &plan->links,          &plan->adoptions,       &plan->inheritances,
+        &plan->transfers,  &plan->patches.stores, &plan->metadata.stores, &plan->symbols.slots,
+        &plan->names.slots, &plan->moves};
     for (size_t i = 0; i < ARRAY_COUNT(blocks); i++) {
-        release(blocks[i]);
+        heap_block_give(blocks[i]);
     }
 }
 
@@ -109,9 +96,8 @@ static enum status refuse_pairs(const char *name, struct diag *diag)
 
 static enum status find_old_cells(struct swap_plan *plan, struct diag *diag)
 {
-    plan->old = swap_plan_allocate(plan, plan->item_count * sizeof(struct cell *));
-    plan->links = swap_plan_allocate(plan, plan->item_count * sizeof(*plan->links));
-    if (!plan->old || !plan->links) {
+    if (!swap_plan_take(plan, plan->item_count * sizeof(struct cell *), &plan->old) ||
+        !swap_plan_take(plan, plan->item_count * sizeof(*plan->links), &plan->links)) {
         return swap_plan_refuse_memory(diag);
     }
     for (uint32_t i = 0; i < plan->item_count; i++) {
@@ -124,7 +110,10 @@ static enum status find_old_cells(struct swap_plan *plan, struct diag *diag)
             return refuse_pairs(NULL, diag);
         }
         if (cell && !cell->is_leaving) { /* in several pairs: it is split */
-            plan->old[plan->old_count++] = cell;
+            plan->old[plan->old_count] = cell;
+            COMPILER_BARRIER();
+            plan->old_count++;
+            COMPILER_BARRIER();
             cell->is_leaving = true; /* fini takes that back */
         }
     }
@@ -177,18 +166,17 @@ static enum status link_pairs(struct swap_plan *plan, struct diag *diag)
     return OK;
 }
 
-static struct swap_names *allocate_names(struct swap_plan *plan, uint32_t count)
+static bool take_names(struct swap_plan *plan, uint32_t count, struct swap_names **out)
 {
-    return step_fails(plan->steps) ? NULL
-                                   : heap_allocate_zeroed((count + 1) * sizeof(struct swap_names));
+    return !step_fails(plan->steps) &&
+           heap_block_take_zeroed((count + 1) * sizeof(struct swap_names), out);
 }
 
 static enum status make_names(struct swap_plan *plan, struct diag *diag)
 {
     uint32_t new_count = loader_aside_count(STORED(plan->aside));
-    plan->old_names = allocate_names(plan, plan->old_count);
-    plan->new_names = allocate_names(plan, new_count);
-    if (!plan->old_names || !plan->new_names) {
+    if (!take_names(plan, plan->old_count, &plan->old_names) ||
+        !take_names(plan, new_count, &plan->new_names)) {
         return swap_plan_refuse_memory(diag);
     }
     plan->new_count = new_count;

@@ -8,7 +8,7 @@
  *
  * Tables of jumps never are, for they lead into text, which is new.
  */
-#include "heap.h"
+#include "heap_block.h"
 #include "relocation.h"
 #include "swap_plan_priv.h"
 
@@ -246,10 +246,11 @@ enum status swap_plan_match_constants(struct swap_plan *plan, struct diag *diag)
         }
     }
     struct candidates candidates = {.plan = plan};
-    candidates.list = swap_plan_allocate(plan, (most + 1) * sizeof(*candidates.list));
-    if (!candidates.list) {
+    OWNED(heap_block, block);
+    if (!swap_plan_take(plan, (most + 1) * sizeof(*candidates.list), SLOT(block))) {
         return swap_plan_refuse_memory(diag);
     }
+    candidates.list = heap_block_of(*SLOT(block));
     for (uint32_t i = 0; i < plan->new_count; i++) {
         collect(&candidates, i);
     }
@@ -263,6 +264,5 @@ enum status swap_plan_match_constants(struct swap_plan *plan, struct diag *diag)
                 swap_plan_adopt(plan, candidate->cell, candidate->section, candidate->old, diag);
         }
     }
-    heap_free(candidates.list);
     return status;
 }

@@ -7,7 +7,7 @@
 #include "cell_namespace.h"
 #include "cell_transfer.h"
 #include "format.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "layout_change.h"
 #include "swap_plan_priv.h"
 
@@ -445,8 +445,7 @@ static bool is_transferred(const struct swap_plan *plan, const struct section *o
 static const uint8_t *marks_of(struct swap_plan *plan, struct swap_names *old)
 {
     if (!old->marks) {
-        old->marks = swap_plan_allocate(plan, old->abi.type_count + 1);
-        if (old->marks) {
+        if (swap_plan_take(plan, old->abi.type_count + 1, &old->marks)) {
             layout_change_mark(&old->abi, &old->cell->object, old->marks);
         }
     }

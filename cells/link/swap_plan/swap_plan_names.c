@@ -9,7 +9,7 @@
  * are as many; one that is alone in its file, on both sides, is the same. A local one whose file
  * has another name is found if there is only one of its name on both sides.
  */
-#include "heap.h"
+#include "heap_block.h"
 #include "relocation.h"
 #include "swap_plan_priv.h"
 
@@ -100,8 +100,7 @@ enum status swap_names_create(struct swap_names *names, struct cell *cell,
     size_t size = most * sizeof(struct swap_name) +
                   ((size_t)chains + object->section_count) * sizeof(uint32_t);
     *names = (struct swap_names){.cell = cell, .chain_mask = chains - 1};
-    names->block = step_fails(steps) ? NULL : heap_allocate_zeroed(size);
-    if (!names->block) {
+    if (step_fails(steps) || !heap_block_take_zeroed(size, &names->block)) {
         return swap_plan_refuse_memory(diag);
     }
     names->names = names->block;
@@ -126,12 +125,8 @@ enum status swap_names_create(struct swap_names *names, struct cell *cell,
 
 void swap_names_destroy(struct swap_names *names)
 {
-    void *const blocks[] = {names->marks, names->block};
-    names->marks = NULL;
-    names->block = NULL;
-    for (size_t i = 0; i < ARRAY_COUNT(blocks); i++) {
-        heap_free(blocks[i]);
-    }
+    heap_block_give(&names->marks);
+    heap_block_give(&names->block);
 }
 
 /* The row of a variable in .cell.abi, or NULL. O(log rows). */

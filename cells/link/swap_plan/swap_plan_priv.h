@@ -39,7 +39,7 @@ struct swap_names {
 
 enum status swap_names_create(struct swap_names *names, struct cell *cell,
                               struct step_counter *steps, struct diag *diag) MUST_CHECK;
-void swap_names_destroy(struct swap_names *names);
+void swap_names_destroy(struct swap_names *names); /* may be repeated */
 
 /*
  * The name in `in` that stands for what `name` of `of` stands for, functions for functions. NULL
@@ -67,8 +67,8 @@ struct function *swap_function(const struct cell *cell, uint32_t section, uint64
 
 /* ---- the plan ---- */
 
-/* heap_allocate() as a step. */
-void *swap_plan_allocate(struct swap_plan *plan, size_t size) MUST_CHECK;
+/* heap_block_take() as a step. */
+bool swap_plan_take(struct swap_plan *plan, size_t size, void *out) MUST_CHECK;
 
 /* Room for one more element of a list; false without memory. */
 bool swap_plan_grow(struct swap_plan *plan, void **list, uint32_t count, uint32_t *capacity,

@@ -15,7 +15,7 @@
  */
 #include "address_map.h"
 #include "cell_namespace.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "relocation.h"
 #include "sort.h"
 #include "swap_plan_priv.h"
@@ -261,10 +261,11 @@ static enum status enter_bindings(struct swap_plan *plan, struct diag *diag)
     for (uint32_t i = 0; i < plan->new_count; i++) {
         most += swap_plan_new_cell(plan, i)->binding_count;
     }
-    struct binding **list = swap_plan_allocate(plan, most * sizeof(struct binding *));
-    if (!list) {
+    OWNED(heap_block, block);
+    if (!swap_plan_take(plan, most * sizeof(struct binding *), SLOT(block))) {
         return swap_plan_refuse_memory(diag);
     }
+    struct binding **list = heap_block_of(*SLOT(block));
     size_t count = 0;
     for (uint32_t i = 0; i < plan->new_count; i++) {
         struct cell *cell = swap_plan_new_cell(plan, i);
@@ -289,7 +290,6 @@ static enum status enter_bindings(struct swap_plan *plan, struct diag *diag)
             status = set_pointer(plan, &list[i]->target->incoming, list[i], diag);
         }
     }
-    heap_free(list);
     return status;
 }
 
@@ -384,17 +384,20 @@ static bool make_map(struct swap_plan *plan, struct symbol_map *map, const struc
 {
     uint32_t capacity = symbol_map_capacity(old->count + more);
     capacity = capacity < old->capacity ? old->capacity : capacity;
-    const struct symbol_key **slots = swap_plan_allocate(plan, capacity * sizeof(*slots));
-    if (!slots) {
+    if (!swap_plan_take(plan, capacity * sizeof(*map->slots), &map->slots)) {
         return false;
     }
     if (capacity == old->capacity) {
-        __builtin_memcpy((void *)slots, (const void *)old->slots, capacity * sizeof(*slots));
-        *map = (struct symbol_map){.slots = slots, .capacity = capacity, .count = old->count};
+        __builtin_memcpy((void *)map->slots, (const void *)old->slots,
+                         capacity * sizeof(*map->slots));
+        map->count = old->count;
     } else {
-        __builtin_memset((void *)slots, 0, capacity * sizeof(*slots));
-        symbol_map_init(map, slots, capacity, old);
+        struct symbol_map grown;
+        __builtin_memset((void *)map->slots, 0, capacity * sizeof(*map->slots));
+        symbol_map_init(&grown, map->slots, capacity, old);
+        map->count = grown.count;
     }
+    map->capacity = capacity;
     return true;
 }
 

@@ -11,7 +11,7 @@
  * binding of theirs that does not fit the new cells stays as it is, and keeps what it leads to.
  */
 #include "cell_namespace.h"
-#include "heap.h"
+#include "heap_block.h"
 #include "relocation.h"
 #include "swap_plan_priv.h"
 
@@ -207,10 +207,11 @@ static enum status check_constants(struct verification *of)
 enum status swap_plan_verify(struct swap_plan *plan, struct diag *diag)
 {
     struct verification of = {.plan = plan, .diag = diag, .pairs = {.capacity = 1024}};
-    of.pairs.slots = swap_plan_allocate(plan, of.pairs.capacity * sizeof(*of.pairs.slots));
-    if (!of.pairs.slots) {
+    OWNED(heap_block, block);
+    if (!swap_plan_take(plan, of.pairs.capacity * sizeof(*of.pairs.slots), SLOT(block))) {
         return swap_plan_refuse_memory(diag);
     }
+    of.pairs.slots = heap_block_of(*SLOT(block));
     __builtin_memset(of.pairs.slots, 0, of.pairs.capacity * sizeof(*of.pairs.slots));
     enum status status = OK;
     for (uint32_t i = 0; status == OK && i < plan->old_count; i++) {
@@ -219,6 +220,5 @@ enum status swap_plan_verify(struct swap_plan *plan, struct diag *diag)
     if (status == OK) {
         status = check_constants(&of);
     }
-    heap_free(of.pairs.slots);
     return status;
 }
