@@ -83,6 +83,7 @@ static struct run {
     uintptr_t stack_top; /* of the case: what is below it belongs to the state */
     int level;           /* strikes that are being dealt with */
     bool stepping;
+    bool paused;
     bool struck;
     bool full;        /* each instruction each time */
     bool full_second; /* each second fault */
@@ -226,6 +227,24 @@ void strike_leave_out(void *start, size_t bytes)
 void strike_every(unsigned count)
 {
     run->every = count ? count : STRIKE_EVERY;
+}
+
+STRIKE_NOT void strike_pause(void)
+{
+    if (run->stepping && run->level == 0 && !run->full) {
+        single_step_end();
+        run->stepping = false;
+        run->paused = true;
+    }
+}
+
+STRIKE_NOT void strike_go_on(void)
+{
+    if (run->paused) {
+        run->paused = false;
+        run->stepping = true;
+        single_step_begin();
+    }
 }
 
 void strike_set_filter(bool (*is_struck)(uintptr_t rsp))
@@ -517,11 +536,13 @@ static NOINLINE void step_through(const struct strike_case *now)
 {
     run->stack_top = (uintptr_t)__builtin_frame_address(0);
     run->level = 0;
+    run->paused = false;
     run->stepping = true;
     single_step_begin();
     now->operate();
     single_step_end();
     run->stepping = false;
+    run->paused = false;
 }
 
 static bool run_case(const struct strike_case *now)

@@ -78,6 +78,10 @@ void strike_leave_out(void *start, size_t bytes);
  * instructions is struck; 0: as many as add_strike_test() said. */
 void strike_every(unsigned count);
 
+/* In the short form nothing is executed step by step between these two: long ways to what matters. */
+void strike_pause(void);
+void strike_go_on(void);
+
 /* Is what runs with this stack pointer struck? Asked before each strike; NULL: all is. */
 void strike_set_filter(bool (*is_struck)(uintptr_t rsp));
 

@@ -7,7 +7,7 @@
  *
  * What only a kernel can do stands in here: no CPU has to be stopped, no stack has a frame of a
  * cell, nothing points to one that was replaced. In the short form few instructions of the plan are
- * struck, and many from the window on.
+ * struck, of most cases none, and many from the window on.
  */
 #include "cell_retirement.h"
 #include "commit.h"
@@ -40,6 +40,7 @@ static struct time_limit *limited;
 
 STRIKE_NOT enum status remote_stop_begin(struct remote_stop **out)
 {
+    strike_go_on();
     strike_every(STRIKE_EVERY_LATE);
     commit_two(&stopped, out, out, &stopped);
     return OK;
@@ -295,9 +296,15 @@ static void prepare_base(void)
     base = cell_namespace_find_cell(strike_here(), BASE);
 }
 
-static void to_itself(void)
+static void swap_base(void)
 {
     swap_one(BASE, BASE);
+}
+
+static void to_itself(void)
+{
+    strike_pause();
+    swap_base();
 }
 
 static void check_base(void)
@@ -310,6 +317,7 @@ static void check_base(void)
 static void all_at_once(void)
 {
     static const struct swap_pair pairs[] = {{BASE, BASE}, {USER, USER}, {ONE, TWO}};
+    strike_pause();
     swap(pairs, ARRAY_COUNT(pairs), 0);
 }
 
@@ -359,6 +367,7 @@ static void refused(void)
     const struct swap_request request = {
         .namespace = strike_here(), .pairs = &pair, .pair_count = 1, .hooks = &hooks};
     struct diag diag = {0};
+    strike_pause();
     strike_demand(swap_cells(&request, NULL, &diag) == ERR_FAILED);
 }
 
@@ -378,6 +387,7 @@ static void prepare_two(void)
 static void roll_back(void)
 {
     struct diag diag = {0};
+    strike_pause();
     (void)!swap_rollback(id, 0, NULL, &diag);
 }
 
@@ -407,6 +417,7 @@ static void go_on(void)
                                          .continues = id,
                                          .out_id = &known};
     struct diag diag = {0};
+    strike_pause();
     (void)!swap_cells(&request, NULL, &diag);
 }
 
@@ -440,7 +451,7 @@ static void prepare_retirement(void)
 {
     prepare();
     to_two();
-    to_itself();
+    swap_base();
     swap_one(TWO, ONE);
     strike_every(STRIKE_EVERY_LATE);
 }
