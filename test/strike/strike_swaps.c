@@ -17,6 +17,7 @@
 #include "loader.h"
 #include "page_table.h"
 #include "preemption.h"
+#include "read_sections.h"
 #include "remote_call.h"
 #include "strike.h"
 #include "strike_cells.h"
@@ -206,7 +207,7 @@ static void check_sample(uint64_t count)
 
 static void check_system(void)
 {
-    strike_demand(preemption_count() == 0 && interrupts_enabled());
+    strike_demand(preemption_count() == 0 && interrupts_enabled() && read_sections_wait());
     strike_demand(!stopped && !limited);
     check_names();
     check_bindings();
