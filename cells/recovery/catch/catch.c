@@ -37,7 +37,7 @@
 
 CELL(library, "1.0.0");
 
-#define NO_STACK CATCH_STACKS
+#define NO_STACK CATCH_STACKS /* a bit: beside it is the stack that was left last */
 
 /* Of a stack of the pool: what one more begin of release_slots() needs; what host code has below
  * rsp. */
@@ -48,7 +48,7 @@ struct catch_point {
     struct own_slot slot;
     uint64_t rsp;       /* by catch_call(), while there is a way back to it; else 0 */
     uint64_t flags;     /* of the CPU, by catch_call() */
-    uint32_t stack;     /* of the pool; NO_STACK until there is a fault */
+    uint32_t stack;     /* of the pool; with NO_STACK while there is no fault */
     uint32_t waits;     /* how often there was none in the pool */
     uint32_t hold;      /* preemption_count() */
     uint32_t depth;     /* of interrupts */
@@ -81,7 +81,7 @@ static_assert(offsetof(struct catch_point, rsp) == POINT_RSP, "catch_call() writ
 static_assert(offsetof(struct catch_point, flags) == POINT_FLAGS, "catch_call() writes it");
 static_assert(offsetof(struct catch_point, stack) == POINT_STACK, "catch_resume() clears it");
 static_assert(offsetof(struct catch_point, status) == POINT_STATUS, "catch_resume() returns it");
-static_assert(NO_STACK == 8, "catch_resume() writes it");
+static_assert(NO_STACK == 8 && CATCH_STACKS == 8, "catch_resume() sets the bit");
 
 static_assert(COMMIT_REGISTERS == CFI_REGISTER_COUNT, "by the same numbers");
 
@@ -129,15 +129,15 @@ __attribute__((naked, noinline, noclone)) static enum status catch_call(
 }
 
 /*
- * Leaves this stack, which nobody is on before it is free again. The point forgets it first: who is struck in
- * between finds it again by its user.
+ * Leaves this stack, which nobody is on before it is free again. The point says first that it has: who is
+ * struck in between finds it again by its user.
  */
 __attribute__((naked, noinline, noclone)) NORETURN static void catch_resume(
     UNUSED const struct catch_point *point, UNUSED uint64_t *user)
 {
     __asm__(".cfi_undefined rip\n\t"
             "movq 32(%rdi), %rsp\n\t"
-            "movl $8, 48(%rdi)\n\t"
+            "orl $8, 48(%rdi)\n\t"
             "movq $0, (%rsi)\n\t"
             "pushq 40(%rdi)\n\t"
             ".cfi_adjust_cfa_offset 8\n\t"
@@ -167,7 +167,7 @@ __attribute__((naked, noinline, noclone)) NORETURN static void resume_base(
 {
     __asm__(".cfi_undefined rip\n\t"
             "movq 32(%rdi), %rsp\n\t"
-            "movl $8, 48(%rdi)\n\t"
+            "orl $8, 48(%rdi)\n\t"
             "movq $0, (%rsi)\n\t"
             "xorl %ebp, %ebp\n\t"
             "call go_on_at_base\n\t"
@@ -374,10 +374,9 @@ static struct catch_point *mend_and_find(struct fault_view *view, uint64_t rsp)
 /* One that is the point's still, or a free one. */
 static uint32_t take_stack(const struct catch_point *point)
 {
-    for (uint32_t i = 0; i < CATCH_STACKS; i++) {
-        if (__atomic_load_n(&users[i], __ATOMIC_RELAXED) == (uintptr_t)point) {
-            return i;
-        }
+    uint32_t left = point->stack & (NO_STACK - 1);
+    if (__atomic_load_n(&users[left], __ATOMIC_RELAXED) == (uintptr_t)point) {
+        return left;
     }
     for (uint32_t i = 0; i < CATCH_STACKS; i++) {
         uint64_t nobody = 0;
@@ -468,9 +467,9 @@ static bool is_of_memory(const struct catch_fault *fault)
 static bool get_stack(struct catch_point *point, const uint64_t registers[CFI_REGISTER_COUNT],
                       const struct catch_fault *fault)
 {
-    if (point->stack == NO_STACK) {
+    if (point->stack & NO_STACK) {
         point->stack = take_stack(point);
-        if (point->stack == NO_STACK) {
+        if (point->stack & NO_STACK) {
             return false;
         }
         begin_reason(point, registers, fault);
@@ -604,7 +603,7 @@ static bool note_slot(void *context, struct own_slot *slot)
     if (type == point_drop) {
         view->outermost = point_of(slot);
         view->points++;
-        view->by = view->outermost->stack != NO_STACK ? &releasing : NULL;
+        view->by = view->outermost->stack & NO_STACK ? NULL : &releasing;
     } else if (type == (own_drop_t)kill_deferral_drop) {
         view->by = slot->handle;
     }
