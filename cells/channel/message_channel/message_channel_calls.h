@@ -3,15 +3,20 @@
  * message_channel_calls.h - the functions of the interface, for one who says how much of a ring it
  * uses.
  *
- * Rules: included by the source of an implementation, once, behind its `usable()`; that and
- * message_channel_way() are all that it writes itself.
+ * Rules: included by the source of an implementation, once, behind MESSAGE_CHANNEL_USABLE(channel): how
+ * much of its ring is used, 0 to its capacity. That and message_channel_way() are all that it writes
+ * itself.
  */
 #pragma once
 
 #include "message_channel_meeting.h"
 
-/* How much of a channel's ring is used: 0 to its capacity. */
-static inline uint64_t usable(const struct channel *channel);
+#ifdef MESSAGE_CHANNEL_USABLE
+
+static inline uint64_t usable(const struct channel *channel)
+{
+    return MESSAGE_CHANNEL_USABLE(channel);
+}
 
 /* ---- what channel.h asks for ---- */
 
@@ -91,3 +96,5 @@ enum status message_channel_create(size_t capacity, size_t size, channel_drop_t 
 {
     return meeting_create(capacity, size, drop, &kind, sender, receiver);
 }
+
+#endif

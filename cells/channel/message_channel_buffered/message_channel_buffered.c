@@ -4,14 +4,10 @@
  * served directly. Senders that began to wait under another implementation are served by receivers,
  * and their messages go into the ring as room becomes free.
  */
+#define MESSAGE_CHANNEL_USABLE(channel) meeting_of(channel)->capacity
 #include "message_channel_calls.h"
 
 CELL(library, "1.0.0");
-
-static inline uint64_t usable(const struct channel *channel)
-{
-    return meeting_of(channel)->capacity;
-}
 
 const char *message_channel_way(void)
 {
