@@ -9,13 +9,11 @@
  */
 #include "async_channel.h"
 #include "console.h"
-#include "heap.h"
-#include "mapped_pages.h"
+#include "memory_load.h"
 #include "swap_storm.h"
 #include "task.h"
 
 #define USERS              4u
-#define BLOCKS             8u
 #define ROUNDS_PER_MAPPING 4u
 #define LOAD_PAUSE_NS      20000000ull
 #define RING               4u
@@ -50,29 +48,6 @@ static void add(uint64_t *to, uint64_t count)
 
 /* ---- what tasks do ---- */
 
-static bool is_filled(const uint64_t *block, size_t words, uint64_t value)
-{
-    for (size_t i = 0; i < words; i++) {
-        if (block[i] != value) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* New pages are empty. */
-static bool is_mapping_right(uint64_t value)
-{
-    OWNED(mapped_pages, pages);
-    if (mapped_pages_create(PAGE_ZONE_DATA, 3 * PAGE_SIZE, PAGE_WRITE, SLOT(pages)) != OK) {
-        return true;
-    }
-    uint64_t *words = (uint64_t *)mapped_pages_start(REF(pages));
-    bool is_right = is_filled(words, 3 * PAGE_SIZE / sizeof(uint64_t), 0);
-    words[0] = value;
-    return is_right;
-}
-
 /* Between the two changes others wait. */
 static bool is_lock_right(struct load *load)
 {
@@ -84,33 +59,13 @@ static bool is_lock_right(struct load *load)
     return is_right;
 }
 
-static uint64_t use_blocks(uint64_t *seed)
-{
-    uint64_t wrong = 0;
-    uint64_t *blocks[BLOCKS];
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-        size_t words = 1 + (*seed >> 33) % 200;
-        blocks[i] = heap_allocate(words * sizeof(uint64_t));
-        for (size_t k = 0; blocks[i] && k < words; k++) {
-            blocks[i][k] = *seed;
-        }
-        task_yield();
-        wrong += blocks[i] && !is_filled(blocks[i], words, *seed);
-    }
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        heap_free(blocks[i]);
-    }
-    return wrong;
-}
-
 static int use_system(struct load **argument)
 {
     struct load *load = *argument;
     uint64_t seed = task_own_id();
     for (uint64_t rounds = 0; !is_over(load); rounds++) {
-        uint64_t wrong = use_blocks(&seed);
-        wrong += rounds % ROUNDS_PER_MAPPING == 0 && !is_mapping_right(seed);
+        uint64_t wrong = memory_load_blocks(&seed);
+        wrong += rounds % ROUNDS_PER_MAPPING == 0 && !memory_load_mapping(seed);
         wrong += !is_lock_right(load);
         add(&load->wrong, wrong);
         add(&load->rounds, 1);

@@ -19,7 +19,7 @@
 #include "frame_allocator.h"
 #include "heap.h"
 #include "loader.h"
-#include "mapped_pages.h"
+#include "memory_load.h"
 #include "mutex.h"
 #include "swap.h"
 #include "swap_figures.h"
@@ -545,33 +545,8 @@ static bool swap_all(uint32_t swaps, struct swap_figures *figures)
 
 /* ---- the whole system, under load ---- */
 
-#define BLOCKS 8u
-
-static bool is_filled(const uint64_t *block, size_t words, uint64_t value)
-{
-    for (size_t i = 0; i < words; i++) {
-        if (block[i] != value) {
-            return false;
-        }
-    }
-    return true;
-}
-
 #define ROUNDS_PER_MAPPING 4u
 #define LOAD_PAUSE_NS      40000000ull
-
-/* New pages are empty. */
-static bool is_mapping_right(uint64_t value)
-{
-    OWNED(mapped_pages, pages);
-    if (mapped_pages_create(PAGE_ZONE_DATA, 3 * PAGE_SIZE, PAGE_WRITE, SLOT(pages)) != OK) {
-        return true;
-    }
-    uint64_t *words = (uint64_t *)mapped_pages_start(REF(pages));
-    bool is_right = is_filled(words, 3 * PAGE_SIZE / sizeof(uint64_t), 0);
-    words[0] = value;
-    return is_right;
-}
 
 /*
  * Blocks of the heap with numbers in them, mapped pages, sleeps: each kind of thing while it is
@@ -586,22 +561,8 @@ static int use_memory(struct shared **argument)
     uint64_t rounds = 0;
     uint64_t wrong = 0;
     while (!__atomic_load_n(&shared->is_over, __ATOMIC_RELAXED)) {
-        uint64_t *blocks[BLOCKS];
-        size_t words[BLOCKS];
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            seed = seed * 6364136223846793005u + 1442695040888963407u;
-            words[i] = 1 + (seed >> 33) % 200;
-            blocks[i] = heap_allocate(words[i] * sizeof(uint64_t));
-            for (size_t k = 0; blocks[i] && k < words[i]; k++) {
-                blocks[i][k] = seed;
-            }
-            task_yield();
-            wrong += blocks[i] && !is_filled(blocks[i], words[i], seed);
-        }
-        wrong += rounds % ROUNDS_PER_MAPPING == 0 && !is_mapping_right(seed);
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            heap_free(blocks[i]);
-        }
+        wrong += memory_load_blocks(&seed);
+        wrong += rounds % ROUNDS_PER_MAPPING == 0 && !memory_load_mapping(seed);
         task_sleep(LOAD_PAUSE_NS);
         rounds++;
     }
