@@ -4,15 +4,8 @@
  * down with them, and a deadline. The cell chooses its kind for good: each case is a process of its
  * own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "apic_timer.h"
+#include "own_process.h"
 
 #define TSC_HZ   2000000000ull
 #define NS_PER_S 1000000000ull
@@ -248,7 +241,7 @@ static void deadline_is_set(void)
     assert_int_equal(deadline, 0);
 }
 
-static void (*const cases[])(void) = {
+static const own_process_case_t cases[] = {
     wrong_use_is_refused,
     counter_is_measured,
     counter_that_was_prepared_takes_no_time,
@@ -260,25 +253,7 @@ static void (*const cases[])(void) = {
     deadline_is_set,
 };
 
-static void run_case(void **state)
-{
-    (*(void (*const *)(void)) * state)();
-}
-
 int main(void)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        pid_t child = fork();
-        if (child == 0) {
-            struct CMUnitTest test = {
-                .name = "apic_timer", .test_func = run_case, .initial_state = (void *)&cases[i]};
-            _exit(_cmocka_run_group_tests("case", &test, 1, NULL, NULL) != 0);
-        }
-        int result = -1;
-        if (child < 0 || waitpid(child, &result, 0) != child || result != 0) {
-            print_error("case %zu failed\n", i);
-            return 1;
-        }
-    }
-    return 0;
+    return own_process_run_all("apic_timer", cases, ARRAY_COUNT(cases));
 }

@@ -4,14 +4,7 @@
  * order of what is written is kept where the manual demands one. The cell chooses its mode for
  * good, so each test is a process of its own: the same program with the test's name.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "acpi.h"
 #include "acpi_tables.h"
@@ -19,6 +12,7 @@
 #include "interrupts.h"
 #include "local_apic.h"
 #include "mmio.h"
+#include "own_process.h"
 
 #define BASE_ADDRESS 0xfee00000ull
 #define ENABLED      0x800ull
@@ -427,7 +421,7 @@ static void errors_are_counted_once(void)
     assert_int_equal(local_apic_describe().errors, 1);
 }
 
-static void (*const cases[])(void) = {
+static const own_process_case_t cases[] = {
     xapic_is_set_up_on_each_cpu,
     x2apic_is_set_up_on_each_cpu,
     x2apic_by_firmware_stays,
@@ -441,26 +435,7 @@ static void (*const cases[])(void) = {
     errors_are_counted_once,
 };
 
-static void run_case(void **state)
-{
-    (*(void (*const *)(void)) * state)();
-}
-
-/* Each in a process that has not chosen a mode yet. */
 int main(void)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        pid_t child = fork();
-        if (child == 0) {
-            struct CMUnitTest test = {
-                .name = "local_apic", .test_func = run_case, .initial_state = (void *)&cases[i]};
-            _exit(_cmocka_run_group_tests("case", &test, 1, NULL, NULL) != 0);
-        }
-        int result = -1;
-        if (child < 0 || waitpid(child, &result, 0) != child || result != 0) {
-            print_error("case %zu failed\n", i);
-            return 1;
-        }
-    }
-    return 0;
+    return own_process_run_all("local_apic", cases, ARRAY_COUNT(cases));
 }

@@ -18,8 +18,8 @@
 #include "acpi_tables.h"
 #include "aml_sleep.h"
 #include "boot_info.h"
+#include "counted_heap.h"
 #include "firmware_memory.h"
-#include "heap.h"
 
 #define ROOT 0x100000u
 #define FACP 0x101000u
@@ -30,8 +30,6 @@
 
 static uint8_t memory[2u << 20];
 static struct boot_info boot;
-static int allocations_left = -1; /* -1: any number */
-static int blocks;
 static paddr_t unreadable; /* the page that cannot be read; 0: none */
 
 const struct boot_info *boot_info_get(void)
@@ -49,28 +47,6 @@ enum status firmware_memory_read(paddr_t start, void *buffer, size_t size)
     }
     memcpy(buffer, memory + start, size);
     return OK;
-}
-
-void *heap_allocate(size_t bytes)
-{
-    if (allocations_left == 0) {
-        return NULL;
-    }
-    allocations_left -= allocations_left > 0;
-    blocks++;
-    return malloc(bytes);
-}
-
-void *heap_allocate_zeroed(size_t bytes)
-{
-    void *block = heap_allocate(bytes);
-    return block ? memset(block, 0, bytes) : NULL;
-}
-
-void heap_free(void *block)
-{
-    blocks -= block != NULL;
-    free(block);
 }
 
 /* ---- the machine ---- */
@@ -172,8 +148,8 @@ static void whole_machine(void)
     CHECK(acpi->fadt && acpi->fadt->pm1a_control.address == 0x604);
     CHECK(acpi->hpet && acpi->hpet->address == 0xfed00000);
     CHECK(acpi->off && acpi->off->type_a == 5 && acpi->off_diag.code == DIAG_NONE);
-    CHECK(blocks == 1); /* what is published */
-    CHECK(acpi_init() == ERR_STATE && acpi_get() == acpi && blocks == 1);
+    CHECK(heap_blocks == 1); /* what is published */
+    CHECK(acpi_init() == ERR_STATE && acpi_get() == acpi && heap_blocks == 1);
 }
 
 static void found_tables(void)
@@ -182,11 +158,11 @@ static void found_tables(void)
     CHECK(acpi_init() == OK);
     OWNED(acpi_table, copy);
     CHECK(acpi_find("SSDT", 1, SLOT(copy)) == OK);
-    CHECK(acpi_table_bytes(REF(copy)).size == 64 && blocks == 2);
+    CHECK(acpi_table_bytes(REF(copy)).size == 64 && heap_blocks == 2);
     CHECK(memcmp(acpi_table_bytes(REF(copy)).base, memory + MORE, 64) == 0);
     acpi_table_drop(SLOT(copy));
     acpi_table_drop(SLOT(copy));
-    CHECK(blocks == 1);
+    CHECK(heap_blocks == 1);
     CHECK(acpi_find("SSDT", 2, SLOT(copy)) == ERR_NOT_FOUND);
     CHECK(acpi_find("MCFG", 0, SLOT(copy)) == ERR_NOT_FOUND);
     table(TIME, "HPET", 60);
@@ -195,9 +171,9 @@ static void found_tables(void)
     CHECK(acpi_find("HPET", 0, SLOT(copy)) == ERR_MISMATCH);
     memory[TIME + 50]++;
     CHECK(acpi_find("HPET", 0, SLOT(copy)) == ERR_BAD_FORMAT);
-    allocations_left = 0;
+    heap_limit = 0;
     CHECK(acpi_find("SSDT", 0, SLOT(copy)) == ERR_NO_MEMORY);
-    CHECK(!HELD(copy) && blocks == 1);
+    CHECK(!HELD(copy) && heap_blocks == 1);
 }
 
 static void refused(enum status status, enum diag_code code, enum acpi_source source)
@@ -207,7 +183,7 @@ static void refused(enum status status, enum diag_code code, enum acpi_source so
     CHECK(acpi->status == status && acpi->diag.code == code && acpi->source == source);
     CHECK(acpi->entry_count == 0 && !acpi->madt && !acpi->fadt && !acpi->hpet && !acpi->off);
     CHECK(acpi->off_diag.code != DIAG_NONE);
-    CHECK(blocks == 1);
+    CHECK(heap_blocks == 1);
     OWNED(acpi_table, copy);
     CHECK(acpi_find("APIC", 0, SLOT(copy)) == ERR_NOT_FOUND);
 }
@@ -257,7 +233,7 @@ static void pointer_in_bios(void)
     set(0x40e, 0xffff, 2);     /* no such area */
     pointer(memory + 0xe1ff0); /* across two pages */
     CHECK(acpi_init() == OK);
-    CHECK(acpi_get()->source == ACPI_SOURCE_SCAN && acpi_get()->madt && blocks == 1);
+    CHECK(acpi_get()->source == ACPI_SOURCE_SCAN && acpi_get()->madt && heap_blocks == 1);
 }
 
 static void pointer_at_the_end_of_bios(void)
@@ -295,7 +271,7 @@ static void bad_tables_are_left_out_alone(void)
     CHECK(acpi->entries[3].diag.code == DIAG_ACPI_LENGTH && !acpi->entries[3].signature[0]);
     OWNED(acpi_table, copy);
     CHECK(acpi_find("HPET", 0, SLOT(copy)) == ERR_NOT_FOUND);
-    CHECK(blocks == 1);
+    CHECK(heap_blocks == 1);
 }
 
 static void second_table_of_a_kind_serves_where_the_first_is_bad(void)
@@ -350,14 +326,14 @@ static void more_tables_than_the_limit(void)
 /* Whichever allocation fails, nothing is lost and nothing half-read is shown. */
 static void lack_of_memory(void)
 {
-    int rest = allocations_left;
+    int rest = heap_limit;
     enum status status = acpi_init();
     const struct acpi *acpi = acpi_get();
-    CHECK(blocks == (acpi->status == ERR_STATE ? 0 : 1));
+    CHECK(heap_blocks == (acpi->status == ERR_STATE ? 0 : 1));
     if (rest == 0) {
         CHECK(status == ERR_NO_MEMORY && acpi->status == ERR_STATE && !acpi->madt);
         CHECK(acpi_init() == ERR_NO_MEMORY); /* it may be tried again */
-        allocations_left = -1;
+        heap_limit = -1;
         CHECK(acpi_init() == OK && acpi_get()->madt);
     }
 }
@@ -368,7 +344,7 @@ static void in_a_process(void (*run)(void), int allocations)
     pid_t child = fork();
     if (child == 0) {
         machine();
-        allocations_left = allocations;
+        heap_limit = allocations;
         run();
         _exit(0);
     }

@@ -3,21 +3,15 @@
  * Two controllers and what ACPI says of them are made up. The cell keeps its controllers for good:
  * each case is a process of its own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "acpi.h"
 #include "acpi_tables.h"
 #include "heap.h"
 #include "io_apic.h"
 #include "mmio.h"
+#include "own_process.h"
 #include "x86.h"
 
 #define PINS    24
@@ -305,7 +299,7 @@ static void machine_without_acpi_has_the_usual_one(void)
     assert_false(devices[1].is_owned);
 }
 
-static void (*const cases[])(void) = {
+static const own_process_case_t cases[] = {
     init_masks_every_line,
     route_obeys_overrides,
     line_is_masked_and_unmasked_and_moved,
@@ -317,25 +311,7 @@ static void (*const cases[])(void) = {
     machine_without_acpi_has_the_usual_one,
 };
 
-static void run_case(void **state)
-{
-    (*(void (*const *)(void)) * state)();
-}
-
 int main(void)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        pid_t child = fork();
-        if (child == 0) {
-            struct CMUnitTest test = {
-                .name = "io_apic", .test_func = run_case, .initial_state = (void *)&cases[i]};
-            _exit(_cmocka_run_group_tests("case", &test, 1, NULL, NULL) != 0);
-        }
-        int result = -1;
-        if (child < 0 || waitpid(child, &result, 0) != child || result != 0) {
-            print_error("case %zu failed\n", i);
-            return 1;
-        }
-    }
-    return 0;
+    return own_process_run_all("io_apic", cases, ARRAY_COUNT(cases));
 }

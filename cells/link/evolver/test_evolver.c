@@ -14,10 +14,10 @@
 #include "cell_hash.h"
 #include "cell_metadata.h"
 #include "cell_namespace.h"
+#include "counted_heap.h"
 #include "diag.h"
 #include "elf_builder.h"
 #include "evolver.h"
-#include "heap.h"
 #include "loader.h"
 #include "mapped_pages.h"
 #include "mutex.h"
@@ -38,12 +38,10 @@ static const char *alternative;
 static char asked[512];     /* of all swaps: "old>new " for a pair, "| " behind each */
 static const char *refused; /* the swap of this old cell fails */
 static bool only_planned;
-static unsigned slow_swaps;  /* these take too long */
-static uint64_t last_swap;   /* id */
-static uint64_t taken_back;  /* likewise */
-static uint64_t refused_id;  /* this one cannot be taken back */
-static long heap_limit = -1; /* allocations that still succeed */
-static long heap_blocks;
+static unsigned slow_swaps; /* these take too long */
+static uint64_t last_swap;  /* id */
+static uint64_t taken_back; /* likewise */
+static uint64_t refused_id; /* this one cannot be taken back */
 
 void mapped_pages_drop(struct mapped_pages **handle)
 {
@@ -56,28 +54,6 @@ void *mapped_pages_access(const struct mapped_pages *pages, uint64_t offset, uin
 {
     assert_int_equal(needed, PAGE_READ);
     return offset + size * count <= pages->size ? (void *)&pages->bytes[offset] : NULL;
-}
-
-void *heap_allocate(size_t bytes)
-{
-    if (heap_limit == 0) {
-        return NULL;
-    }
-    heap_limit -= heap_limit > 0;
-    heap_blocks++;
-    return malloc(bytes);
-}
-
-void *heap_allocate_zeroed(size_t bytes)
-{
-    void *block = heap_allocate(bytes);
-    return block ? memset(block, 0, bytes) : NULL;
-}
-
-void heap_free(void *block)
-{
-    heap_blocks -= block != NULL;
-    free(block);
 }
 
 struct mutex *cell_namespace_mutex(void)

@@ -6,29 +6,8 @@
 
 #include <cmocka.h>
 
-#include "heap.h"
+#include "counted_heap.h"
 #include "heap_block.h"
-
-static unsigned blocks;
-static bool is_memory_out;
-
-void *heap_allocate(size_t bytes)
-{
-    blocks += !is_memory_out;
-    return is_memory_out ? NULL : malloc(bytes);
-}
-
-void *heap_allocate_zeroed(size_t bytes)
-{
-    void *block = heap_allocate(bytes);
-    return block ? memset(block, 0, bytes) : NULL;
-}
-
-void heap_free(void *block)
-{
-    blocks -= block != NULL;
-    free(block);
-}
 
 static void test_heap_block_is_released_with_its_slot(void **state)
 {
@@ -39,19 +18,19 @@ static void test_heap_block_is_released_with_its_slot(void **state)
         assert_int_equal(*(uint64_t *)heap_block_of(*SLOT(block)), 0);
         OWNED(heap_block, other);
         assert_true(heap_block_take(8, SLOT(other)));
-        assert_int_equal(blocks, 2);
+        assert_int_equal(heap_blocks, 2);
     }
-    assert_int_equal(blocks, 0);
+    assert_int_equal(heap_blocks, 0);
 }
 
 static void test_heap_block_without_memory_leaves_the_slot_empty(void **state)
 {
     (void)state;
     OWNED(heap_block, block);
-    is_memory_out = true;
+    heap_limit = 0;
     assert_false(heap_block_take(8, SLOT(block)));
     assert_false(heap_block_take_zeroed(8, SLOT(block)));
-    is_memory_out = false;
+    heap_limit = -1;
     assert_false(HELD(block));
 }
 
@@ -63,7 +42,7 @@ static void test_heap_give_empties_what_is_full(void **state)
     assert_true(heap_block_take(8, &field));
     heap_block_give(&field);
     assert_null(field);
-    assert_int_equal(blocks, 0);
+    assert_int_equal(heap_blocks, 0);
 }
 
 int main(void)
