@@ -249,6 +249,38 @@ static void test_lock_order_more_kinds_than_fit_are_counted(void **state)
     assert_findings(0);
 }
 
+/* ---- cells that are replaced ---- */
+
+static void drop_gem(void **handle)
+{
+    (void)handle;
+}
+
+static const char *name_gem(const void *lock)
+{
+    return lock;
+}
+
+/* The type is in a cell that goes: what was noted of it stays, without the type. */
+static void test_lock_order_types_may_go(void **state)
+{
+    (void)state;
+    static const char gem[] = "ruby";
+    char what[] = "jewel";
+    struct lock_type type = {.what = what, .drop = drop_gem, .name = name_gem, .parks = true};
+    lock_order_check(&type, gem, NULL, NULL);
+    memset(&type, 0xff, sizeof(type));
+    memset(what, 'x', sizeof(what) - 1);
+    struct lock_type successor = {
+        .what = "jewel", .drop = drop_gem, .name = name_gem, .parks = true};
+    preemption_hold();
+    lock_order_check(&successor, gem, NULL, NULL);
+    preemption_release();
+    assert_int_equal(lock_order_statistics().kinds, 1); /* it is the same kind */
+    assert_findings(1);
+    assert_logged("jewel ruby is taken at");
+}
+
 #define TEST(name) cmocka_unit_test_setup(test_lock_order_##name, reset)
 
 int main(void)
@@ -263,6 +295,7 @@ int main(void)
         TEST(spinlock_under_lock_of_handlers_is_reported),
         TEST(mutex_under_spinlock_is_reported),
         TEST(lock_without_a_name_is_not_looked_at),
+        TEST(types_may_go),
         TEST(more_kinds_than_fit_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,10 @@
  *
  * Everything is written by single atomic stores into tables that only grow: checking must work
  * between any two instructions of anybody.
+ *
+ * A pointer into a cell would keep it in memory after it has been replaced. So types are copied, of
+ * which only addresses of functions are kept, which are stable, and places in code are kept as
+ * something else than a pointer: they are only printed.
  */
 #include "lock_order.h"
 
@@ -16,6 +20,7 @@ CELL(library, "1.0.0");
 #define TYPES_MAX 8u
 #define SLOTS_MAX 256u /* of a chain; more is taken for a broken one */
 #define NAME_SIZE 24u
+#define WHAT_SIZE 24u
 #define SEEN_MAX  512u /* a power of two */
 #define WORDS     (LOCK_ORDER_KINDS / 64)
 #define NO_KIND   LOCK_ORDER_KINDS
@@ -37,11 +42,17 @@ struct kind {
 };
 
 struct seen {
-    uint32_t order; /* from << 16 | to, both + 1; 0: free */
-    const void *where;
+    uint32_t order;     /* from << 16 | to, both + 1; 0: free */
+    uint64_t not_where; /* the complement of the place */
 };
 
-static const struct lock_type *types[TYPES_MAX];
+struct known_type {
+    bool is_taken;
+    struct lock_type type; /* `drop` is set last */
+    char what[WHAT_SIZE];
+};
+
+static struct known_type types[TYPES_MAX];
 static struct kind kinds[LOCK_ORDER_KINDS];
 static struct seen seen[SEEN_MAX];
 static uint32_t orders;
@@ -50,28 +61,47 @@ static uint32_t lost;
 
 /* ---- tables ---- */
 
-static void remember_type(const struct lock_type *type)
+static void copy_text(char *to, const char *from, size_t size)
+{
+    for (size_t i = 0; i < size - 1 && from[i]; i++) {
+        to[i] = from[i];
+    }
+}
+
+static const struct lock_type *type_by_drop(own_drop_t drop)
 {
     for (unsigned i = 0; i < TYPES_MAX; i++) {
-        const struct lock_type *nobody = NULL;
-        if (__atomic_load_n(&types[i], __ATOMIC_RELAXED) == type ||
-            __atomic_compare_exchange_n(&types[i], &nobody, type, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED) ||
-            nobody == type) {
-            return;
+        if (__atomic_load_n(&types[i].type.drop, __ATOMIC_ACQUIRE) == drop) {
+            return &types[i].type;
         }
     }
+    return NULL;
+}
+
+/* Our copy of a type; NULL: there are too many. Of two CPUs that bring one together each makes one. */
+static const struct lock_type *copy_of(const struct lock_type *type)
+{
+    const struct lock_type *known = type_by_drop(type->drop);
+    for (unsigned i = 0; i < TYPES_MAX && !known; i++) {
+        struct known_type *copy = &types[i];
+        if (__atomic_exchange_n(&copy->is_taken, true, __ATOMIC_RELAXED)) {
+            continue;
+        }
+        copy_text(copy->what, type->what, WHAT_SIZE);
+        copy->type.what = copy->what;
+        copy->type.name = type->name;
+        copy->type.masks = type->masks;
+        copy->type.parks = type->parks;
+        __atomic_store_n(&copy->type.drop, type->drop, __ATOMIC_RELEASE);
+        known = &copy->type;
+    }
+    return known;
 }
 
 static const struct lock_type *type_of(const struct own_slot *slot)
 {
     own_drop_t drop = own_slot_type(slot);
-    for (unsigned i = 0; i < TYPES_MAX && types[i]; i++) {
-        if (types[i]->drop == drop) {
-            return types[i];
-        }
-    }
-    return NULL;
+    return drop ? type_by_drop(drop) : NULL;
 }
 
 /* FNV-1a; never 0. */
@@ -89,9 +119,7 @@ static uint64_t hash_of(const char *what, const char *name)
 
 static void name_kind(struct kind *kind, const struct lock_type *type, const char *name)
 {
-    for (unsigned i = 0; i < NAME_SIZE - 1 && name[i]; i++) {
-        kind->name[i] = name[i];
-    }
+    copy_text(kind->name, name, NAME_SIZE);
     kind->what = type->what;
     __atomic_or_fetch(&kind->flags, (type->masks ? MASKS : 0) | (type->parks ? PARKS : 0),
                       __ATOMIC_RELAXED);
@@ -164,7 +192,7 @@ static void report_order(unsigned first, unsigned second)
 {
     const struct seen *entry = find_seen(first, second);
     log_error("lock order: %s %s was taken at %p while %s %s was held", kinds[second].what,
-              kinds[second].name, entry ? entry->where : NULL, kinds[first].what,
+              kinds[second].name, entry ? (const void *)~entry->not_where : NULL, kinds[first].what,
               kinds[first].name);
 }
 
@@ -198,7 +226,7 @@ static void note_order(unsigned first, unsigned second, const void *where)
 {
     struct seen *entry = find_seen(first, second);
     if (entry) {
-        entry->where = where;
+        entry->not_where = ~(uintptr_t)where;
     }
     uint8_t from[LOCK_ORDER_KINDS];
     if (set_before(first, second) && find_way(second, first, from)) {
@@ -264,8 +292,8 @@ static void check_context(unsigned kind, const void *where)
 void lock_order_check(const struct lock_type *type, const void *lock, const void *guard,
                       const void *where)
 {
-    remember_type(type);
-    unsigned wanted = kind_of(type, lock);
+    const struct lock_type *known = copy_of(type);
+    unsigned wanted = known ? kind_of(known, lock) : NO_KIND;
     if (wanted == NO_KIND) {
         return;
     }
