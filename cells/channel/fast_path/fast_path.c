@@ -36,8 +36,8 @@ CELL(library, "1.0.0");
 struct fast_path {
     uint64_t state;
     uint64_t word;
-    struct task *tasks[2]; /* referenced; NULL: the end has not been used */
-    struct parking_reason reasons[2];
+    struct task *tasks[2];        /* referenced; NULL: the end has not been used */
+    struct parking_call calls[2]; /* how each end waits */
 };
 
 static inline uint64_t state_of(const struct fast_path *path)
@@ -74,8 +74,8 @@ static inline enum status check_task(struct fast_path *path, unsigned end)
 static inline enum status go_over(struct fast_path *path, unsigned end, uint64_t deadline)
 {
     struct task *other = __atomic_load_n(&path->tasks[1 - end], __ATOMIC_ACQUIRE);
-    return LIKELY(other) ? parking_hand_over(other, deadline, &path->reasons[end])
-                         : parking_park(deadline, &path->reasons[end]);
+    return LIKELY(other) ? parking_hand_over(other, deadline, &path->calls[end].reason)
+                         : parking_park(deadline, &path->calls[end].reason);
 }
 
 static void wake(const struct fast_path *path, unsigned end)
@@ -103,7 +103,7 @@ static NOINLINE enum status wait_for_turn(struct fast_path *path, uint64_t deadl
         if (status != OK) {
             return status;
         }
-        status = parking_park(deadline, &path->reasons[CALLER]);
+        status = parking_park(deadline, &path->calls[CALLER].reason);
     }
 }
 
@@ -121,6 +121,26 @@ static NOINLINE enum status withdraw(struct fast_path *path, enum status status,
         return OK;
     }
     return ERR_CLOSED;
+}
+
+/* The other has the turn; `status` is that of the wait so far. */
+static enum status wait_for_reply(struct fast_path *path, uint64_t *out_reply, uint64_t deadline,
+                                  enum status status)
+{
+    for (;;) {
+        uint64_t state = state_of(path);
+        if (LIKELY((state & TURN) == READY)) {
+            *out_reply = path->word;
+            return OK;
+        }
+        if (state & IS_GONE(SERVER)) {
+            return ERR_CLOSED;
+        }
+        if (status != OK) {
+            return withdraw(path, status, out_reply);
+        }
+        status = parking_park(deadline, &path->calls[CALLER].reason);
+    }
 }
 
 enum status fast_path_call(struct fast_path_caller *caller, uint64_t request, uint64_t *out_reply,
@@ -141,21 +161,47 @@ enum status fast_path_call(struct fast_path_caller *caller, uint64_t request, ui
     if (UNLIKELY(!step(path, READY, CALLED))) {
         return ERR_CLOSED;
     }
-    status = go_over(path, CALLER, deadline);
-    for (;;) {
-        uint64_t state = state_of(path);
-        if (LIKELY((state & TURN) == READY)) {
-            *out_reply = path->word;
-            return OK;
-        }
-        if (state & IS_GONE(SERVER)) {
-            return ERR_CLOSED;
-        }
-        if (status != OK) {
-            return withdraw(path, status, out_reply);
-        }
-        status = parking_park(deadline, &path->reasons[CALLER]);
+    return wait_for_reply(path, out_reply, deadline, go_over(path, CALLER, deadline));
+}
+
+static NOINLINE struct parking_result call_slowly(struct fast_path *path, uint64_t request)
+{
+    struct parking_result result = {0};
+    result.status =
+        fast_path_call((struct fast_path_caller *)path, request, &result.word, PARK_FOREVER);
+    return result;
+}
+
+static NOINLINE struct parking_result wait_again_for_reply(struct fast_path *path)
+{
+    struct parking_result result = {0};
+    result.status = wait_for_reply(path, &result.word, PARK_FOREVER, OK);
+    return result;
+}
+
+/* What is left of a call when its task goes on. */
+static struct parking_result finish_call(const struct parking_call *call)
+{
+    struct fast_path *path = CONTAINER_OF(call, struct fast_path, calls[CALLER]);
+    if (UNLIKELY((state_of(path) & TURN) != READY)) {
+        return wait_again_for_reply(path);
     }
+    return (struct parking_result){.word = path->word};
+}
+
+/* Here and below a plain look at the state is enough: the step is what counts. */
+struct parking_result fast_path_call_bare(struct fast_path_caller *caller, uint64_t request)
+{
+    struct fast_path *path = (struct fast_path *)caller;
+    struct task *other = __atomic_load_n(&path->tasks[SERVER], __ATOMIC_ACQUIRE);
+    if (UNLIKELY(parking_self() != path->tasks[CALLER] || !other || path->state != READY)) {
+        return call_slowly(path, request);
+    }
+    path->word = request;
+    if (UNLIKELY(!step(path, READY, CALLED))) {
+        return call_slowly(path, request);
+    }
+    return parking_call(other, &path->calls[CALLER]);
 }
 
 /* ---- the server ---- */
@@ -186,7 +232,7 @@ static inline enum status receive(struct fast_path *path, uint64_t *out_request,
         if (status != OK) {
             return status;
         }
-        status = parking_park(deadline, &path->reasons[SERVER]);
+        status = parking_park(deadline, &path->calls[SERVER].reason);
     }
 }
 
@@ -238,6 +284,46 @@ enum status fast_path_reply_and_receive(struct fast_path_server *server, uint64_
     return receive(path, out_request, deadline, status);
 }
 
+static NOINLINE struct parking_result reply_slowly(struct fast_path *path, uint64_t reply)
+{
+    struct parking_result result = {0};
+    result.status = fast_path_reply_and_receive((struct fast_path_server *)path, reply,
+                                                &result.word, PARK_FOREVER);
+    return result;
+}
+
+static NOINLINE struct parking_result receive_again(struct fast_path *path)
+{
+    struct parking_result result = {0};
+    result.status = receive(path, &result.word, PARK_FOREVER, OK);
+    return result;
+}
+
+/* What is left of receiving when its task goes on. */
+static struct parking_result finish_receive(const struct parking_call *call)
+{
+    struct fast_path *path = CONTAINER_OF(call, struct fast_path, calls[SERVER]);
+    if (UNLIKELY(state_of(path) != CALLED)) {
+        return receive_again(path);
+    }
+    return (struct parking_result){.word = path->word};
+}
+
+struct parking_result fast_path_reply_and_receive_bare(struct fast_path_server *server,
+                                                       uint64_t reply)
+{
+    struct fast_path *path = (struct fast_path *)server;
+    struct task *other = __atomic_load_n(&path->tasks[CALLER], __ATOMIC_ACQUIRE);
+    if (UNLIKELY(parking_self() != path->tasks[SERVER] || !other || path->state != CALLED)) {
+        return reply_slowly(path, reply);
+    }
+    path->word = reply;
+    if (UNLIKELY(!step(path, CALLED, READY))) {
+        return receive_again(path);
+    }
+    return parking_call(other, &path->calls[SERVER]);
+}
+
 /* ---- ends ---- */
 
 static void drop(void **handle, unsigned end)
@@ -279,8 +365,8 @@ enum status fast_path_create(struct fast_path_caller **caller,
     }
     struct fast_path *path = heap_block_of(*SLOT(block));
     *path = (struct fast_path){
-        .reasons = {{.what = "fast path, call", .object = path},
-                    {.what = "fast path, request", .object = path}},
+        .calls = {{{.what = "fast path, call", .object = path}, finish_call},
+                  {{.what = "fast path, request", .object = path}, finish_receive}},
     };
     commit_three(caller, path, server, path, SLOT(block), NULL);
     return OK;

@@ -58,6 +58,48 @@ CELL_API MUST_CHECK enum status fast_path_reply_and_receive(struct fast_path_ser
                                                             uint64_t reply, uint64_t *out_request,
                                                             uint64_t deadline) OWN_BORROWS(*server);
 
+/*
+ * The same without deadlines, within their caller: a call that changes all registers, which the compiler saves where
+ * they are in use, and that nothing waits behind (parking_call). Not called but by the next two.
+ */
+CELL_API struct parking_result fast_path_call_bare(struct fast_path_caller *caller,
+                                                   uint64_t request) OWN_BORROWS(*caller);
+CELL_API struct parking_result fast_path_reply_and_receive_bare(struct fast_path_server *server,
+                                                                uint64_t reply)
+    OWN_BORROWS(*server);
+
+#if __STDC_HOSTED__
+    #define FAST_PATH_CALL_(function, path, word, result) ((result) = function(path, word))
+#else
+    #define FAST_PATH_CALL_(function, path, given, result)                                     \
+        __asm__ volatile("call %P[called]"                                                     \
+                         : "=a"((result).status), "=d"((result).word), "+D"(path), "+S"(given) \
+                         : [called] "i"(function)                                              \
+                         : "rbx", "rcx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", \
+                           "r15", "memory", "cc")
+#endif
+
+static inline UNUSED struct parking_result fast_path_call_inline(struct fast_path_caller *caller,
+                                                                 uint64_t request)
+    OWN_BORROWS(*caller);
+static inline __attribute__((always_inline)) struct parking_result fast_path_call_inline(
+    struct fast_path_caller *caller, uint64_t request)
+{
+    struct parking_result result;
+    FAST_PATH_CALL_(fast_path_call_bare, caller, request, result);
+    return result;
+}
+
+static inline UNUSED struct parking_result fast_path_reply_and_receive_inline(
+    struct fast_path_server *server, uint64_t reply) OWN_BORROWS(*server);
+static inline __attribute__((always_inline)) struct parking_result
+fast_path_reply_and_receive_inline(struct fast_path_server *server, uint64_t reply)
+{
+    struct parking_result result;
+    FAST_PATH_CALL_(fast_path_reply_and_receive_bare, server, reply, result);
+    return result;
+}
+
 #define FAST_PATH_DEFINE(name, request_t, reply_t)                                                 \
     static_assert(sizeof(request_t) <= sizeof(uint64_t), "a request of " #name);                   \
     static_assert(sizeof(reply_t) <= sizeof(uint64_t), "a reply of " #name);                       \
@@ -94,7 +136,14 @@ CELL_API MUST_CHECK enum status fast_path_reply_and_receive(struct fast_path_ser
     static inline enum status name##_call(struct name##_caller *caller, const request_t *request,  \
                                           reply_t *out_reply) OWN_UNCHECKED                        \
     {                                                                                              \
-        return name##_call_until(caller, request, out_reply, PARK_FOREVER);                        \
+        uint64_t word = 0;                                                                         \
+        __builtin_memcpy(&word, request, sizeof(*request));                                        \
+        struct parking_result result =                                                             \
+            fast_path_call_inline((struct fast_path_caller *)caller, word);                        \
+        if (result.status == OK) {                                                                 \
+            __builtin_memcpy(out_reply, &result.word, sizeof(*out_reply));                         \
+        }                                                                                          \
+        return result.status;                                                                      \
     }                                                                                              \
     static inline UNUSED MUST_CHECK enum status name##_receive_until(                              \
         struct name##_server *server, request_t *out_request, uint64_t deadline)                   \
@@ -134,12 +183,12 @@ CELL_API MUST_CHECK enum status fast_path_reply_and_receive(struct fast_path_ser
     {                                                                                              \
         uint64_t word = 0;                                                                         \
         __builtin_memcpy(&word, reply, sizeof(*reply));                                            \
-        enum status status = fast_path_reply_and_receive((struct fast_path_server *)server, word,  \
-                                                         &word, PARK_FOREVER);                     \
-        if (status == OK) {                                                                        \
-            __builtin_memcpy(out_request, &word, sizeof(*out_request));                            \
+        struct parking_result result =                                                             \
+            fast_path_reply_and_receive_inline((struct fast_path_server *)server, word);           \
+        if (result.status == OK) {                                                                 \
+            __builtin_memcpy(out_request, &result.word, sizeof(*out_request));                     \
         }                                                                                          \
-        return status;                                                                             \
+        return result.status;                                                                      \
     }                                                                                              \
     static_assert(1, "")
 

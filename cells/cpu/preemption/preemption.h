@@ -164,6 +164,24 @@ static inline void preemption_clear_request(void)
 }
 #endif
 
+/* Nobody holds it, and nobody wants a switch. */
+#if __STDC_HOSTED__
+static inline bool preemption_is_at_rest(void)
+{
+    return CPU_LOCAL(hold) == HOLD_UNWANTED;
+}
+#else
+static inline bool preemption_is_at_rest(void)
+{
+    bool result;
+    __asm__ volatile("cmpl %2, %%gs:%c1"
+                     : "=@cce"(result)
+                     : "i"(CPU_LOCAL_HOLD), "i"(HOLD_UNWANTED)
+                     : "memory");
+    return result;
+}
+#endif
+
 /* How many holds there are on this CPU, HOLD_SECTION more for each read section. Not 0: the caller
  * stays. */
 static inline uint32_t preemption_count(void)

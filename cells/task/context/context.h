@@ -41,7 +41,7 @@ static inline __attribute__((always_inline)) void *context_switch(uint64_t *save
                      "movq 8(%1), %%rsp\n\t"
                      "jmpq *(%1)\n"
                      "1:"
-                     : "+D"(save), "+S"(next), "+d"(carried)
+                     : "+S"(save), "+D"(next), "+d"(carried)
                      :
                      : "rax", "rcx", "rbx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
                        "r15", "memory", "cc");

@@ -338,6 +338,14 @@ enum status dispatcher_wake_up(struct task *task)
     return timed_out ? ERR_TIMEOUT : OK;
 }
 
+/* What delays a kill may wait by itself, and have another reason then. */
+struct parking_result dispatcher_wake_up_call(struct task *task)
+{
+    const struct parking_call *call = (const struct parking_call *)task->reason;
+    (void)dispatcher_wake_up(task);
+    return call->resume(call);
+}
+
 /* Back from a wait, natively or with a deadline. */
 static enum status come_back(void)
 {
@@ -350,7 +358,7 @@ static enum status come_back(void)
 }
 
 #if __STDC_HOSTED__
-enum status dispatcher_leave(struct task *previous, const struct task *next, struct cpu *cpu)
+enum status dispatcher_leave(struct task *next, struct task *previous, struct cpu *cpu)
 {
     cpu = context_switch(previous->context, next->context, cpu);
     unlock(cpu);
@@ -374,14 +382,14 @@ static NOINLINE enum status leave_with_vectors(struct cpu *cpu, struct task *sel
                                                struct task *next)
 {
     dispatcher_switch_vectors(self, next);
-    return dispatcher_leave(self, next, cpu);
+    return dispatcher_leave(next, self, cpu);
 }
 
 /* `current` is `next`. In functions that end so nothing else is called, and so nothing saved. */
 static inline enum status leave_to(struct cpu *cpu, struct task *self, struct task *next)
 {
     exchange_tasks(cpu, next);
-    return LIKELY(!has_vectors(self, next)) ? dispatcher_leave(self, next, cpu)
+    return LIKELY(!has_vectors(self, next)) ? dispatcher_leave(next, self, cpu)
                                             : leave_with_vectors(cpu, self, next);
 }
 
@@ -516,6 +524,46 @@ static enum status hand_over(struct task *task, uint64_t deadline,
     return leave_to(cpu, self, task);
 }
 
+#if !__STDC_HOSTED__
+/* parking_hand_over() has saved what is needed afterwards. */
+static NOINLINE struct parking_result call_slowly(struct task *task,
+                                                  const struct parking_call *call)
+{
+    (void)!parking_hand_over(task, PARK_FOREVER, &call->reason);
+    return call->resume(call);
+}
+
+static NOINLINE struct parking_result call_with_vectors(struct cpu *cpu, struct task *self,
+                                                        struct task *task)
+{
+    dispatcher_switch_vectors(self, task);
+    return dispatcher_leave_call(task, self, cpu);
+}
+
+/* As hand_over(). */
+static struct parking_result call(struct task *task, const struct parking_call *call)
+{
+    if (UNLIKELY(!preemption_is_at_rest())) {
+        return call_slowly(task, call);
+    }
+    disable_interrupts();
+    struct task *self = CPU_LOCAL(task);
+    struct cpu *cpu = lock_to_leave(self);
+    if (UNLIKELY(task->standing.word != cpu->blocked_here.word ||
+                 self->standing.signs & TASK_SIGNS_BEFORE_WAIT)) {
+        unlock(cpu);
+        enable_interrupts();
+        return call_slowly(task, call);
+    }
+    block(cpu, self, &call->reason);
+    cpu->current = task;
+    COMPILER_BARRIER();
+    exchange_tasks(cpu, task);
+    return LIKELY(!has_vectors(self, task)) ? dispatcher_leave_call(task, self, cpu)
+                                            : call_with_vectors(cpu, self, task);
+}
+#endif
+
 static uint64_t now(void)
 {
     return dispatcher_hardware->now();
@@ -616,6 +664,9 @@ const struct parking_operations dispatcher_parking = {
     .park = park,
     .unpark = unpark,
     .hand_over = hand_over,
+#if !__STDC_HOSTED__
+    .call = call,
+#endif
     .now = now,
     .priority = priority,
     .lend = lend,

@@ -33,6 +33,9 @@ struct cpu {
 static_assert(offsetof(struct cpu, holder) == 0, "assembly");
 static_assert(offsetof(struct task, context) == 0, "assembly");
 static_assert(offsetof(struct task, standing) == 24, "assembly");
+static_assert(offsetof(struct task, reason) == 32, "assembly");
+static_assert(offsetof(struct parking_call, reason) == 0, "assembly");
+static_assert(offsetof(struct parking_call, resume) == 16, "assembly");
 
 /* All of dispatcher_cpus.c. */
 extern const struct dispatcher_hardware *dispatcher_hardware;
@@ -52,7 +55,12 @@ void dispatcher_finish_switch(void);
 enum status dispatcher_wake_up(struct task *task);
 
 /* Switches, and when the task goes on lets the lock go, enables interrupts, and says how it was woken. */
-enum status dispatcher_leave(struct task *previous, const struct task *next, struct cpu *cpu);
+enum status dispatcher_leave(struct task *next, struct task *previous, struct cpu *cpu);
+
+/* The same for parking_call(), whose call is the task's reason. */
+struct parking_result dispatcher_leave_call(struct task *next, struct task *previous,
+                                            struct cpu *cpu);
+struct parking_result dispatcher_wake_up_call(struct task *task);
 
 /* In builds for finding errors, who breaks the table of task_state.h is stopped. */
 #if defined(PROFILE_DEBUG) || __STDC_HOSTED__

@@ -23,6 +23,12 @@ static enum status hand_over_to_nobody(struct task *task, uint64_t deadline,
     return park_nobody(deadline, reason);
 }
 
+static struct parking_result call_nobody(struct task *task, const struct parking_call *call)
+{
+    (void)task;
+    return call->resume(call);
+}
+
 static uint64_t no_time(void)
 {
     return 0;
@@ -56,8 +62,8 @@ static const char *no_name(const struct task *task)
 #define BEFORE_TASKS                                                                       \
     {                                                                                      \
         .park = park_nobody, .unpark = unpark_nobody, .hand_over = hand_over_to_nobody,    \
-        .now = no_time, .priority = no_priority, .lend = lend_nobody, .reason = no_reason, \
-        .name = no_name,                                                                   \
+        .call = call_nobody, .now = no_time, .priority = no_priority, .lend = lend_nobody, \
+        .reason = no_reason, .name = no_name,                                              \
     }
 static const struct parking_operations before_tasks = BEFORE_TASKS;
 
@@ -84,7 +90,18 @@ enum status parking_hand_over(struct task *task, uint64_t deadline,
 {
     return behind.hand_over(task, deadline, reason);
 }
+
+struct parking_result parking_call(struct task *task, const struct parking_call *call)
+{
+    (void)!behind.hand_over(task, PARK_FOREVER, &call->reason);
+    return call->resume(call);
+}
 #else
+struct parking_result parking_call(struct task *task, const struct parking_call *call)
+{
+    return behind.call(task, call);
+}
+
 enum status parking_park(uint64_t deadline, const struct parking_reason *reason)
 {
     return parking_park_inline(deadline, reason);

@@ -12,7 +12,7 @@
  * enabled; parking_unpark() in any context, by whoever knows that the task still exists.
  * Times are nanoseconds since the system started; deadlines are points in time.
  *
- * In the system `park` and `hand_over` change all registers but rsp: who waits goes on where another task
+ * In the system `park`, `hand_over` and `call` change all registers but rsp: who waits goes on where another task
  * left, and only who called knows which are worth keeping. parking_park() keeps those that a callee keeps;
  * parking_park_inline() is for functions that have saved them already, and saves them no second time.
  */
@@ -29,12 +29,26 @@ struct parking_reason {
     const void *object;
 };
 
+/* What comes back in two registers. */
+struct parking_result {
+    enum status status;
+    uint64_t word;
+};
+
+/* A wait that has nothing to keep on its stack: what is to be done after it, and for what. */
+struct parking_call {
+    struct parking_reason reason;
+    struct parking_result (*resume)(const struct parking_call *call);
+};
+
 struct parking_operations {
     enum status (*park)(uint64_t deadline, const struct parking_reason *reason);
     void (*unpark)(struct task *task);
     /* unpark(task), then park: without a detour where `task` can go on here at once. */
     enum status (*hand_over)(struct task *task, uint64_t deadline,
                              const struct parking_reason *reason);
+    /* The system's: hand_over(task) without a deadline, then call->resume(call). */
+    struct parking_result (*call)(struct task *task, const struct parking_call *call);
     uint64_t (*now)(void);
     /* 0 is the lowest. `lend` makes a task run as if it had the priority, 0 takes that back. */
     unsigned (*priority)(const struct task *task);
@@ -65,6 +79,12 @@ CELL_API void parking_unpark(struct task *task);
 /* Unparks the other and parks itself, as one: the quickest way to call somebody who waits here. */
 CELL_API MUST_CHECK enum status parking_hand_over(struct task *task, uint64_t deadline,
                                                   const struct parking_reason *reason);
+
+/*
+ * parking_hand_over() without a deadline as the last thing that a function does: its result is that of
+ * call->resume(call). No frame and no register waits: for functions that are called as parking_park_inline() calls.
+ */
+CELL_API struct parking_result parking_call(struct task *task, const struct parking_call *call);
 
 /* parking_park() within its caller, so that registers are saved once. Not called but by the next. */
 CELL_API enum status parking_park_bare(uint64_t deadline, const struct parking_reason *reason);
