@@ -47,6 +47,7 @@ struct deferred_queue {
     /* The task's. */
     struct df_consumer *consumer; /* owned; of the task while there is one */
     struct df_item *current;      /* cleared with `lock` */
+    bool is_stopped;              /* `stop` was the last one */
 
     /* The owner's. */
     struct task_handle *task; /* owned */
@@ -149,6 +150,8 @@ static bool drain(struct deferred_queue *queue) OWN_UNCHECKED
     const struct work *first;
     while ((first = df_queue_peek(queue->consumer))) {
         if (!first->function) {
+            queue->is_stopped = true;
+            COMPILER_BARRIER();
             df_queue_complete(queue->consumer);
             return false;
         }
@@ -161,7 +164,7 @@ static bool drain(struct deferred_queue *queue) OWN_UNCHECKED
     return true;
 }
 
-/* What a task that was killed has left, unless it is the first of the queue still. */
+/* What a task that was struck or killed has left, unless it is the first of the queue still. */
 static void resume(struct deferred_queue *queue) OWN_UNCHECKED
 {
     struct df_item *current = queue->current;
@@ -175,7 +178,7 @@ static int run_queue(struct deferred_queue **argument) OWN_UNCHECKED
 {
     struct deferred_queue *queue = *argument;
     resume(queue);
-    while (drain(queue)) {
+    while (!queue->is_stopped && drain(queue)) {
         enum status status = df_queue_wait(queue->consumer, PARK_FOREVER);
         if (status != OK) {
             log_error("deferred work of %s: its task ends: %s", queue->name, status_name(status));
@@ -193,6 +196,7 @@ static enum status spawn(struct deferred_queue *queue,
 {
     struct task_options chosen = options ? *options : (struct task_options){0};
     chosen.name = queue->name;
+    chosen.is_service = true;
     return drainer_spawn(&queue, &chosen, (struct drainer_task **)&queue->task);
 }
 

@@ -25,7 +25,8 @@
  *      status = interrupt_register_any("disk", on_interrupt, REF(work), SLOT(interrupt));
  *      in on_interrupt(void *work): status = deferred_work_push(work);
  *
- * Kills: of the task of a queue, at whichever instruction, lose nothing, once deferred_queue_restart()
+ * Faults of the task of a queue outside of a work's function: it goes on, as a service does (task.h), and loses
+ * nothing. Kills: of the task of a queue, at whichever instruction, lose nothing, once deferred_queue_restart()
  * has given the queue another one; until then the drops of queued works wait. A create or a drop that is
  * interrupted has happened, or has not.
  */

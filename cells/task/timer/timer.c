@@ -6,6 +6,10 @@
  * All timers are in a list, whose every change is one step, and each says whether it is in the
  * queue. So the queue, a heap that takes many stores to change, can be made anew: who changes it
  * has a slot, newer than the guard of the lock, whose drop does that if it is still full.
+ *
+ * The task is a service: after a fault outside of a timer's function it begins anew. `running` and
+ * `progress` say then where it was: what was not called is called now, what was called is put back
+ * as if nothing had been.
  */
 #include "timer.h"
 
@@ -33,9 +37,14 @@ struct timer {
 static struct spinlock lock = {.name = "timers"};
 static struct timer_queue queue; /* with the lock, these four */
 static struct timer *all;
-static const struct timer *running; /* its function is being called */
+static struct timer *running;       /* its function is being called, is about to be, or has been */
+static enum {
+    PROGRESS_NONE,
+    PROGRESS_BEGUN,
+    PROGRESS_RETURNED,
+} progress; /* of that; the task's */
 static struct wait_queue droppers;  /* who waits for that */
-static struct task *servant;        /* the task; NULL: not yet */
+static struct task *servant;        /* the task, which may have ended; NULL: not yet */
 
 /* ---- changes of the queue; the lock is held ---- */
 
@@ -77,7 +86,11 @@ static void set_queued(struct timer *timer, bool is_queued)
 static void call(void *argument)
 {
     const struct timer *timer = argument;
+    progress = PROGRESS_BEGUN;
+    COMPILER_BARRIER();
     timer->function(timer->context);
+    COMPILER_BARRIER();
+    progress = PROGRESS_RETURNED;
 }
 
 /* What has expired, or NULL, and then how long there is nothing to do. */
@@ -88,7 +101,10 @@ static struct timer *take(uint64_t *out_deadline)
     if (timer && timer->entry.deadline > parking_now()) {
         timer = NULL;
     }
+    progress = PROGRESS_NONE;
+    COMPILER_BARRIER();
     running = timer;
+    COMPILER_BARRIER();
     if (timer) {
         set_queued(timer, false);
     }
@@ -96,22 +112,71 @@ static struct timer *take(uint64_t *out_deadline)
     return timer;
 }
 
+/* May be begun again: who is queued has his next deadline already. */
 static void put_back(struct timer *timer, bool again)
 {
     GUARD(spinlock, held, &lock);
-    if (again && !timer->is_dropped) {
-        uint64_t missed = (parking_now() - timer->entry.deadline) / timer->period;
-        timer->entry.deadline += (missed + 1) * timer->period;
+    if (again && !timer->is_dropped && !timer->is_queued) {
+        uint64_t now = parking_now();
+        if (timer->entry.deadline <= now) {
+            uint64_t missed = (now - timer->entry.deadline) / timer->period;
+            timer->entry.deadline += (missed + 1) * timer->period;
+        }
         set_queued(timer, true);
     }
     running = NULL;
     wait_queue_wake_all(&droppers);
 }
 
+/* Was not called yet: its deadline is the old one still. */
+static void put_back_uncalled(struct timer *timer)
+{
+    GUARD(spinlock, held, &lock);
+    if (!timer->is_dropped && !timer->is_queued) {
+        set_queued(timer, true);
+    }
+    running = NULL;
+    wait_queue_wake_all(&droppers);
+}
+
+/* What a task that was struck has left. */
+static void resume(void)
+{
+    struct timer *timer = running;
+    if (!timer) {
+        GUARD(spinlock, held, &lock);
+        wait_queue_wake_all(&droppers);
+    } else if (progress == PROGRESS_NONE) {
+        put_back_uncalled(timer);
+    } else {
+        put_back(timer, progress == PROGRESS_RETURNED && timer->period != 0);
+    }
+}
+
+/*
+ * One only, for `running` is one: false if another one lives. Both say it, who makes the task and the task
+ * itself, for either may be struck before.
+ */
+static bool become_servant(struct task *task)
+{
+    GUARD(spinlock, held, &lock);
+    if (servant && servant->end != TASK_NOT_ENDED) {
+        parking_put(&servant);
+    }
+    if (!servant) {
+        parking_get(task, &servant);
+    }
+    return servant == task;
+}
+
 static int serve(int *unused)
 {
     static const struct parking_reason reason = {.what = "timers"};
     (void)unused;
+    if (!become_servant(parking_self())) {
+        return 0;
+    }
+    resume();
     for (;;) {
         uint64_t deadline;
         struct timer *timer = take(&deadline);
@@ -125,28 +190,33 @@ static int serve(int *unused)
         }
         put_back(timer, status == OK && timer->period != 0);
     }
-    return 0; /* never: the compiler wants it */
 }
 TASK_DEFINE(timers, int, int, serve);
 
-/* One only: `running` is one. */
+static bool is_served(void)
+{
+    GUARD(spinlock, held, &lock);
+    return servant && servant->end == TASK_NOT_ENDED;
+}
+
+/* It ends by a kill, or after TASK_RESTARTS_MAX faults. */
 static enum status need_servant(void)
 {
     static struct mutex making = MUTEX_INIT("task of the timers");
-    if (__atomic_load_n(&servant, __ATOMIC_ACQUIRE)) {
+    static const struct task_options options = {.is_service = true};
+    if (is_served()) {
         return OK;
     }
     GUARD(mutex, held, &making);
-    if (servant) {
+    if (is_served()) {
         return OK;
     }
     OWNED(timers_task, task);
-    enum status status = timers_spawn(&(int){0}, NULL, SLOT(task));
-    if (status != OK) {
-        return status;
+    enum status status = timers_spawn(&(int){0}, &options, SLOT(task));
+    if (status == OK) {
+        (void)become_servant((struct task *)(void *)REF(task));
     }
-    parking_get((struct task *)(void *)REF(task), &servant); /* for good */
-    return OK;
+    return status;
 }
 
 enum status timer_create(uint64_t deadline, uint64_t period_ns, timer_function_t function,
@@ -175,8 +245,10 @@ enum status timer_create(uint64_t deadline, uint64_t period_ns, timer_function_t
         timer->next = all;
         commit_three(&all, timer, out, timer, SLOT(block), NULL);
         set_queued(timer, true);
+        if (servant) {
+            parking_unpark(servant); /* else the one that is being made looks */
+        }
     }
-    parking_unpark(servant);
     return OK;
 }
 

@@ -9,7 +9,9 @@
  * Rules: in tasks only. A timer is owned; its drop returns when its function does not run and never will
  * again, so what `context` points to may go then. Nobody drops a timer in a timer's function, or while he
  * holds a lock that its function takes. A function that faults is not called again, and the log says so.
- * A fault or a kill at any instruction leaves a timer made or not made, dropped or not dropped.
+ * A fault or a kill at any instruction leaves a timer made or not made, dropped or not dropped. After a fault
+ * in the task itself, outside of a timer's function, it goes on with what it had begun (a service, task.h): no call
+ * is lost or made twice. Where it was killed, the next timer that is made gets another task.
  */
 #pragma once
 
