@@ -25,6 +25,9 @@ bool isolation_try(const struct isolation_kind *kind, unsigned place);
 /* Those of readers; how many failed, and in `*count` how many there were, more. */
 unsigned isolation_try_readers(unsigned *count);
 
+/* The same of tasks that fault outside of all code that is prepared for it. */
+unsigned isolation_try_tasks(unsigned *count);
+
 /* Calls it there, in a handler that this task registers. */
 void isolation_in_exception(void (*provoke)(void));
 void isolation_in_interrupt(void (*provoke)(void));

@@ -197,6 +197,7 @@ enum status isolation_test_main(const struct app_arguments *arguments)
     unsigned failures = try_kinds(isolation_faults, word, &count);
     failures += try_kinds(isolation_damages, word, &count);
     failures += isolation_try_readers(&count);
+    failures += isolation_try_tasks(&count);
     failures += !try_bits();
     console_print("isolation_test: %u kinds, %u failures\n", count, failures);
     return failures == 0 ? OK : ERR_FAILED;
