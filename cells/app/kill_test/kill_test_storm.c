@@ -116,9 +116,10 @@ struct OWN_CAPABILITY("worker") worker {
     struct hands_sender *hand_to;
     struct hands_receiver *hand_from;
 };
-OWN_STRUCTURE_DEFINE(worker, OWN_MEMBER(messages_sender, messages) OWN_MEMBER(parcels_sender, to)
-                                 OWN_MEMBER(parcels_receiver, from) OWN_MEMBER(hands_sender, hand_to)
-                                     OWN_MEMBER(hands_receiver, hand_from));
+OWN_STRUCTURE_DEFINE(worker,
+                     OWN_MEMBER(messages_sender, messages) OWN_MEMBER(parcels_sender, to)
+                         OWN_MEMBER(parcels_receiver, from) OWN_MEMBER(hands_sender, hand_to)
+                             OWN_MEMBER(hands_receiver, hand_from));
 
 static uint32_t next_random(uint64_t *seed)
 {

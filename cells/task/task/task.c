@@ -439,11 +439,9 @@ static inline void begin_task(struct task_record *record, const struct task_opti
     dispatcher_add(task, options->is_pinned ? options->cpu : DISPATCHER_ANY_CPU);
 }
 
-static inline __attribute__((always_inline)) enum status spawn(const struct task_plan *plan,
-                                                               const void *argument, void **owner,
-                                                               const struct task_options *options,
-                                                               struct task_handle **out)
-    OWN_UNCHECKED
+static inline __attribute__((always_inline)) enum status spawn(
+    const struct task_plan *plan, const void *argument, void **owner,
+    const struct task_options *options, struct task_handle **out) OWN_UNCHECKED
 {
     static const struct task_options defaults = {0};
     options = options ? options : &defaults;

@@ -19,7 +19,10 @@
  *      status = counter_join(SLOT(task), &sum);
  *
  * Safe at any instruction: a fault or a kill in one of these functions loses nothing. A task is not there,
- * and what was made of it is released, or it runs once; its end is told once to who joins it.
+ * and what was made of it is released, or it runs once; its end is told once to who joins it. That holds from
+ * the first instruction of a task to its last: who makes it makes its outermost catch point (catch_base()).
+ * Whatever fails in its end is tried three times; then it ends without what its argument owns, and at last
+ * without telling anybody.
  *
  * Rules: in tasks only, from dispatcher_start() on. Arguments and results are copied, so they must not
  * point into the spawner's stack unless it joins first. A handle that is dropped lets the task go on
@@ -64,7 +67,7 @@ OWN_DECLARE(task_handle);
         OWN_UNCHECKED                                                                             \
     {                                                                                             \
         static const struct task_plan plan = {#name, name##_task_run, sizeof(argument_t),         \
-                                              sizeof(result_t), NULL};                   \
+                                              sizeof(result_t), NULL};                            \
         return task_spawn(&plan, argument, options, (struct task_handle **)out);                  \
     }                                                                                             \
     struct name##_task /* the semicolon ends this */
@@ -76,24 +79,24 @@ OWN_DECLARE(task_handle);
  * `function` LOADs what it wants to give away or to drop early. In the end, whether the function has returned,
  * failed, was killed, or was never begun, the task's own is dropped.
  */
-#define TASK_DEFINE_OWNING(name, argument_t, result_t, function, drop_function)                   \
-    static void name##_task_drop_argument(void **argument)                                        \
-    {                                                                                             \
-        void (*drop)(argument_t **) = drop_function; /* the compiler compares */                  \
-        drop((argument_t **)argument);                                                            \
-    }                                                                                             \
-    TASK_DEFINE_TYPES_(name, argument_t, result_t, function);                                     \
-    /* Errors of task_spawn(). */                                                                 \
-    UNUSED static enum status name##_spawn(argument_t **argument,                                 \
-                                           const struct task_options *options,                    \
-                                           struct name##_task **out) OWN_ACQUIRES(**out);         \
-    static enum status name##_spawn(argument_t **argument, const struct task_options *options,    \
-                                    struct name##_task **out) OWN_UNCHECKED                       \
-    {                                                                                             \
-        static const struct task_plan plan = {#name, name##_task_run, sizeof(argument_t),         \
-                                              sizeof(result_t), name##_task_drop_argument};       \
-        return task_spawn_owning(&plan, (void **)argument, options, (struct task_handle **)out);  \
-    }                                                                                             \
+#define TASK_DEFINE_OWNING(name, argument_t, result_t, function, drop_function)                  \
+    static void name##_task_drop_argument(void **argument)                                       \
+    {                                                                                            \
+        void (*drop)(argument_t **) = drop_function; /* the compiler compares */                 \
+        drop((argument_t **)argument);                                                           \
+    }                                                                                            \
+    TASK_DEFINE_TYPES_(name, argument_t, result_t, function);                                    \
+    /* Errors of task_spawn(). */                                                                \
+    UNUSED static enum status name##_spawn(argument_t **argument,                                \
+                                           const struct task_options *options,                   \
+                                           struct name##_task **out) OWN_ACQUIRES(**out);        \
+    static enum status name##_spawn(argument_t **argument, const struct task_options *options,   \
+                                    struct name##_task **out) OWN_UNCHECKED                      \
+    {                                                                                            \
+        static const struct task_plan plan = {#name, name##_task_run, sizeof(argument_t),        \
+                                              sizeof(result_t), name##_task_drop_argument};      \
+        return task_spawn_owning(&plan, (void **)argument, options, (struct task_handle **)out); \
+    }                                                                                            \
     struct name##_task /* the semicolon ends this */
 
 #define TASK_DEFINE_TYPES_(name, argument_t, result_t, function)                                  \

@@ -37,14 +37,14 @@ struct timer {
 static struct spinlock lock = {.name = "timers"};
 static struct timer_queue queue; /* with the lock, these four */
 static struct timer *all;
-static struct timer *running;       /* its function is being called, is about to be, or has been */
+static struct timer *running; /* its function is being called, is about to be, or has been */
 static enum {
     PROGRESS_NONE,
     PROGRESS_BEGUN,
     PROGRESS_RETURNED,
-} progress; /* of that; the task's */
-static struct wait_queue droppers;  /* who waits for that */
-static struct task *servant;        /* the task, which may have ended; NULL: not yet */
+} progress;                        /* of that; the task's */
+static struct wait_queue droppers; /* who waits for that */
+static struct task *servant;       /* the task, which may have ended; NULL: not yet */
 
 /* ---- changes of the queue; the lock is held ---- */
 
