@@ -16,10 +16,17 @@
 #define LOOK_NS       100000u
 #define NOT_CANONICAL 0x0123456789abcdefull
 
+/* Not what is expected. */
+static NORETURN void fail(void)
+{
+    isolation_fault();
+    __builtin_trap();
+}
+
 static void expect(bool is_right)
 {
     if (!is_right) {
-        isolation_fault(); /* not what is expected */
+        fail();
     }
 }
 
@@ -78,9 +85,13 @@ static void fault_as_idle(void)
             continue;
         }
         enum status status = derailer_spawn(&cpu, &options, SLOT(task));
-        expect(status == OK);
+        if (status != OK) {
+            fail();
+        }
         status = derailer_join(SLOT(task), &result);
-        expect(status == OK);
+        if (status != OK) {
+            fail();
+        }
     }
 }
 
@@ -148,9 +159,13 @@ static void fault_before_begin(void)
     OWNED(guide_task, task);
     int result = 0;
     enum status status = guide_spawn(&(int){0}, &options, SLOT(task));
-    expect(status == OK);
+    if (status != OK) {
+        fail();
+    }
     status = guide_join(SLOT(task), &result);
-    expect(status == OK);
+    if (status != OK) {
+        fail();
+    }
 }
 
 /* ---- services ---- */
@@ -188,7 +203,9 @@ static void derail_service(const char *name, const uint64_t *place)
     }
     OWNED(task_handle, handle);
     enum status status = task_lookup(id, SLOT(handle));
-    expect(status == OK);
+    if (status != OK) {
+        fail();
+    }
     const struct task *service = (const struct task *)(const void *)REF(handle);
     for (unsigned i = 0; i < PATIENCE; i++) {
         if (service->state == TASK_BLOCKED && try_to_derail(service, place)) {
@@ -204,12 +221,16 @@ static void fault_as_timers(void)
     unsigned calls = 0;
     OWNED(timer, far);
     enum status status = timer_create(PARK_FOREVER - 1, 0, note_call, &calls, SLOT(far));
-    expect(status == OK);
+    if (status != OK) {
+        fail();
+    }
     for (unsigned i = 0; i < ARRAY_COUNT(places); i++) {
         OWNED(timer, now);
         derail_service("timers", &places[i]);
         status = timer_create(parking_now(), 0, note_call, &calls, SLOT(now));
-        expect(status == OK);
+        if (status != OK) {
+            fail();
+        }
         wait_for_calls(&calls, i + 1);
     }
     timer_drop(SLOT(far));
@@ -222,13 +243,19 @@ static void fault_as_deferred(void)
     OWNED(deferred_queue, queue);
     OWNED(deferred_work, work);
     enum status status = deferred_queue_create("isolated", NULL, SLOT(queue));
-    expect(status == OK);
+    if (status != OK) {
+        fail();
+    }
     status = deferred_work_create(REF(queue), note_work, &calls, SLOT(work));
-    expect(status == OK);
+    if (status != OK) {
+        fail();
+    }
     for (unsigned i = 0; i < ARRAY_COUNT(places); i++) {
         derail_service("isolated", &places[i]);
         status = deferred_work_push(REF(work));
-        expect(status == OK);
+        if (status != OK) {
+            fail();
+        }
         wait_for_calls(&calls, i + 1);
     }
     deferred_work_drop(SLOT(work));
