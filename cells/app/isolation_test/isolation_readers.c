@@ -15,7 +15,10 @@
 #define SUBJECT       "sleepers" /* nobody looks up what is in there */
 #define NOT_CANONICAL ((uint32_t *)0x0123456789abcde8ull)
 
-static struct cell *subject; /* while it is loaded */
+static struct cell *find_subject(void)
+{
+    return cell_namespace_find_cell(cell_namespace_initial(), SUBJECT);
+}
 
 /* Nested, and with a hold that is no section. */
 static void fault_in_section(void)
@@ -29,7 +32,7 @@ static void fault_in_section(void)
 /* What address_map_find() follows is damaged: it faults where it bisects. */
 static void fault_in_lookup(void)
 {
-    uint64_t address = subject->regions[REGION_TEXT].address;
+    uint64_t address = find_subject()->regions[REGION_TEXT].address;
     (void)address_map_find(address);
 }
 
@@ -39,14 +42,13 @@ static const struct isolation_kind kinds[] = {
     {NULL, NULL, 0, false, 0},
 };
 
-static bool load_subject(void)
+static bool load_subject(struct cell **out)
 {
-    return loader_load(cell_namespace_initial(), SUBJECT, &subject, NULL) == OK;
+    return loader_load(cell_namespace_initial(), SUBJECT, out, NULL) == OK;
 }
 
 static bool unload_subject(void)
 {
-    subject = NULL;
     return loader_unload_named(cell_namespace_initial(), SUBJECT, NULL) == OK;
 }
 
@@ -54,7 +56,8 @@ static bool unload_subject(void)
 static uint64_t measure_load(const struct isolation_kind *kind, unsigned place, bool *out_is_right)
 {
     uint64_t before = frame_allocator_statistics().free;
-    bool is_right = load_subject();
+    struct cell *subject = NULL;
+    bool is_right = load_subject(&subject);
     if (is_right && kind) {
         uint32_t *by_address = subject->by_address;
         subject->by_address = NOT_CANONICAL;

@@ -55,21 +55,21 @@ static_assert(offsetof(struct cpu_local, reschedule) == CPU_LOCAL_RESCHEDULE, "a
 #define HOLD_SECTIONS 0x7fff0000u
 
 /* Those that have come to cpu_local_init(), by index. Never taken out. */
-struct cpu_locals {
+struct cpu_local_all {
     uint32_t count; /* the highest index of them, and 1 */
     struct cpu_local *of[CPU_LIMIT];
 };
 
 /*
  * Makes `local`, the caller's storage for good, the memory of the CPU that calls, number `index`:
- * empty, without holds. It is in `cpu_locals` before the CPU's first hold, by a full barrier.
+ * empty, without holds. It is in `cpu_local_all` before the CPU's first hold, by a full barrier.
  */
 CELL_API void cpu_local_init(struct cpu_local *local, uint32_t index);
 
 #if __STDC_HOSTED__
 __attribute__((weak)) __thread struct cpu_local cpu_local_of_thread = {.hold = HOLD_UNWANTED};
     #define CPU_LOCAL(field) (cpu_local_of_thread.field)
-__attribute__((weak)) struct cpu_locals cpu_locals;
+__attribute__((weak)) struct cpu_local_all cpu_local_all;
 
 static inline struct cpu_local *cpu_local_get(void)
 {
@@ -96,21 +96,21 @@ static inline void cpu_local_begin_thread(void)
     }
     uint32_t i = 0;
     for (struct cpu_local *nobody = NULL;
-         !__atomic_compare_exchange_n(&cpu_locals.of[i], &nobody, cpu_local_get(), false,
+         !__atomic_compare_exchange_n(&cpu_local_all.of[i], &nobody, cpu_local_get(), false,
                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
          nobody = NULL) {
         i++;
-        OWN_DEMAND_(i < ARRAY_COUNT(cpu_locals.of));
+        OWN_DEMAND_(i < ARRAY_COUNT(cpu_local_all.of));
     }
-    uint32_t count = __atomic_load_n(&cpu_locals.count, __ATOMIC_RELAXED);
-    while (count <= i && !__atomic_compare_exchange_n(&cpu_locals.count, &count, i + 1, false,
+    uint32_t count = __atomic_load_n(&cpu_local_all.count, __ATOMIC_RELAXED);
+    while (count <= i && !__atomic_compare_exchange_n(&cpu_local_all.count, &count, i + 1, false,
                                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
     }
     CPU_LOCAL(self) = cpu_local_get();
-    (void)__cxa_thread_atexit_impl(cpu_local_end_thread, &cpu_locals.of[i], &__dso_handle);
+    (void)__cxa_thread_atexit_impl(cpu_local_end_thread, &cpu_local_all.of[i], &__dso_handle);
 }
 #else
-CELL_API extern struct cpu_locals cpu_locals;
+CELL_API extern struct cpu_local_all cpu_local_all;
 
     /* A field of this CPU, as an lvalue. */
     #define CPU_LOCAL(field)                                                        \
@@ -123,9 +123,9 @@ static inline struct cpu_local *cpu_local_get(void)
 }
 #endif
 
-/* The word `hold` of that CPU; 0 where there is none. `index`: below cpu_locals.count. */
+/* The word `hold` of that CPU; 0 where there is none. `index`: below cpu_local_all.count. */
 static inline uint32_t cpu_local_hold_of(uint32_t index)
 {
-    const struct cpu_local *local = __atomic_load_n(&cpu_locals.of[index], __ATOMIC_ACQUIRE);
+    const struct cpu_local *local = __atomic_load_n(&cpu_local_all.of[index], __ATOMIC_ACQUIRE);
     return local ? __atomic_load_n(&local->hold, __ATOMIC_ACQUIRE) : 0;
 }

@@ -50,7 +50,7 @@ MUST_CHECK static inline bool read_sections_wait(void)
 {
     unsigned tries = READ_SECTIONS_TRIES;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    uint32_t count = __atomic_load_n(&cpu_locals.count, __ATOMIC_ACQUIRE);
+    uint32_t count = __atomic_load_n(&cpu_local_all.count, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < count; i++) {
         while (UNLIKELY(cpu_local_hold_of(i) & HOLD_SECTIONS)) {
             if (--tries == 0) {

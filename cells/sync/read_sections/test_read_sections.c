@@ -146,7 +146,7 @@ static void *read_once(void *unused)
     (void)unused;
     assert_null(CPU_LOCAL(self));
     read_sections_enter();
-    assert_ptr_equal(cpu_locals.of[1], cpu_local_get());
+    assert_ptr_equal(cpu_local_all.of[1], cpu_local_get());
     read_sections_leave();
     return NULL;
 }
@@ -158,9 +158,9 @@ static void test_read_sections_are_found_on_cpus_that_come_late(void **state)
         pthread_t reader;
         assert_int_equal(pthread_create(&reader, NULL, read_once, NULL), 0);
         assert_int_equal(pthread_join(reader, NULL), 0);
-        assert_ptr_equal(cpu_locals.of[0], cpu_local_get());
-        assert_null(cpu_locals.of[1]);
-        assert_int_equal(cpu_locals.count, 2);
+        assert_ptr_equal(cpu_local_all.of[0], cpu_local_get());
+        assert_null(cpu_local_all.of[1]);
+        assert_int_equal(cpu_local_all.count, 2);
         assert_true(read_sections_wait());
     }
 }
