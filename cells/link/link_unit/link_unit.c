@@ -45,10 +45,14 @@ void link_unit_sizes(const struct elf_object *object, struct link_sizes *out_siz
         .sections = object->section_count,
         .symbols = object->symbol_count,
     };
-    for (uint32_t i = 0; i < object->symbol_count; i++) {
+    for (uint32_t i = 0; i < object->first_global; i++) {
         sizes.functions += is_function(object, &object->symbols[i]);
-        sizes.exports += is_export(object, &object->symbols[i]);
-        sizes.bindings += i >= object->first_global && is_looked_up(object, &object->symbols[i]);
+    }
+    for (uint32_t i = object->first_global; i < object->symbol_count; i++) {
+        const struct elf64_sym *symbol = &object->symbols[i];
+        sizes.functions += is_function(object, symbol);
+        sizes.exports += is_export(object, symbol);
+        sizes.bindings += is_looked_up(object, symbol);
     }
     *out_sizes = sizes;
 }

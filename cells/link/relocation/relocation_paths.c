@@ -114,7 +114,7 @@ const struct elf64_rela *relocation_apply_plain(const struct relocation_scope *s
 struct window {
     uint64_t first;
     uint64_t length;
-    struct function *next; /* NULL when functions do not matter */
+    struct function *next;
     struct function *begin;
     struct function *end;
 };
@@ -134,6 +134,12 @@ static inline struct function *move_window(struct window *window, uint64_t offse
     struct function *next = window->next; /* tables are sorted: nearly always one further */
     if (next != window->end && next->offset <= offset) {
         next++;
+        if (LIKELY(next[-1].offset == offset)) {
+            window->first = offset + 1;
+            window->length = (next != window->end ? next->offset : size + 1) - window->first;
+            window->next = next;
+            return next - 1;
+        }
     }
     if ((next != window->end && next->offset <= offset) || offset < window->first) {
         next = search_next(window, offset);
@@ -188,7 +194,7 @@ static inline void store_field(uint8_t *bytes, uint64_t offset, uint64_t value, 
     }
 }
 
-/* Compiled once for each of the two kinds of field. The inner loop stays within one window. */
+/* Compiled once for each of the two kinds of field. */
 static inline __attribute__((always_inline)) const struct elf64_rela *apply_run(
     const struct relocation_scope *scope, const struct elf64_rela *rela,
     const struct link_symbol *symbol, struct window window, bool is_relative)
@@ -202,33 +208,29 @@ static inline __attribute__((always_inline)) const struct elf64_rela *apply_run(
     uint8_t *const bytes = batch->bytes;
     const struct elf64_rela *const end = scope->end;
     const uint64_t run = info_of(rela);
-    for (;;) {
-        const uint64_t into_window = symbol_offset - window.first; /* plus the addend */
-        for (; rela != end && info_of(rela) == run; rela++) {
-            const uint64_t offset = rela->r_offset;
-            const uint64_t addend = (uint64_t)rela->r_addend;
-            if (offset >= field_end || into_window + addend >= window.length) {
+    uint64_t into_window = symbol_offset - window.first; /* plus the addend */
+    for (; rela != end && info_of(rela) == run; rela++) {
+        const uint64_t offset = rela->r_offset;
+        const uint64_t addend = (uint64_t)rela->r_addend;
+        uint64_t value = symbol_value + addend;
+        if (offset >= field_end) {
+            break;
+        }
+        if (into_window + addend >= window.length) {
+            const uint64_t target_offset = symbol_offset + addend;
+            if (target_offset > target_size) { /* as always where functions do not matter */
                 break;
             }
-            store_field(bytes, offset, symbol_value + addend, is_relative);
+            struct function *function = move_window(&window, target_offset, target_size);
+            into_window = symbol_offset - window.first;
+            if (function) {
+                value = entry_of(batch, function) - place;
+                if (is_relative && !sign_extends(value - offset)) {
+                    break;
+                }
+            }
         }
-        if (rela == end || info_of(rela) != run || rela->r_offset >= field_end) {
-            break;
-        }
-        const uint64_t target_offset = symbol_offset + (uint64_t)rela->r_addend;
-        if (!window.next || target_offset > target_size) {
-            break;
-        }
-        struct function *function = move_window(&window, target_offset, target_size);
-        if (!function) {
-            continue;
-        }
-        const uint64_t value = entry_of(batch, function) - place;
-        if (is_relative && !sign_extends(value - rela->r_offset)) {
-            break;
-        }
-        store_field(bytes, rela->r_offset, value, is_relative);
-        rela++;
+        store_field(bytes, offset, value, is_relative);
     }
     return rela;
 }
