@@ -2,9 +2,9 @@
 /*
  * The nano_core's list of phases: what must happen, and in which order, until cells can be loaded.
  *
- * The last phase but one replaces the nano_core itself by loaded cells, this file included. It comes back
- * only where that was not wanted or not possible; else it goes on in nano_core_go_on(), of the fresh
- * nano_core, on an empty stack.
+ * The last phase but one replaces the nano_core itself by loaded cells, this file included. It
+ * comes back only where that was not wanted or not possible; else it goes on in nano_core_go_on(),
+ * of the fresh nano_core, on an empty stack.
  *
  * A phase that fails ends the system with EXIT_BOOT_FAILED: there is nothing to fall back on yet.
  * The one exception is a missing or useless archive, EXIT_NO_ARCHIVE: the nano_core is well, but

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `cellpack check`: what it finds in instructions and their unwind tables, and what clang tells it of
- * ownership, where there is one and where there is none.
+ * `cellpack check`: what it finds in instructions and their unwind tables, and what clang tells it
+ * of ownership, where there is one and where there is none.
  */
 #include "test_verbs.h"
 

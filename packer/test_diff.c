@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two builds of a few lines each: what is seen as changed, what goes together, what comes first, what
- * becomes of variables; and that the manifest which is written says so.
+ * Two builds of a few lines each: what is seen as changed, what goes together, what comes first,
+ * what becomes of variables; and that the manifest which is written says so.
  */
 #include "test_support.h"
 

@@ -4,8 +4,8 @@
  *
  * Why: verbs are tested by several programs, all on the same few cells.
  *
- * Rules: included once in a program, whose group has set_up() before it. Each run is a child process
- * with its own stdout and stderr, so that a crash is a failure and not the end.
+ * Rules: included once in a program, whose group has set_up() before it. Each run is a child
+ * process with its own stdout and stderr, so that a crash is a failure and not the end.
  */
 #pragma once
 

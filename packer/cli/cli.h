@@ -165,9 +165,10 @@ void output_set_colour(const char *when);
 const char *colour(FILE *stream, enum colour colour);
 
 /*
- * `text` itself if a terminal may see it, else a copy in which control characters are written as \x1b: names
- * in foreign objects are anybody's bytes. Whatever prints a name passes it through here; tables and errors do
- * so themselves, JSON has escapes of its own. The copy stays until the program ends.
+ * `text` itself if a terminal may see it, else a copy in which control characters are written as
+ * \x1b: names in foreign objects are anybody's bytes. Whatever prints a name passes it through
+ * here; tables and errors do so themselves, JSON has escapes of its own. The copy stays until the
+ * program ends.
  */
 const char *printable(const char *text);
 

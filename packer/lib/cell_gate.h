@@ -18,6 +18,9 @@ struct cell_gate {
 /* C0423 unless it is lower case letters, digits and underscores, starting with a letter. */
 MUST_CHECK enum status cell_gate_check_name(const char *name, struct problem *problem);
 
-/* Reads `cell` as the kernel does: object, exactly one note, unwind index; and all of its fingerprints. */
+/*
+ * Reads `cell` as the kernel does: object, exactly one note, unwind index; and all of its
+ * fingerprints.
+ */
 MUST_CHECK enum status cell_gate_check(const struct cell_gate *gate, struct span cell,
                                        struct problem *problem);

@@ -5,10 +5,11 @@
  * Why: one file that boots with BIOS and with UEFI, from a CD and from a USB stick, and whose bytes
  * depend on its input alone.
  *
- * How: GRUB loads /boot/nano_core by Multiboot2 and /boot/cells.a as a module; likewise an evolution that the system
- * can carry out (docs/evolution-format.md), as the modules `evolution` and `evolution.a`. There is one GRUB
- * core for each firmware, with the few modules that this takes. Both find the image by a volume id
- * that is made of its content, so that another Theoris image on another disk is never taken for it.
+ * How: GRUB loads /boot/nano_core by Multiboot2 and /boot/cells.a as a module; likewise an
+ * evolution that the system can carry out (docs/evolution-format.md), as the modules `evolution`
+ * and `evolution.a`. There is one GRUB core for each firmware, with the few modules that this
+ * takes. Both find the image by a volume id that is made of its content, so that another Theoris
+ * image on another disk is never taken for it.
  *
  * Rules: needs grub-mkimage with its platforms, mtools and xorriso. Dates are SOURCE_DATE_EPOCH, or
  * IMAGE_EPOCH where that is not set.

@@ -8,8 +8,8 @@
  *
  * Rules: a `struct problem *` parameter may not be NULL, starts as `{0}` and is released by
  * problem_fini(). It is filled only on failure, the first failure wins. Codes of cells/base/diag
- * are valid here too: 01xx objects, 02xx linking, 03xx archives, 06xx tables of firmware; 04xx and 05xx are the packer's
- * own. Texts are cut at the array's size. Numbers are never reused.
+ * are valid here too: 01xx objects, 02xx linking, 03xx archives, 06xx tables of firmware; 04xx and
+ * 05xx are the packer's own. Texts are cut at the array's size. Numbers are never reused.
  */
 #pragma once
 

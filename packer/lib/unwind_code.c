@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instructions beside rows. GCC writes rows for its own pushes; those in inline assembly and in .S files
- * are said by hand, or forgotten. So the code is walked instruction by instruction (Intel SDM, volume 2,
- * "Instruction Format" and "Opcode Map"), and where one moves rsp by a number that stands in it, the
- * rows before and behind must differ by that number. Where code does not go on (a jump, a return, a call
- * that may not return) the next row is another path's. An instruction that is not in the tables,
- * vector code for example, ends the walk of its function: cells have none.
+ * Instructions beside rows. GCC writes rows for its own pushes; those in inline assembly and in .S
+ * files are said by hand, or forgotten. So the code is walked instruction by instruction (Intel
+ * SDM, volume 2, "Instruction Format" and "Opcode Map"), and where one moves rsp by a number that
+ * stands in it, the rows before and behind must differ by that number. Where code does not go on (a
+ * jump, a return, a call that may not return) the next row is another path's. An instruction that
+ * is not in the tables, vector code for example, ends the walk of its function: cells have none.
  */
 #include "unwind_table.h"
 

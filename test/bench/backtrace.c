@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one frame of a backtrace costs, beside the unwinders that a user would pick, in one run: libgcc,
- * LLVM's libunwind and nongnu libunwind. Each walks the same 24 frames of this program, of different
- * sizes, from the innermost out to main(); the figure is the least of several rounds, divided by
- * the frames. Ours is measured cold (no row is kept: each is found and evaluated) and warm (by the
- * cache). The libraries keep what they keep: what they are told of is libc's loader, and theirs.
+ * What one frame of a backtrace costs, beside the unwinders that a user would pick, in one run:
+ * libgcc, LLVM's libunwind and nongnu libunwind. Each walks the same 24 frames of this program, of
+ * different sizes, from the innermost out to main(); the figure is the least of several rounds,
+ * divided by the frames. Ours is measured cold (no row is kept: each is found and evaluated) and
+ * warm (by the cache). The libraries keep what they keep: what they are told of is libc's loader,
+ * and theirs.
  *
  * LLVM's and nongnu's libraries are loaded at run time; where one is missing its line is left out.
  */

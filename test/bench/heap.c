@@ -4,9 +4,9 @@
  *
  * Usage: heap [MILLIONS]   objects of each load in a turn; default 10
  *
- * Prints figures, `NAME VALUE`: nanoseconds of processor time for an object that is allocated and freed,
- * loops included, the median of 9 turns; and the ratio of that to the C library's.
- * names; frames and pages are host_pages.c.
+ * Prints figures, `NAME VALUE`: nanoseconds of processor time for an object that is allocated and
+ * freed, loops included, the median of 9 turns; and the ratio of that to the C library's. names;
+ * frames and pages are host_pages.c.
  */
 #include "heap_load.h"
 #include "logger.h"

@@ -6,7 +6,8 @@
  * struck by the CPU: ours begins where the handler of an exception would, with the registers that
  * it would have.
  *
- * throw.cc is a library that is loaded at run time; where no C++ compiler was, its line is left out.
+ * throw.cc is a library that is loaded at run time; where no C++ compiler was, its line is left
+ * out.
  */
 #include "catch.h"
 #include "catch_priv.h"

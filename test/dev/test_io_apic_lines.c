@@ -35,7 +35,9 @@ const struct acpi *acpi_get(void)
     return &acpi;
 }
 
-/* The first block, for the places of the lines, stays; a run that loses others does not miss them. */
+/*
+ * The first block, for the places of the lines, stays; a run that loses others does not miss them.
+ */
 static struct {
     ALIGNED(HEAP_ALIGNMENT) uint8_t bytes[PINS * sizeof(void *)];
     bool is_used;

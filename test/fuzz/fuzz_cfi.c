@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as an unwind table, and as a stack: every record, every row, every expression is read, and
- * a walk is taken from every function. What is read must keep the promises of cfi.h; a walk must end.
+ * Any bytes as an unwind table, and as a stack: every record, every row, every expression is read,
+ * and a walk is taken from every function. What is read must keep the promises of cfi.h; a walk
+ * must end.
  */
 #include "cfi.h"
 #include "unwind.h"

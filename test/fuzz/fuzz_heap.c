@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as calls of a heap, three bytes each: what, which block, how much. Blocks are filled and
- * checked; bad pointers are freed too, those that the heap under test says it detects (heap_safe); and
- * requests below fail. At the end all is freed, and what the heap took it must account for.
+ * Any bytes as calls of a heap, three bytes each: what, which block, how much. Blocks are filled
+ * and checked; bad pointers are freed too, those that the heap under test says it detects
+ * (heap_safe); and requests below fail. At the end all is freed, and what the heap took it must
+ * account for.
  */
 #include "heap.h"
 #include "logger.h"

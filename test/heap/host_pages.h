@@ -22,8 +22,8 @@ struct host_pages_use {
 struct host_pages_use host_pages_use(void);
 
 /*
- * From now on, the `number`th request that may fail does, and all that follow if `for_ever`; 0: none.
- * Returns how many there were since the last call.
+ * From now on, the `number`th request that may fail does, and all that follow if `for_ever`; 0:
+ * none. Returns how many there were since the last call.
  */
 uint64_t host_pages_fail(uint64_t number, bool for_ever);
 

@@ -3,15 +3,16 @@
  * A fault at every instruction, by the kernel's own way out: is everything released exactly once?
  *
  * Each program of the corpus, hand-written or generated, runs within catch_unwind() under the CPU's
- * single-step flag. After each of its instructions a child process is struck there, in one of two ways,
- * by a handler that does what the kernel's handler of exceptions does; and then it goes on by itself:
+ * single-step flag. After each of its instructions a child process is struck there, in one of two
+ * ways, by a handler that does what the kernel's handler of exceptions does; and then it goes on by
+ * itself:
  *
  *   bit      with one bit flipped in one register that the code would go on with
  *   twice    and again, after 0 .. SECOND_MAX - 1 instructions of the release
  *
  * Which bit, and how far the second fault is, is drawn from a seed. The argument `full` takes every
- * register at every instruction, and every distance; `few`, one instruction of eight. Functions of thing.c
- * count as one instruction. (step.c strikes without either.)
+ * register at every instruction, and every distance; `few`, one instruction of eight. Functions of
+ * thing.c count as one instruction. (step.c strikes without either.)
  */
 #include "catch.h"
 #include "catch_priv.h"

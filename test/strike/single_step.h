@@ -5,8 +5,9 @@
  * Why: three kinds of tests ask what holds at every instruction: of the unwinder, of slots, of
  * cells.
  *
- * Rules: x86-64 Linux. single_step_install() once; then between single_step_begin() and single_step_end()
- * the handler is called after each instruction, on a stack of its own, with the registers of the moment.
+ * Rules: x86-64 Linux. single_step_install() once; then between single_step_begin() and
+ * single_step_end() the handler is called after each instruction, on a stack of its own, with the
+ * registers of the moment.
  */
 #pragma once
 

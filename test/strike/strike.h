@@ -78,7 +78,9 @@ void strike_leave_out(void *start, size_t bytes);
  * instructions is struck; 0: as many as add_strike_test() said. */
 void strike_every(unsigned count);
 
-/* In the short form nothing is executed step by step between these two: long ways to what matters. */
+/*
+ * In the short form nothing is executed step by step between these two: long ways to what matters.
+ */
 void strike_pause(void);
 void strike_go_on(void);
 

@@ -2,13 +2,13 @@
 /*
  * strike_cells.h - real cells of the build, loaded by the real loader in a program that is struck.
  *
- * Why: loads and swaps ask the same of what is left after a strike: names, bindings,
- * the address map and all memory tell one story, which is known from the cells that are there. The heap
- * and the machine's pages are stand-ins that know what is out.
+ * Why: loads and swaps ask the same of what is left after a strike: names, bindings, the address
+ * map and all memory tell one story, which is known from the cells that are there. The heap and the
+ * machine's pages are stand-ins that know what is out.
  *
  * Rules: those of strike.h. Cells are in the initial namespace, which stands on one that has
- * task_sleep(). Functions end the check by a failure. STRIKE_PAGES, STRIKE_HEAP_BYTES and STRIKE_BLOCKS
- * say how much there is.
+ * task_sleep(). Functions end the check by a failure. STRIKE_PAGES, STRIKE_HEAP_BYTES and
+ * STRIKE_BLOCKS say how much there is.
  */
 #pragma once
 

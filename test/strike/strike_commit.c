@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sequences happen all or not at all; changes that were noted stay all or not at all; a thing is in the
- * stack or with its owner.
+ * Sequences happen all or not at all; changes that were noted stay all or not at all; a thing is in
+ * the stack or with its owner.
  */
 #include "commit.h"
 #include "free_stack.h"

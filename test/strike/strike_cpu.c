@@ -24,7 +24,9 @@
 
 /* ---- the machine ---- */
 
-/* The head is as in the SDM, vol. 1, "FXSAVE Area"; the one register that is used lies behind it. */
+/*
+ * The head is as in the SDM, vol. 1, "FXSAVE Area"; the one register that is used lies behind it.
+ */
 struct vectors {
     uint16_t fcw;
     uint8_t rest[22];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A heap, whichever HEAP_SOURCE is: each block is free or where its owner's variable says, whatever strikes.
- * What is below it counts as one instruction here. The truth: what is in use is what variables hold;
- * all else can be allocated, once; and the memory of all slabs is accounted for.
+ * A heap, whichever HEAP_SOURCE is: each block is free or where its owner's variable says, whatever
+ * strikes. What is below it counts as one instruction here. The truth: what is in use is what
+ * variables hold; all else can be allocated, once; and the memory of all slabs is accounted for.
  */
 #include HEAP_SOURCE
 

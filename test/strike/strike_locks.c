@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Locks: after a strike none is held, nobody stands in a queue, nothing is lent, and what waits for
- * them goes on. Contention is played by another task (strike_other.h); that many CPUs exclude each other
- * is tested elsewhere (test/sync).
+ * them goes on. Contention is played by another task (strike_other.h); that many CPUs exclude each
+ * other is tested elsewhere (test/sync).
  */
 #include "bounded_lock.h"
 #include "condition.h"

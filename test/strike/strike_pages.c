@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages: each page is free or has one owner, whatever strikes. Of the ranges that are looked at, the truth
- * is asked for page by page; of the others, how many there are.
+ * Pages: each page is free or has one owner, whatever strikes. Of the ranges that are looked at,
+ * the truth is asked for page by page; of the others, how many there are.
  */
 #include "commit.h"
 #include "descriptor_pool.h"

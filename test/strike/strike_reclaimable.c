@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thing in a cache has one owner after every instruction: the place, the caller, or nobody because it was
- * released; and what a user was struck in is not counted as used for ever.
+ * A thing in a cache has one owner after every instruction: the place, the caller, or nobody
+ * because it was released; and what a user was struck in is not counted as used for ever.
  */
 #include "own.h"
 #include "reclaimable.h"

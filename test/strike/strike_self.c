@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Are strikes where they should be, and is what they break found? Slots and a spinlock are right at
- * every instruction; a counter that is taken by value is not, and neither is a structure that a lock
- * protects while it is half changed.
+ * every instruction; a counter that is taken by value is not, and neither is a structure that a
+ * lock protects while it is half changed.
  */
 #include "own.h"
 #include "spinlock.h"

@@ -96,7 +96,9 @@ static void find_some(void)
     read_sections_leave();
 }
 
-/* What is dropped waits for readers, and is newer than a lock: it goes before holds are set right. */
+/*
+ * What is dropped waits for readers, and is newer than a lock: it goes before holds are set right.
+ */
 static void find_while_owning(void)
 {
     static struct spinlock lock = {.name = "test"};

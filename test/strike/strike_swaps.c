@@ -217,7 +217,9 @@ static void check_system(void)
     }
 }
 
-/* All there is for itself, and back; but for the cell whose transfer does not know its own count. */
+/*
+ * All there is for itself, and back; but for the cell whose transfer does not know its own count.
+ */
 static void swap_everything(void)
 {
     const struct swap_pair pairs[] = {{BASE, BASE}, {USER, USER}, {sample(), sample()}};

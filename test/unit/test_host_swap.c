@@ -281,7 +281,9 @@ static void check_binding(const struct cell *cell, uint32_t symbol, const struct
     assert_int_equal(count, 1);
 }
 
-/* Bindings, lists and fields of the cells that run tell one story, and none leads to an old cell. */
+/*
+ * Bindings, lists and fields of the cells that run tell one story, and none leads to an old cell.
+ */
 static void check_system(void)
 {
     const struct cell_namespace *here = cell_namespace_initial();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random relocations, applied by the linker and by a model that follows relocation.h word by word and
- * is made to be read, not to be fast. Runs of relocations to one symbol are frequent, as compilers
- * write them; now and then one is wrong.
+ * Random relocations, applied by the linker and by a model that follows relocation.h word by word
+ * and is made to be read, not to be fast. Runs of relocations to one symbol are frequent, as
+ * compilers write them; now and then one is wrong.
  */
 #include <setjmp.h>
 #include <stdarg.h>

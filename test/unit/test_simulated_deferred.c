@@ -318,7 +318,9 @@ static void test_deferred_whose_task_is_killed_loses_nothing(void **state)
         simulated_spawn("supervisor", 1, supervise, NULL);
         enum simulated_result result = simulated_run();
         if (result == SIMULATED_DEADLOCK) {
-            /* The task of the queue waits, and nobody else is left: that is the end of a good run. */
+            /*
+             * The task of the queue waits, and nobody else is left: that is the end of a good run.
+             */
             for (unsigned i = 0; i < WORKS; i++) {
                 assert_true(run.done[i] >= PUSHERS * PUSHES);
             }

@@ -3,12 +3,12 @@
  * Is the unwound chain of calls the true one, at every instruction?
  *
  * Each function of the corpus runs under the CPU's single-step flag. The truth is kept aside: every
- * call that is executed pushes where it returns to and what the preserved registers hold, every return
- * pops. Before each instruction the chain is unwound from the registers of that moment, by evaluating
- * and by the cache, and must equal the truth: each return address, each stack pointer, each preserved
- * register. Now and then it is also unwound from within the signal handler, through the frame that
- * the kernel made; and once a step from registers of which one is destroyed, which must end, in
- * whatever way. This program is built at every level of optimisation.
+ * call that is executed pushes where it returns to and what the preserved registers hold, every
+ * return pops. Before each instruction the chain is unwound from the registers of that moment, by
+ * evaluating and by the cache, and must equal the truth: each return address, each stack pointer,
+ * each preserved register. Now and then it is also unwound from within the signal handler, through
+ * the frame that the kernel made; and once a step from registers of which one is destroyed, which
+ * must end, in whatever way. This program is built at every level of optimisation.
  */
 #include "corpus.h"
 #include "host_source.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel_bench - measures channels in ticks of the time stamp counter, one line `figure NAME VALUE`
- * each; in an emulator that counts instructions a tick is one (see bench).
+ * channel_bench - measures channels in ticks of the time stamp counter, one line `figure NAME
+ * VALUE` each; in an emulator that counts instructions a tick is one (see bench).
  *
  * A round trip is a message of 1 byte to another task on the same CPU and one back, both tasks
  * waiting in turn: two sends, two receives, two switches. Throughput is ticks for each message of

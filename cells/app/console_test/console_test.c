@@ -2,9 +2,9 @@
 /*
  * console_test - prints and logs from all CPUs at once, and looks whether all arrives.
  *
- * Tasks on every CPU print numbered lines and keep log messages; some do so with interrupts off. What
- * arrives at a sink of the console, and what a reader of the log finds, must be each task's lines in
- * their order, each whole and once.
+ * Tasks on every CPU print numbered lines and keep log messages; some do so with interrupts off.
+ * What arrives at a sink of the console, and what a reader of the log finds, must be each task's
+ * lines in their order, each whole and once.
  */
 #include "application.h"
 #include "console.h"

@@ -2,9 +2,9 @@
 /*
  * deferred_test - leaves the work of interrupts to a task, on all CPUs.
  *
- * The interrupts are real: by the instruction `int`, from every CPU to itself and to the others by the
- * local APIC, and from its timer. Their handlers push a work and count; at the end as many pushes
- * must have been answered, and as many blocks of memory be in use as at the beginning.
+ * The interrupts are real: by the instruction `int`, from every CPU to itself and to the others by
+ * the local APIC, and from its timer. Their handlers push a work and count; at the end as many
+ * pushes must have been answered, and as many blocks of memory be in use as at the beginning.
  */
 #include "apic_timer.h"
 #include "application.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * evolve [plan] [prove] [NAME] - carries out the evolution whose manifest is handed over as the file NAME,
- * with the bundle NAME.a, by QEMU or by the boot loader (boot_file.h, docs/evolution-format.md), and says
- * what became of each set. NAME is `evolution` where none is given. With `plan` everything but the
- * swaps themselves; with `prove` each swap compares hashes of the whole system where it is taken back.
+ * evolve [plan] [prove] [NAME] - carries out the evolution whose manifest is handed over as the
+ * file NAME, with the bundle NAME.a, by QEMU or by the boot loader (boot_file.h,
+ * docs/evolution-format.md), and says what became of each set. NAME is `evolution` where none is
+ * given. With `plan` everything but the swaps themselves; with `prove` each swap compares hashes of
+ * the whole system where it is taken back.
  *
  * evolve rollback - takes the latest evolution back.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * firmware - prints what the tables of the firmware say: processors, interrupt controllers, the HPET,
- * how the machine is switched off; and each table, with the reason where it was refused.
+ * firmware - prints what the tables of the firmware say: processors, interrupt controllers, the
+ * HPET, how the machine is switched off; and each table, with the reason where it was refused.
  */
 #include "acpi.h"
 #include "acpi_power.h"

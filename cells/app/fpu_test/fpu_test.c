@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fpu_test - computes in vector registers, in more tasks than there are CPUs, which are preempted, yield
- * and move; beside them run tasks that use none. Each result is compared with what integers give.
+ * fpu_test - computes in vector registers, in more tasks than there are CPUs, which are preempted,
+ * yield and move; beside them run tasks that use none. Each result is compared with what integers
+ * give.
  *
  * Values stay in registers from one piece of assembly to the next, over calls: cells are compiled
  * without vector instructions, so only a switch that loses them could change them.

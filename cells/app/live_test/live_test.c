@@ -295,7 +295,10 @@ struct test {
     uint32_t arrived;
 };
 
-/* The last but one keeps a CPU to itself, if there are others; the last has not begun when it matters. */
+/*
+ * The last but one keeps a CPU to itself, if there are others; the last has not begun when it
+ * matters.
+ */
 static void choose(struct test *test)
 {
     for (uint32_t i = 0; i < SUBJECTS; i++) {

@@ -356,7 +356,9 @@ static uint64_t count_of(const char *text)
 static enum status measure_both_orders(uint64_t count)
 {
     enum status status = measure(count, 1, "");
-    /* A prime that no count of the benchmark is a multiple of; near the golden section of 100,000. */
+    /*
+     * A prime that no count of the benchmark is a multiple of; near the golden section of 100,000.
+     */
     return status == OK ? measure(count, 61843, "_shuffled") : status;
 }
 

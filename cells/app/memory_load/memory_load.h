@@ -2,8 +2,8 @@
 /*
  * memory_load.h - uses memory, and sees what is wrong with it.
  *
- * Why: what replaces cells while they work wants them to work: these are rounds of that, for the tasks
- * of tests.
+ * Why: what replaces cells while they work wants them to work: these are rounds of that, for the
+ * tasks of tests.
  *
  * Rules: in a task; other tasks run in between. What cannot be had is not counted as wrong.
  */

@@ -227,7 +227,9 @@ static enum status use_up_pages(void)
     return status == OK && left == 0 ? compared : ERR_FAILED;
 }
 
-/* Blocks until there are no more, then all back, the last one first; returns how many there were. */
+/*
+ * Blocks until there are no more, then all back, the last one first; returns how many there were.
+ */
 static uint64_t allocate_and_free_all(void)
 {
     uint64_t blocks = 0;

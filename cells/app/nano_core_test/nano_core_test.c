@@ -2,9 +2,10 @@
 /*
  * nano_core_test - looks for what is left of the static text and constants.
  *
- * The nano_core has replaced itself (nano_core_swap.h). So the pages of its text and constants are mapped no
- * more and belong to no cell; no section, entry or gate of an exception leads there, and no word of memory
- * points there; and their frames are memory like any other: each can be had, or somebody has it.
+ * The nano_core has replaced itself (nano_core_swap.h). So the pages of its text and constants are
+ * mapped no more and belong to no cell; no section, entry or gate of an exception leads there, and
+ * no word of memory points there; and their frames are memory like any other: each can be had, or
+ * somebody has it.
  */
 #include "address_map.h"
 #include "application.h"

@@ -2,9 +2,10 @@
 /*
  * retire_test [SWAPS] - looks at when memory of replaced cells goes.
  *
- * A cell is swapped again and again, with fresh constants each time. The one that was replaced must stay while a
- * task is in it, while the heap, a stack or two words by turns point to its constants, and be told to be
- * kept by just that; and go as soon as that has ended. Then many swaps leave memory as it was.
+ * A cell is swapped again and again, with fresh constants each time. The one that was replaced must
+ * stay while a task is in it, while the heap, a stack or two words by turns point to its constants,
+ * and be told to be kept by just that; and go as soon as that has ended. Then many swaps leave
+ * memory as it was.
  */
 #include "application.h"
 #include "cell_namespace.h"

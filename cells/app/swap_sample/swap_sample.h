@@ -28,7 +28,9 @@ CELL_API uint64_t swap_sample_count(void);
 /* The same address and text in both. */
 CELL_API const char *swap_sample_name(void);
 
-/* A variable that points to the name in both; and what it is initialised with differs in text, too. */
+/*
+ * A variable that points to the name in both; and what it is initialised with differs in text, too.
+ */
 CELL_API const char *swap_sample_title(void);
 
 typedef uint64_t (*swap_sample_function_t)(void);

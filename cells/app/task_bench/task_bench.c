@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * task_bench - measures tasks in ticks of the time stamp counter, one line `figure NAME VALUE` each; in an
- * emulator that counts instructions a tick is one (see bench).
+ * task_bench - measures tasks in ticks of the time stamp counter, one line `figure NAME VALUE`
+ * each; in an emulator that counts instructions a tick is one (see bench).
  *
  * The queues are Figure 4 of the OSDI paper: a task has no field that says which queue it is in, so
  * removing it looks through the queues of all CPUs. Here the queues are made up, with one task in

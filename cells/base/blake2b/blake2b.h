@@ -6,7 +6,8 @@
  * manifests of docs/evolution-format.md). A hash that nobody can forge lets a signature of the
  * short text stand for the long one. `b2sum -l 256` computes the same.
  *
- * Rules: pure; the state is the caller's, and needs no end. No key, no parameters. About 10 instructions a byte. Any context.
+ * Rules: pure; the state is the caller's, and needs no end. No key, no parameters. About 10
+ * instructions a byte. Any context.
  */
 #pragma once
 

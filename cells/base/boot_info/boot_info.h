@@ -87,8 +87,8 @@ struct boot_info {
 };
 
 /*
- * Reads the Multiboot2 information (Multiboot2 Specification 2.0, section 3.6) in `bytes`, which may be
- * longer than it. On failure *out is partly written and not to be used:
+ * Reads the Multiboot2 information (Multiboot2 Specification 2.0, section 3.6) in `bytes`, which
+ * may be longer than it. On failure *out is partly written and not to be used:
  *   ERR_TRUNCATED      the total size, a tag or the end tag is missing or reaches outside
  *   ERR_BAD_FORMAT     a tag is too small for its kind, a table has an impossible entry size, a string
  *                      has no end

@@ -7,8 +7,9 @@
  *
  * Rules: fw_cfg wins over the command line, and there the last of equal keys. Quotes (" or ') keep
  * spaces in a word, a backslash keeps the next character; a word without `=` has the value "". What
- * does not fit the limits below is left out with a warning. The first call reads the sources: it is the
- * captain's, before there are tasks. From then on nothing changes: any context, any CPU; values live for ever.
+ * does not fit the limits below is left out with a warning. The first call reads the sources: it is
+ * the captain's, before there are tasks. From then on nothing changes: any context, any CPU; values
+ * live for ever.
  */
 #pragma once
 

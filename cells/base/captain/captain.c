@@ -188,7 +188,9 @@ static enum status find_entry(const char *name, app_main *out_entry)
     return OK;
 }
 
-/* The address of a symbol of a cell that the captain does not depend on; NULL, and said, if absent. */
+/*
+ * The address of a symbol of a cell that the captain does not depend on; NULL, and said, if absent.
+ */
 static void *demand(const char *symbol)
 {
     uint64_t address;

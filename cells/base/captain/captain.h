@@ -15,10 +15,10 @@
  *      nano_core=keep                      the static cells stay (nano_core_swap.h)
  *
  * Rules: the nano_core demands `captain_start` and calls it once. An application, or a cell, that
- * cannot be loaded is reported and left out. Each application is a task of its own, joined before the
- * next one begins; on a machine that cannot run tasks it is called instead. The machine is switched off at the end, with status 0
- * if every application ran and returned OK, else 1; or, with end=reboot, started again. A machine
- * without ACPI, or with bad tables, is a warning.
+ * cannot be loaded is reported and left out. Each application is a task of its own, joined before
+ * the next one begins; on a machine that cannot run tasks it is called instead. The machine is
+ * switched off at the end, with status 0 if every application ran and returned OK, else 1; or, with
+ * end=reboot, started again. A machine without ACPI, or with bad tables, is a warning.
  */
 #pragma once
 

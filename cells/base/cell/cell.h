@@ -71,9 +71,9 @@
  *      CELL_TRANSFER(old_queue, queue, widen);   fills `queue` from the old cell's `old_queue`
  *      CELL_FRESH(statistics);                   the new initial value shall win
  *
- * The lines stand behind the definitions that they name, all of which are static and of this source; what a
- * function of transfer may do is said in cell_transfer.h. The notes are records of one size, without
- * relocations; docs/cell-format.md specifies them.
+ * The lines stand behind the definitions that they name, all of which are static and of this
+ * source; what a function of transfer may do is said in cell_transfer.h. The notes are records of
+ * one size, without relocations; docs/cell-format.md specifies them.
  */
 #define CELL_TRANSFER_SECTION ".cell.transfer"
 #define CELL_TRANSFER_FORMAT  1u

@@ -49,7 +49,10 @@ static void store_rest(const uint64_t *registers, bool has_begun)
     }
 }
 
-/* Finishes what is done at `place`, and says where that ends; `place` itself where nothing is to do. */
+/*
+ * Finishes what is done at `place`, and says where that ends; `place` itself where nothing is to
+ * do.
+ */
 static uint64_t finish(const struct commit_places *at, uint64_t place, uint64_t *registers)
 {
     if (place == at->two || place == at->three) {

@@ -8,11 +8,11 @@
  * by his rip, and whoever ends him finishes the sequence first (commit_settle). So the first store
  * is the commit, and the others cost what they cost: nothing is written down before or after.
  *
- * Rules: any context; no lock. Against faults, kills and preemption, not against other CPUs: to these the
- * stores come one after the other, in the order given. Only commit_exchange(), commit_pop() and
- * commit_push() decide between CPUs. Addresses are good: a store that faults in the middle of a sequence
- * leaves it half done. A task is not preempted inside of a sequence (interrupts.c), so a kill, which
- * strikes where tasks are switched, never finds one half done.
+ * Rules: any context; no lock. Against faults, kills and preemption, not against other CPUs: to
+ * these the stores come one after the other, in the order given. Only commit_exchange(),
+ * commit_pop() and commit_push() decide between CPUs. Addresses are good: a store that faults in
+ * the middle of a sequence leaves it half done. A task is not preempted inside of a sequence
+ * (interrupts.c), so a kill, which strikes where tasks are switched, never finds one half done.
  *
  *      commit_two(&table->first, entry->next, out, entry);      from the list into the caller's slot
  *      commit_move(&table->frames, SLOT(frames));               from a slot into a field
@@ -67,7 +67,10 @@ static inline void commit_list(const struct commit_list *list)
     commit_all(list->stores, list->count);
 }
 
-/* If *word is `expected`: *word = next; *also = value; true. The exchange is atomic, and a full barrier. */
+/*
+ * If *word is `expected`: *word = next; *also = value; true. The exchange is atomic, and a full
+ * barrier.
+ */
 CELL_API MUST_CHECK bool commit_exchange_(uint64_t *word, uint64_t expected, uint64_t next,
                                           void *also, uint64_t value);
 #define commit_exchange(word, expected, next, also, value) \
@@ -77,9 +80,9 @@ CELL_API MUST_CHECK bool commit_exchange_(uint64_t *word, uint64_t expected, uin
  * What free_stack.h is made of: two words at 16 bytes, the top, and (pops << 32 | count); things begin
  * with the link to the next.
  *
- * commit_pop: takes the top off and puts its address, less `offset`, into *out. Returns that address;
- * NULL, and nothing is stored, when there is none.
- * commit_push: puts `link` on top; *slot = value.
+ * commit_pop: takes the top off and puts its address, less `offset`, into *out. Returns that
+ * address; NULL, and nothing is stored, when there is none. commit_push: puts `link` on top; *slot
+ * = value.
  */
 CELL_API void *commit_pop(void *stack, void *out, uint64_t offset);
 CELL_API void commit_push(void *stack, void *link, void *slot, void *value);

@@ -51,7 +51,9 @@ static void test_commit_exchange_that_fails_stores_nothing(void **state)
     assert_int_equal(words[1], 4);
 }
 
-/* What is struck elsewhere is none of its business; test/strike strikes the sequences themselves. */
+/*
+ * What is struck elsewhere is none of its business; test/strike strikes the sequences themselves.
+ */
 static void test_commit_settle_outside_changes_nothing(void **state)
 {
     (void)state;

@@ -5,12 +5,12 @@
  * Why: whoever has something to say does not know whether a serial line, a screen or a test
  * listens. Whoever can show text registers a sink.
  *
- * Rules: any context, any CPU. One call of console_print, or a line of console_write, comes out whole: so
- * a line is composed first and printed by one call. Sinks are called one at a time, with interrupts
- * off. An exception or NMI that prints while its own CPU is in the middle of a line does not wait for it; nor
- * does anybody wait for a CPU that stopped in the middle of one (bounded_lock.h): such text is mixed,
- * and nothing is lost. A sink must stand that.
- * Without a sink, text is dropped: what must survive goes to the logger.
+ * Rules: any context, any CPU. One call of console_print, or a line of console_write, comes out
+ * whole: so a line is composed first and printed by one call. Sinks are called one at a time, with
+ * interrupts off. An exception or NMI that prints while its own CPU is in the middle of a line does
+ * not wait for it; nor does anybody wait for a CPU that stopped in the middle of one
+ * (bounded_lock.h): such text is mixed, and nothing is lost. A sink must stand that. Without a
+ * sink, text is dropped: what must survive goes to the logger.
  */
 #pragma once
 

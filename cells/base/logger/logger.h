@@ -6,11 +6,11 @@
  * looks for a cause later wants all of them, from before there was a console too. So each message
  * is kept in a ring of LOGGER_RING_SIZE bytes, and those up to a chosen level are printed as well.
  *
- * Rules: any context, any CPU; nothing allocates. Messages are stored one at a time, with interrupts off
- * for some hundred instructions. Only a message that comes on a CPU while that is storing one (from an exception
- * or NMI), or after a CPU stopped for good while storing, is printed but not kept, and counted. A full
- * ring forgets its oldest messages. Texts longer than LOGGER_TEXT_MAX bytes are cut, and the record says
- * so.
+ * Rules: any context, any CPU; nothing allocates. Messages are stored one at a time, with
+ * interrupts off for some hundred instructions. Only a message that comes on a CPU while that is
+ * storing one (from an exception or NMI), or after a CPU stopped for good while storing, is printed
+ * but not kept, and counted. A full ring forgets its oldest messages. Texts longer than
+ * LOGGER_TEXT_MAX bytes are cut, and the record says so.
  */
 #pragma once
 

@@ -2,9 +2,9 @@
 /*
  * own_collections.h - arrays, lists and structures of owned things, each owned as one thing.
  *
- * Why: who holds several things at once should not need a slot for each, or a loop that releases them
- * on every way out. A collection is a structure in its owner's memory, full or not in each of its
- * places; one slot owns it, and its drop releases all that is in it.
+ * Why: who holds several things at once should not need a slot for each, or a loop that releases
+ * them on every way out. A collection is a structure in its owner's memory, full or not in each of
+ * its places; one slot owns it, and its drop releases all that is in it.
  *
  *      OWN_ARRAY_DEFINE(windows, window, 8);              struct windows { struct window *at[8]; }
  *      OWN_LIST_DEFINE(window_list, window, next);        struct window_list { struct window *first; }
@@ -17,10 +17,11 @@
  *      status = window_list_pop(REF(list), SLOT(window)); ERR_NOT_FOUND
  *
  * Rules: each of these makes an owned handle type: in a structure, or in memory of the heap, it is
- * released by `NAME_drop()` of a pointer to it. What is owned in place, by OWNED_HERE, is not moved; what
- * is in it can be. Things in a list are linked through a field of their own, so each is in one list at
- * most. Who uses a collection that others may use too holds its lock. Arrays are released from the last
- * to the first, lists from the first to the last, members in the order in which they are named.
+ * released by `NAME_drop()` of a pointer to it. What is owned in place, by OWNED_HERE, is not
+ * moved; what is in it can be. Things in a list are linked through a field of their own, so each is
+ * in one list at most. Who uses a collection that others may use too holds its lock. Arrays are
+ * released from the last to the first, lists from the first to the last, members in the order in
+ * which they are named.
  *
  * A fault between any two instructions loses nothing and doubles nothing: a place is filled and
  * emptied by one store, a list changes by the store of one link, and until then, and from then on,

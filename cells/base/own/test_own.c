@@ -134,7 +134,9 @@ static void fail_with_three(uintptr_t *low)
     longjmp(fault, 1); /* as a fault would leave: no cleanup runs */
 }
 
-/* A fault is handled on another stack; here, this much room keeps own_unwind() off the dead slots. */
+/*
+ * A fault is handled on another stack; here, this much room keeps own_unwind() off the dead slots.
+ */
 static NOINLINE void fail_far_below(uintptr_t *low)
 {
     char room[4096];

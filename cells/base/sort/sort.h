@@ -19,7 +19,8 @@ CELL_API void sort_array(void *array, size_t count, size_t size,
                          bool (*comes_before)(const void *a, const void *b));
 
 /*
- * Sorts numbers, faster: ascending runs are merged, so O(n log runs); many that differ in few bits are
- * distributed by these, O(n). `scratch` has room for `count` too, and is left with anything in it.
+ * Sorts numbers, faster: ascending runs are merged, so O(n log runs); many that differ in few bits
+ * are distributed by these, O(n). `scratch` has room for `count` too, and is left with anything in
+ * it.
  */
 CELL_API void sort_keys(uint64_t *keys, uint64_t *scratch, size_t count);

@@ -14,10 +14,9 @@
  *      UNDO_SET(&changes, *out, node);             the caller's slot too: it is older than both guards
  *      undo_commit(&changes);                      one store: from here on all of it has happened
  *
- * Rules: the notes are the caller's, with room for all that one change writes, which traps when it is
- * exceeded; one change at a time uses them, so they belong to the lock. What is written without a note stays
- * as it is.
- * Any context. Restartable: taking back again takes back the same.
+ * Rules: the notes are the caller's, with room for all that one change writes, which traps when it
+ * is exceeded; one change at a time uses them, so they belong to the lock. What is written without
+ * a note stays as it is. Any context. Restartable: taking back again takes back the same.
  */
 #pragma once
 

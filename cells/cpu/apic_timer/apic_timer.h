@@ -32,10 +32,10 @@ CELL_API extern struct apic_timer_scale apic_timer_scale;
 CELL_API void apic_timer_prepare(void);
 
 /*
- * The timer of this CPU will interrupt by `vector`; it is stopped. The first call finds the kind and
- * the frequency, for all CPUs; measuring takes APIC_TIMER_WINDOW_NS since
- * apic_timer_prepare(), if that was called, else from now. ERR_INVALID_ARGUMENT for a
- * vector below 32; ERR_STATE before the clock runs; ERR_IO when the timer does not count.
+ * The timer of this CPU will interrupt by `vector`; it is stopped. The first call finds the kind
+ * and the frequency, for all CPUs; measuring takes APIC_TIMER_WINDOW_NS since apic_timer_prepare(),
+ * if that was called, else from now. ERR_INVALID_ARGUMENT for a vector below 32; ERR_STATE before
+ * the clock runs; ERR_IO when the timer does not count.
  */
 CELL_API MUST_CHECK enum status apic_timer_init_cpu(uint8_t vector);
 

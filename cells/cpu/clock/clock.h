@@ -3,21 +3,23 @@
  * clock.h - nanoseconds, from each CPU's time stamp counter.
  *
  * Why: who measures, waits or sets a deadline needs the time in a unit that means the same on each
- * machine, for a few instructions. The counter is read by one; what a tick is worth is found out once,
- * and from then on time is one multiplication.
+ * machine, for a few instructions. The counter is read by one; what a tick is worth is found out
+ * once, and from then on time is one multiplication.
  *
- * Rules: clock_init() once, before other CPUs run; until then the clock stands at 0. The others: any
- * context, any CPU. Time 0 is when the counter was 0, which is about when the machine was switched
- * on. The clock never goes back on one CPU. It goes on at one pace only if the counter is invariant,
- * and is the same on all CPUs only if their counters are: both are noted, neither is corrected. Its
- * pace is off by up to error_ppm: it is for intervals, not for the date.
+ * Rules: clock_init() once, before other CPUs run; until then the clock stands at 0. The others:
+ * any context, any CPU. Time 0 is when the counter was 0, which is about when the machine was
+ * switched on. The clock never goes back on one CPU. It goes on at one pace only if the counter is
+ * invariant, and is the same on all CPUs only if their counters are: both are noted, neither is
+ * corrected. Its pace is off by up to error_ppm: it is for intervals, not for the date.
  */
 #pragma once
 
 #include "status.h"
 #include "x86.h"
 
-/* ns = ticks * clock_multiplier >> CLOCK_SHIFT; ticks = ns * clock_inverse >> CLOCK_INVERSE_SHIFT. */
+/*
+ * ns = ticks * clock_multiplier >> CLOCK_SHIFT; ticks = ns * clock_inverse >> CLOCK_INVERSE_SHIFT.
+ */
 #define CLOCK_SHIFT         48
 #define CLOCK_INVERSE_SHIFT 32
 CELL_API extern uint64_t clock_multiplier;
@@ -53,10 +55,10 @@ static inline uint64_t clock_now_ns(void)
 }
 
 /*
- * Finds the frequency: as CPUID states it, else measured against the high precision event timer, else
- * against the interval timer, which takes up to CLOCK_WINDOW_NS; else the nominal one of CPUID. Once
- * that has succeeded, OK without doing anything. ERR_NO_DEVICE when there is nothing to go by, or
- * no counter; ERR_OUT_OF_BOUNDS when the result cannot be right.
+ * Finds the frequency: as CPUID states it, else measured against the high precision event timer,
+ * else against the interval timer, which takes up to CLOCK_WINDOW_NS; else the nominal one of
+ * CPUID. Once that has succeeded, OK without doing anything. ERR_NO_DEVICE when there is nothing to
+ * go by, or no counter; ERR_OUT_OF_BOUNDS when the result cannot be right.
  */
 CELL_API MUST_CHECK enum status clock_init(void);
 
@@ -68,9 +70,9 @@ CELL_API MUST_CHECK enum status clock_init(void);
 CELL_API void clock_spin_ns(uint64_t ns);
 
 /*
- * How far this CPU's counter has been seen behind another one's, in ticks. Each round compares it with
- * the latest value that any CPU has shown here, and shows its own. Two CPUs that call this at the
- * same time find out which one is behind; 0 on both: they agree within the time of a round.
+ * How far this CPU's counter has been seen behind another one's, in ticks. Each round compares it
+ * with the latest value that any CPU has shown here, and shows its own. Two CPUs that call this at
+ * the same time find out which one is behind; 0 on both: they agree within the time of a round.
  */
 CELL_API uint64_t clock_measure_lag(unsigned rounds);
 

@@ -2,10 +2,10 @@
 /*
  * Two samples, each of both counters, and a division. A sample reads the time stamp counter before
  * and after the reference, which was read somewhere in between: so half of that interval is the
- * error of a sample, and one tick of each counter that of both. The second sample is taken again and
- * again until the error is small beside the distance of the two. That is soon where reads are quick (in
- * an emulator that counts instructions after some hundred microseconds) and late where they are
- * slow; interrupts of any kind make a sample bad, but not a bad sample count.
+ * error of a sample, and one tick of each counter that of both. The second sample is taken again
+ * and again until the error is small beside the distance of the two. That is soon where reads are
+ * quick (in an emulator that counts instructions after some hundred microseconds) and late where
+ * they are slow; interrupts of any kind make a sample bad, but not a bad sample count.
  */
 #include "clock_priv.h"
 #include "clock.h"

@@ -138,10 +138,10 @@ CELL_API void exceptions_set_stop_others(void (*stop)(void));
 CELL_API const char *exceptions_name(uint64_t vector);
 
 /*
- * What can be told in words: "wrote to 0x18, which is not mapped"; of an error that somebody found, his
- * words (panic.h). Empty for exceptions whose name
- * says all there is. `cr2` is the address of a page fault. Whatever ran over an end of its stack is
- * described as that. Returns the length, as snprintf does.
+ * What can be told in words: "wrote to 0x18, which is not mapped"; of an error that somebody found,
+ * his words (panic.h). Empty for exceptions whose name says all there is. `cr2` is the address of a
+ * page fault. Whatever ran over an end of its stack is described as that. Returns the length, as
+ * snprintf does.
  */
 CELL_API size_t exceptions_describe(const struct exception_frame *frame, uint64_t cr2, char *buffer,
                                     size_t size);

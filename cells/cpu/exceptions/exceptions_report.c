@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything that is printed comes from the frame, the control registers and the chain of slots; nothing
- * is allocated. Reports of several CPUs come one after another: `printing` is held meanwhile, by whoever
- * does not have to wait for it too long.
+ * Everything that is printed comes from the frame, the control registers and the chain of slots;
+ * nothing is allocated. Reports of several CPUs come one after another: `printing` is held
+ * meanwhile, by whoever does not have to wait for it too long.
  *
  * `reporter` says which CPU reports. Another one that has something to report waits for the first
  * to end the system; should that take too long, it reports as well. `depth` is the reporter's:

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command register is 64 bits wide, and a store to its low half sends. In xAPIC mode these are two
- * stores, between which an interrupt handler that sends as well would change the destination:
- * interrupts are off there, and the first bit of waiting, that the register is free, is done there too.
- * In x2APIC mode it is one WRMSR and never busy; but that WRMSR waits for no store before it.
+ * The command register is 64 bits wide, and a store to its low half sends. In xAPIC mode these are
+ * two stores, between which an interrupt handler that sends as well would change the destination:
+ * interrupts are off there, and the first bit of waiting, that the register is free, is done there
+ * too. In x2APIC mode it is one WRMSR and never busy; but that WRMSR waits for no store before it.
  */
 #include "ipi.h"
 #include "local_apic.h"

@@ -5,9 +5,9 @@
  * Why: another CPU is started, asked to look at something at once, or stopped only by an interrupt,
  * which this CPU's local APIC sends for it.
  *
- * Rules: after local_apic_init_cpu() on this CPU. Any context. What was stored before a call is seen by
- * the handler. Sending says nothing of arrival; who needs an answer lets the handler give one. "SDM" is
- * Intel's manual, volume 3, "Issuing Interprocessor Interrupts".
+ * Rules: after local_apic_init_cpu() on this CPU. Any context. What was stored before a call is
+ * seen by the handler. Sending says nothing of arrival; who needs an answer lets the handler give
+ * one. "SDM" is Intel's manual, volume 3, "Issuing Interprocessor Interrupts".
  */
 #pragma once
 
@@ -16,10 +16,10 @@
 #define IPI_VECTOR_MIN 32 /* those below are exceptions */
 
 /*
- * To the CPU whose local_apic_id() is `id`. All of these: ERR_TIMEOUT when the one before has not left
- * this CPU's controller after IPI_POLLS looks, and nothing was sent; ERR_OUT_OF_BOUNDS for a number that
- * cannot be addressed, in xAPIC mode those from 255 on; ERR_INVALID_ARGUMENT for a vector below
- * IPI_VECTOR_MIN.
+ * To the CPU whose local_apic_id() is `id`. All of these: ERR_TIMEOUT when the one before has not
+ * left this CPU's controller after IPI_POLLS looks, and nothing was sent; ERR_OUT_OF_BOUNDS for a
+ * number that cannot be addressed, in xAPIC mode those from 255 on; ERR_INVALID_ARGUMENT for a
+ * vector below IPI_VECTOR_MIN.
  */
 CELL_API MUST_CHECK enum status ipi_send(uint32_t id, uint8_t vector);
 
@@ -30,8 +30,9 @@ CELL_API MUST_CHECK enum status ipi_send_others(uint8_t vector);
 CELL_API MUST_CHECK enum status ipi_send_nmi(uint32_t id);
 
 /*
- * Resets that CPU; it then waits for ipi_send_startup(), for 10 ms at least (SDM, "MP Initialization
- * Protocol"). The second waits until the interrupt has left: ERR_IO when it does not.
+ * Resets that CPU; it then waits for ipi_send_startup(), for 10 ms at least (SDM, "MP
+ * Initialization Protocol"). The second waits until the interrupt has left: ERR_IO when it does
+ * not.
  */
 CELL_API MUST_CHECK enum status ipi_send_init(uint32_t id);
 

@@ -223,8 +223,8 @@ static uint32_t find_uid(const struct acpi_madt *madt)
 }
 
 /*
- * Opens the pins at which firmware says that non-maskable interrupts come in; without a word, pin 1. They
- * are edges, whatever the entry says (SDM, "Local Vector Table").
+ * Opens the pins at which firmware says that non-maskable interrupts come in; without a word, pin
+ * 1. They are edges, whatever the entry says (SDM, "Local Vector Table").
  */
 static void open_nmi_pins(void)
 {

@@ -49,21 +49,24 @@ enum local_apic_register {
 /* The MSR of a register in x2APIC mode (SDM, "x2APIC Register Address Space"). */
 #define LOCAL_APIC_MSR(offset) (0x800u + (uint32_t)(offset) / 16)
 
-/* Where the registers are mapped; NULL in x2APIC mode, and before the first local_apic_init_cpu(). */
+/*
+ * Where the registers are mapped; NULL in x2APIC mode, and before the first local_apic_init_cpu().
+ */
 CELL_API extern volatile uint32_t *local_apic_registers;
 
 /*
  * Puts this CPU's controller into a known state: enabled, nothing masked by priority, its local
- * interrupts masked but for errors and NMI (by ACPI, where acpi_init() has found that); CPU_LOCAL(apic_id) is its number. The first call chooses the
- * mode for all CPUs, and has interrupts ended here from then on (interrupts_set_end). On the same CPU
- * again: the same again. ERR_NO_DEVICE without a controller; ERR_UNSUPPORTED on a CPU that cannot
- * do what the first one chose; or as mmio_create() and interrupt_register().
+ * interrupts masked but for errors and NMI (by ACPI, where acpi_init() has found that);
+ * CPU_LOCAL(apic_id) is its number. The first call chooses the mode for all CPUs, and has
+ * interrupts ended here from then on (interrupts_set_end). On the same CPU again: the same again.
+ * ERR_NO_DEVICE without a controller; ERR_UNSUPPORTED on a CPU that cannot do what the first one
+ * chose; or as mmio_create() and interrupt_register().
  */
 CELL_API MUST_CHECK enum status local_apic_init_cpu(void);
 
 /*
- * This CPU's number, by which others address it, from its controller; CPU_LOCAL(apic_id) is quicker.
- * Firmware gives the numbers: they have gaps.
+ * This CPU's number, by which others address it, from its controller; CPU_LOCAL(apic_id) is
+ * quicker. Firmware gives the numbers: they have gaps.
  */
 CELL_API uint32_t local_apic_id(void);
 

@@ -104,7 +104,10 @@ static inline void write_xcr0(uint64_t value)
                      : "memory");
 }
 
-/* Vector registers to and from `area`: by XSAVE 64-byte aligned, the states in `mask`; else 16-byte. */
+/*
+ * Vector registers to and from `area`: by XSAVE 64-byte aligned, the states in `mask`; else
+ * 16-byte.
+ */
 static inline void xsave(void *area, uint64_t mask)
 {
     __asm__ volatile("xsave64 (%0)"

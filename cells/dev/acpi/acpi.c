@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything is built in one block of the heap, which a slot owns until it is complete; then one store
- * publishes it. Tables are copied to be looked at and dropped again; what is kept of each is where it
- * lies, and why it was refused if it was.
+ * Everything is built in one block of the heap, which a slot owns until it is complete; then one
+ * store publishes it. Tables are copied to be looked at and dropped again; what is kept of each is
+ * where it lies, and why it was refused if it was.
  *
  * The DSDT is not named by the root table but by the FADT. Packages for sleep stand in it or in an
  * SSDT; the DSDT's counts where both have one.
@@ -152,8 +152,8 @@ static enum status copy_table(paddr_t address, struct acpi_header *out_header, s
 /* ---- the root ---- */
 
 /*
- * The root pointer in `size` bytes at `start`; what cannot be read has none. Unchecked: contracts do not
- * know raw memory.
+ * The root pointer in `size` bytes at `start`; what cannot be read has none. Unchecked: contracts
+ * do not know raw memory.
  */
 OWN_UNCHECKED static enum status scan_area(paddr_t start, size_t size, struct acpi_pointer *out)
 {

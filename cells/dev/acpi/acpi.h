@@ -2,9 +2,9 @@
 /*
  * acpi.h - what the firmware's tables say about this machine.
  *
- * Why: whoever brings up processors, interrupts, timers and power needs numbers of ACPI tables. They
- * are read once, checked (acpi_tables.h), and kept here as structures; the tables themselves stay
- * where they are and nothing points into them.
+ * Why: whoever brings up processors, interrupts, timers and power needs numbers of ACPI tables.
+ * They are read once, checked (acpi_tables.h), and kept here as structures; the tables themselves
+ * stay where they are and nothing points into them.
  *
  * Rules: acpi_init() is called once, before other processors run; acpi_get() is valid ever
  * after, in any context: what it gives does not change. A machine without ACPI, or with bad tables,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A machine is built in an array that plays the first two megabytes of its memory. acpi_init() works
- * once, so each case runs in a process of its own; a case that fails ends its process with 1.
+ * A machine is built in an array that plays the first two megabytes of its memory. acpi_init()
+ * works once, so each case runs in a process of its own; a case that fails ends its process with 1.
  */
 #include <setjmp.h>
 #include <stdarg.h>

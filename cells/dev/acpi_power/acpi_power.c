@@ -78,7 +78,9 @@ static void write_reset(struct place *place, uint8_t value)
     }
 }
 
-/* Makes a register usable; one that is absent, or elsewhere than in ports and memory, is not there. */
+/*
+ * Makes a register usable; one that is absent, or elsewhere than in ports and memory, is not there.
+ */
 static enum status find_place(const struct acpi_register *where, size_t bytes, struct place *out)
 {
     if (where->address == 0 ||

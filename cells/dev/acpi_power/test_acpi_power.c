@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ports and registers in memory are played here; every write is noted. acpi_power_init() works once, so
- * each case runs in a process of its own.
+ * Ports and registers in memory are played here; every write is noted. acpi_power_init() works
+ * once, so each case runs in a process of its own.
  */
 #include <setjmp.h>
 #include <stdarg.h>

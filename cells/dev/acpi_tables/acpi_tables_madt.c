@@ -265,7 +265,9 @@ static const struct reader late_readers[ENTRY_TYPE_COUNT] = {
     [ENTRY_LOCAL_X2APIC] = {16, read_capable_processor},
 };
 
-/* Cuts the entry at `at` off; its size, which is at least that of type and length, is right then. */
+/*
+ * Cuts the entry at `at` off; its size, which is at least that of type and length, is right then.
+ */
 static enum status open_entry(const struct table *table, uint64_t at, struct entry *out)
 {
     uint8_t size = read8(table->bytes, at + 1);

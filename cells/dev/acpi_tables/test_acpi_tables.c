@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables are built here, one defect at a time; test/unit/test_firmware_tables.c reads real ones. What
- * is read lies in a block of exactly its size, so that the sanitizer sees each byte beyond it.
+ * Tables are built here, one defect at a time; test/unit/test_firmware_tables.c reads real ones.
+ * What is read lies in a block of exactly its size, so that the sanitizer sees each byte beyond it.
  */
 #include <setjmp.h>
 #include <stdarg.h>

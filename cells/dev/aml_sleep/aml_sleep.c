@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every position at which NameOp and the name stand is a candidate, read by itself; a candidate that
- * is no package is remembered and the search goes on behind its first byte. A reader is a span that
- * shrinks from the front: what was cut off cannot be read again, and what is not there gives no byte.
+ * Every position at which NameOp and the name stand is a candidate, read by itself; a candidate
+ * that is no package is remembered and the search goes on behind its first byte. A reader is a span
+ * that shrinks from the front: what was cut off cannot be read again, and what is not there gives
+ * no byte.
  */
 #include "aml_sleep.h"
 
@@ -68,8 +69,8 @@ static bool next_number(struct span *rest, unsigned size, uint64_t *out)
 
 /*
  * PkgLength (20.2.4): the two high bits of the first byte say how many follow. Without any, the low
- * six are the length; else the low four are its lowest, and the two between are 0. The length counts
- * its own bytes. Narrows *rest to the content of the package.
+ * six are the length; else the low four are its lowest, and the two between are 0. The length
+ * counts its own bytes. Narrows *rest to the content of the package.
  */
 static bool enter_package(struct span *rest)
 {

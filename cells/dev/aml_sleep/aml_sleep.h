@@ -8,10 +8,11 @@
  * AML takes an interpreter of some 50,000 lines. The package is a constant in nearly every machine,
  * and a constant can be recognised: this cell looks for its encoding and checks all of it.
  *
- * Rules: pure; any bytes; nothing outside of the span is read; O(size). It is a search, not a parse: it
- * cannot see whether the code around would be reached, nor be fooled into an invalid value. So if there
- * are several good packages they must agree. Wrong is possible (text that looks like a package, and no
- * real one), and then the value is a number from 0 to 7 in a register that only means sleep.
+ * Rules: pure; any bytes; nothing outside of the span is read; O(size). It is a search, not a
+ * parse: it cannot see whether the code around would be reached, nor be fooled into an invalid
+ * value. So if there are several good packages they must agree. Wrong is possible (text that looks
+ * like a package, and no real one), and then the value is a number from 0 to 7 in a register that
+ * only means sleep.
  */
 #pragma once
 

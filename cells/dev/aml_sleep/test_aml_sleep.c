@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Packages are written as bytes here; test/unit/test_firmware_tables.c has those of real compilers. */
+/*
+ * Packages are written as bytes here; test/unit/test_firmware_tables.c has those of real compilers.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

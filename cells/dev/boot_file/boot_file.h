@@ -2,15 +2,15 @@
 /*
  * boot_file.h - files that whoever starts the system hands to it, by name.
  *
- * Why: QEMU hands files over by fw_cfg, GRUB as modules beside the archive of cells. Who wants the file
- * does not care, but people must be able to see which one was taken.
+ * Why: QEMU hands files over by fw_cfg, GRUB as modules beside the archive of cells. Who wants the
+ * file does not care, but people must be able to see which one was taken.
  *
- * How: a file NAME is `opt/org.theoris/NAME` of fw_cfg, or else the module NAME. Where both are there QEMU's
- * is taken: its command line is easier to change than what stands on a disk.
+ * How: a file NAME is `opt/org.theoris/NAME` of fw_cfg, or else the module NAME. Where both are
+ * there QEMU's is taken: its command line is easier to change than what stands on a disk.
  *
- * Rules: every read gives a copy in pages of its own, so that a file can be read again, and a module's frames
- * stay as they are. Tasks only, nothing held. A slot is filled as the last step; before that everything
- * is the callee's, and released wherever it ends.
+ * Rules: every read gives a copy in pages of its own, so that a file can be read again, and a
+ * module's frames stay as they are. Tasks only, nothing held. A slot is filled as the last step;
+ * before that everything is the callee's, and released wherever it ends.
  */
 #pragma once
 
@@ -34,9 +34,9 @@ struct boot_file {
 CELL_API const char *boot_file_prefix(enum boot_file_door door);
 
 /*
- * ERR_NOT_FOUND where nobody hands it over; ERR_LIMIT where it is empty or longer than `limit` bytes, or
- * its name too long for fw_cfg; ERR_NO_MEMORY and others of mapping. out_file->door says which file it is
- * about, also after a failure. The pages can be read only.
+ * ERR_NOT_FOUND where nobody hands it over; ERR_LIMIT where it is empty or longer than `limit`
+ * bytes, or its name too long for fw_cfg; ERR_NO_MEMORY and others of mapping. out_file->door says
+ * which file it is about, also after a failure. The pages can be read only.
  */
 CELL_API enum status boot_file_read(const char *name, uint64_t limit, struct boot_file *out_file,
                                     struct mapped_pages **out) OWN_ACQUIRES(**out);

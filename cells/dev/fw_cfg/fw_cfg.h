@@ -5,8 +5,9 @@
  * Why: `qemu -fw_cfg name=opt/theoris/app,string=hello` sets an option without rebuilding an ISO.
  *
  * Rules: the register interface by port I/O of QEMU's docs/specs/fw_cfg; no DMA, no state here but
- * the device has one read position, which a mutex guards. Tasks only, and the system before there are any;
- * nothing held. All sizes come from outside and are bounded by the caller's buffer and by FW_CFG_FILE_MAX.
+ * the device has one read position, which a mutex guards. Tasks only, and the system before there
+ * are any; nothing held. All sizes come from outside and are bounded by the caller's buffer and by
+ * FW_CFG_FILE_MAX.
  */
 #pragma once
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A controller has a place for each line that says whose it is: the address of the owner's handle, or
- * NULL. A handle says which line it is about. So a handle that is not in its place owns nothing: routing
- * makes the handle first, then takes the place by one exchange; dropping masks, then gives the place
- * up, then lets go of the handle. Whatever is begun again meanwhile finds out where it stands.
+ * A controller has a place for each line that says whose it is: the address of the owner's handle,
+ * or NULL. A handle says which line it is about. So a handle that is not in its place owns nothing:
+ * routing makes the handle first, then takes the place by one exchange; dropping masks, then gives
+ * the place up, then lets go of the handle. Whatever is begun again meanwhile finds out where it
+ * stands.
  *
  * Registers are reached by an index and a window, in two steps under the controller's lock.
  */
@@ -30,7 +31,9 @@ CELL(driver, "1.0.0");
 #define LAST_PIN(value)    ((value) >> 16 & 0xff)
 #define PIN_LIMIT          120u /* REGISTER_HIGH of the last one must be below 0x100 */
 
-/* Data sheet, "I/O Redirection Table Registers": the low half; fixed delivery, to one APIC number. */
+/*
+ * Data sheet, "I/O Redirection Table Registers": the low half; fixed delivery, to one APIC number.
+ */
 #define ENTRY_ACTIVE_LOW (1u << 13)
 #define ENTRY_LEVEL      (1u << 15)
 #define ENTRY_MASKED     (1u << 16)

@@ -6,10 +6,10 @@
  * is said which vector its interrupt has and which CPU gets it. A line belongs to one driver, so it
  * is owned, and silent as soon as its owner is gone.
  *
- * Rules: after local_apic_init_cpu() and acpi_init(); io_apic_init() once, on the CPU that boots, before the
- * rest. What is routed begins masked. Lines that share a pin are one line: who has it shares it. Safe at any
- * instruction: a line that is being routed or dropped has one owner or none, and masking may be begun
- * again. "Data sheet" is Intel's of the 82093AA.
+ * Rules: after local_apic_init_cpu() and acpi_init(); io_apic_init() once, on the CPU that boots,
+ * before the rest. What is routed begins masked. Lines that share a pin are one line: who has it
+ * shares it. Safe at any instruction: a line that is being routed or dropped has one owner or none,
+ * and masking may be begun again. "Data sheet" is Intel's of the 82093AA.
  */
 #pragma once
 
@@ -28,11 +28,12 @@ OWN_DECLARE(io_apic_line); /* masks the line; an interrupt that is under way may
 CELL_API MUST_CHECK enum status io_apic_init(void);
 
 /*
- * Routes interrupt `irq`, 0 to 15, of the PC's old controllers, to which ACPI knows the pin, the polarity and
- * the trigger. `vector` is the one that the CPU whose local_apic_id() is `apic_id` gets. ERR_STATE before
- * io_apic_init(); ERR_INVALID_ARGUMENT for a vector below IO_APIC_VECTOR_MIN; ERR_OUT_OF_BOUNDS for an
- * irq above 15 and an apic_id above 254; ERR_NOT_FOUND when no controller has the pin; ERR_BUSY when
- * somebody has the line; ERR_NO_MEMORY. Any context but an interrupt.
+ * Routes interrupt `irq`, 0 to 15, of the PC's old controllers, to which ACPI knows the pin, the
+ * polarity and the trigger. `vector` is the one that the CPU whose local_apic_id() is `apic_id`
+ * gets. ERR_STATE before io_apic_init(); ERR_INVALID_ARGUMENT for a vector below
+ * IO_APIC_VECTOR_MIN; ERR_OUT_OF_BOUNDS for an irq above 15 and an apic_id above 254; ERR_NOT_FOUND
+ * when no controller has the pin; ERR_BUSY when somebody has the line; ERR_NO_MEMORY. Any context
+ * but an interrupt.
  */
 CELL_API enum status io_apic_route_isa(unsigned irq, uint8_t vector, uint32_t apic_id,
                                        struct io_apic_line **out) OWN_ACQUIRES(**out);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Mode 0 (8254, "Mode 0: Interrupt on Terminal Count"): the output is low from the control word on
- * and becomes high, for good, when the count has reached 0. The counter then goes on from 0xffff; the
- * output tells such a count from a right one.
+ * and becomes high, for good, when the count has reached 0. The counter then goes on from 0xffff;
+ * the output tells such a count from a right one.
  */
 #include "pit.h"
 #include "port_io.h"
@@ -27,7 +27,10 @@ CELL(driver, "1.0.0");
 
 #define START 0xffffu
 
-/* The count is loaded at the next tick (8254, "Mode 0"), 838 ns at most; an access takes about as long. */
+/*
+ * The count is loaded at the next tick (8254, "Mode 0"), 838 ns at most; an access takes about as
+ * long.
+ */
 #define LOAD_READS 3u
 
 void pit_start(void)

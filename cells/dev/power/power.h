@@ -3,12 +3,12 @@
  * power.h - the end: switches the machine off, or starts it again.
  *
  * Why: a system that is tested must be able to say how it ended. QEMU's isa-debug-exit device turns
- * a byte into QEMU's exit status. A PC has no such device, and what it has is described by tables that
- * the nano_core knows nothing of; whoever reads them registers a way (acpi_power.h).
+ * a byte into QEMU's exit status. A PC has no such device, and what it has is described by tables
+ * that the nano_core knows nothing of; whoever reads them registers a way (acpi_power.h).
  *
- * Rules: any context, exceptions included; other CPUs go on until the machine stops. Ways are kept in
- * a list whose every change is one store, so an exception in between finds it whole. Registering and
- * unregistering: by one CPU, at boot. Who ends the system on two CPUs at once ends it.
+ * Rules: any context, exceptions included; other CPUs go on until the machine stops. Ways are kept
+ * in a list whose every change is one store, so an exception in between finds it whole. Registering
+ * and unregistering: by one CPU, at boot. Who ends the system on two CPUs at once ends it.
  */
 #pragma once
 
@@ -25,8 +25,8 @@
 /*
  * A way to end; the caller's storage, for as long as it is registered. Either function may be NULL.
  * They run where anything may be broken: after an exception, on any stack, with interrupts off. So
- * they take no locks, allocate nothing, wait no longer than about a second, and return where they did
- * not work; the next way is tried then. What they need is prepared before they are registered.
+ * they take no locks, allocate nothing, wait no longer than about a second, and return where they
+ * did not work; the next way is tried then. What they need is prepared before they are registered.
  */
 struct power_way {
     const char *name;
@@ -42,8 +42,8 @@ CELL_API MUST_CHECK enum status power_register(struct power_way *way);
 CELL_API void power_unregister(struct power_way *way);
 
 /*
- * Tries debug-exit, then every way, then says that the machine may be switched off and halts this CPU
- * for ever. 0 says that all is well; a status outside 0 .. POWER_STATUS_MAX counts as
+ * Tries debug-exit, then every way, then says that the machine may be switched off and halts this
+ * CPU for ever. 0 says that all is well; a status outside 0 .. POWER_STATUS_MAX counts as
  * POWER_STATUS_MAX. Only debug-exit can pass it on.
  */
 CELL_API NORETURN void power_off(int status);

@@ -21,8 +21,8 @@ struct address_table;
 
 /*
  * Between these two, which may nest, what address_map_find() returns is there, whatever other CPUs
- * unload: a read section. Any context; preemption is held meanwhile. Who knows that the cell stays, because he
- * holds it, needs neither.
+ * unload: a read section. Any context; preemption is held meanwhile. Who knows that the cell stays,
+ * because he holds it, needs neither.
  */
 CELL_API void address_map_enter(void);
 CELL_API void address_map_leave(void);
@@ -68,8 +68,8 @@ CELL_API void address_map_exchange(struct address_table **table);
 CELL_API void address_map_retire(void);
 
 /*
- * For who commits more than this at one moment: adds to `list` what takes the change from `*table`, 2
- * stores. From that commit on it will be made, by address_map_settle(): that is the next call, or
+ * For who commits more than this at one moment: adds to `list` what takes the change from `*table`,
+ * 2 stores. From that commit on it will be made, by address_map_settle(): that is the next call, or
  * that of who finds that its caller was struck. Settling may be repeated.
  */
 struct commit_list;

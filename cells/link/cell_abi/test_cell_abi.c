@@ -13,7 +13,10 @@
 
 #define TASK "struct task{u64 id@0;struct queue* queue@8;s8[16] name@16;}32"
 
-/* A cell that exports `spawn`, imports `log_line` and keeps `tasks`: symbols 3, 4 and 1; 2 is a local function. */
+/*
+ * A cell that exports `spawn`, imports `log_line` and keeps `tasks`: symbols 3, 4 and 1; 2 is a
+ * local function.
+ */
 static void make_sample(struct cell_abi_maker *maker)
 {
     *maker = (struct cell_abi_maker){0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each part (section, symbol, FDE, note) is hashed by itself; the sorted hashes are hashed. Parts refer to
- * each other by names, so no order of theirs comes in.
+ * Each part (section, symbol, FDE, note) is hashed by itself; the sorted hashes are hashed. Parts
+ * refer to each other by names, so no order of theirs comes in.
  *
  * A name says which section is meant unless two have it: static functions of two sources. Then each
  * section's hash is mixed with those of its targets, round by round, which tells apart what leads

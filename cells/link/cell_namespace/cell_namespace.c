@@ -119,7 +119,9 @@ static void publish_symbol(struct cell_namespace *namespace, struct symbol *symb
     if (!key || symbol->binding == STB_WEAK) {
         return;
     }
-    /* Only one of the same load can be here, and weak: the loader has bound all to the strong one. */
+    /*
+     * Only one of the same load can be here, and weak: the loader has bound all to the strong one.
+     */
     symbol_map_remove(&namespace->symbols, key);
     symbol_map_insert(&namespace->symbols, &symbol->key);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is looked for, of each cell that is about to go: its regions of constants and variables, but not those
- * that somebody who stays has adopted sections of; and sections that it has adopted itself, where nobody
- * else has. The text is the stacks' affair.
+ * What is looked for, of each cell that is about to go: its regions of constants and variables, but
+ * not those that somebody who stays has adopted sections of; and sections that it has adopted
+ * itself, where nobody else has. The text is the stacks' affair.
  *
  * A region is described in several places by its address and its size or end: metadata of cells,
  * rows of the address map, mapped_pages. Such pairs are descriptions, not pointers.
@@ -403,7 +403,10 @@ static NOINLINE bool run(struct cell_namespace *namespace, uint64_t own_stack)
     return is_certain;
 }
 
-/* Words of this function's frame and of those above count; in those below, addresses are kept plainly. */
+/*
+ * Words of this function's frame and of those above count; in those below, addresses are kept
+ * plainly.
+ */
 bool cell_retirement_spare(struct cell_namespace *namespace)
 {
     struct cpu_place here;

@@ -13,9 +13,9 @@
  * looked at holds what it held: so only the little that changed meanwhile is looked at with all
  * CPUs stopped.
  *
- * Words in a replaced cell's own memory, and its metadata, do not keep it; those in another replaced cell keep it
- * as long as that one stays. Variables that a successor has adopted are not the cell's any more: they, and what
- * else lies in their region, stay, and what they point to does.
+ * Words in a replaced cell's own memory, and its metadata, do not keep it; those in another
+ * replaced cell keep it as long as that one stays. Variables that a successor has adopted are not
+ * the cell's any more: they, and what else lies in their region, stay, and what they point to does.
  *
  * A fault in the middle leaves nothing behind but a scan that is begun anew.
  */

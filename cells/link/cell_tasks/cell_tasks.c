@@ -2,8 +2,8 @@
 /*
  * The same functions are spawned again and again, so what the address map said is noted, and holds
  * as long as no other table is published. A note is written by whoever finds it at rest and read
- * without a lock: an odd `version`, or one that changes meanwhile, means that nothing was read. Writing
- * is a slot: who is struck in it leaves a note of no address.
+ * without a lock: an odd `version`, or one that changes meanwhile, means that nothing was read.
+ * Writing is a slot: who is struck in it leaves a note of no address.
  */
 #include "cell_tasks.h"
 

@@ -2,10 +2,10 @@
 /*
  * cell_tasks.h - which cells have tasks in them.
  *
- * Why: a task keeps the cells alive that it can reach (T.3 of the OSDI paper). It begins in one cell; all
- * that this one needs stays because it is needed. So one count for each cell is enough, and counting is
- * one instruction, for spawning a task must stay cheap. A reference of the loader's has a name and a
- * lock, and costs more.
+ * Why: a task keeps the cells alive that it can reach (T.3 of the OSDI paper). It begins in one
+ * cell; all that this one needs stays because it is needed. So one count for each cell is enough,
+ * and counting is one instruction, for spawning a task must stay cheap. A reference of the loader's
+ * has a name and a lock, and costs more.
  *
  * Rules: who counts knows that the cell is there: it runs in it, or holds it. Any task. The count
  * changes together with the field that says whose it is (commit.h).
@@ -16,7 +16,10 @@
 
 #define CELL_TASKS_NAME_SIZE 32u /* with the NUL */
 
-/* One task more in the cell that holds `address`, which is put into *out; where there is none nothing is. */
+/*
+ * One task more in the cell that holds `address`, which is put into *out; where there is none
+ * nothing is.
+ */
 CELL_API void cell_tasks_get(uint64_t address, struct cell **out);
 
 /* One less, unless *slot is NULL, as it is then. */

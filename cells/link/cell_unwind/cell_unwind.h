@@ -2,8 +2,8 @@
 /*
  * cell_unwind.h - `.cell.unwind`: which entry of the unwind table describes an address.
  *
- * Why: a fault handler must not parse, sort or allocate, so cellpack has sorted the entries. This is
- * the note's format (docs/cell-format.md) and the search in it; kernel and cellpack share both.
+ * Why: a fault handler must not parse, sort or allocate, so cellpack has sorted the entries. This
+ * is the note's format (docs/cell-format.md) and the search in it; kernel and cellpack share both.
  *
  * Rules: opening checks the header and the size, not the rows: a row is a hint, and its user reads
  * the entry itself, which says what it describes. Nothing here trusts a row, whatever it holds.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines are taken apart into words at single spaces. One table says which words a line has; everything
- * else, what a word may be and where a line may stand, is checked in two functions below.
+ * Lines are taken apart into words at single spaces. One table says which words a line has;
+ * everything else, what a word may be and where a line may stand, is checked in two functions
+ * below.
  */
 #include "evolution.h"
 #include "diag.h"
@@ -73,7 +74,10 @@ static enum status refuse(const struct reading *reading, enum diag_code code, st
                             .offset = is_inside ? (uint64_t)(word.base - reading->line.base) : 0});
 }
 
-/* False at the end of the text. A last line without its end is one too; who reads to the end refuses it. */
+/*
+ * False at the end of the text. A last line without its end is one too; who reads to the end
+ * refuses it.
+ */
 static bool next_line(struct reading *reading)
 {
     if (reading->next >= reading->text.size) {

@@ -6,13 +6,13 @@
  * between them is a short text that a person can read, sign and keep, and a bundle of cells.
  * docs/evolution-format.md is the specification.
  *
- * Rules: pure; borrows the text, allocates nothing. Opening looks at every line, so that walking cannot
- * fail. O(lines * cells). Any context.
+ * Rules: pure; borrows the text, allocates nothing. Opening looks at every line, so that walking
+ * cannot fail. O(lines * cells). Any context.
  *
- * After evolution_open() succeeded: sets are numbered from 1 on in their order, and come after earlier ones
- * only; each has a cell; no old cell and no new cell is named twice; names are those of cells and symbols; other
- * lines with a new cell follow the one about it; there is a bundle if a cell is new; there are no more of
- * anything than the limits below.
+ * After evolution_open() succeeded: sets are numbered from 1 on in their order, and come after
+ * earlier ones only; each has a cell; no old cell and no new cell is named twice; names are those
+ * of cells and symbols; other lines with a new cell follow the one about it; there is a bundle if a
+ * cell is new; there are no more of anything than the limits below.
  */
 #pragma once
 

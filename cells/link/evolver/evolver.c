@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three passes: the manifest into a list of items, one for each line with cells; then every item is decided
- * upon, which only looks; then the sets are swapped. A running cell's pristine object lies in an archive that
- * stays, so it is hashed without holding anything.
+ * Three passes: the manifest into a list of items, one for each line with cells; then every item is
+ * decided upon, which only looks; then the sets are swapped. A running cell's pristine object lies
+ * in an archive that stays, so it is hashed without holding anything.
  *
  * A bundle that cells came from is never given back: they are loaded from it again when they must
  * be.
@@ -84,10 +84,11 @@ static struct {
 } evolver = {.mutex = {.name = "evolver"}};
 
 /*
- * Evolutions that can be taken back: each by the id of its last swap, which stands for all of it. Guarded by the
- * evolver's mutex. The swap itself stores the id, in the moment in which it is remembered; so whoever is
- * struck, what has been swapped is known. Number `next` is that of the evolution under way, and has 0 until it
- * has swapped something; then it is counted by who comes next.
+ * Evolutions that can be taken back: each by the id of its last swap, which stands for all of it.
+ * Guarded by the evolver's mutex. The swap itself stores the id, in the moment in which it is
+ * remembered; so whoever is struck, what has been swapped is known. Number `next` is that of the
+ * evolution under way, and has 0 until it has swapped something; then it is counted by who comes
+ * next.
  */
 #define PAST_PLACES (EVOLVER_REMEMBERED + 1)
 static struct {
@@ -459,7 +460,9 @@ static bool may_begin(const struct work *work, struct evolution_line line)
     return true;
 }
 
-/* Was a function of transfer held up? A CPU that others share may stand still in the middle of it. */
+/*
+ * Was a function of transfer held up? A CPU that others share may stand still in the middle of it.
+ */
 static bool took_too_long(const struct evolver_set *set)
 {
     return set->status != OK && set->diag->code == DIAG_SWAP_TRANSFER_FAILED &&

@@ -7,21 +7,23 @@
  * compared, and the new ones those that he meant, is asked here, by their content hashes, before
  * anything is swapped.
  *
- * Rules: tasks only, interrupts enabled, nothing held, like swap_cells(), which it calls once for each set, in
- * order. Everything is checked first: a refusal of the manifest, the bundle or any cell changes nothing. Then a
- * set that cannot be swapped leaves the system as the sets before it made it; those that come after it, by the
- * manifest, are left out, the others go on. A swap that failed because a function of transfer took too long is tried
- * again, twice. One evolution at a time: others wait. O(lines * cells) and the hashes.
+ * Rules: tasks only, interrupts enabled, nothing held, like swap_cells(), which it calls once for
+ * each set, in order. Everything is checked first: a refusal of the manifest, the bundle or any
+ * cell changes nothing. Then a set that cannot be swapped leaves the system as the sets before it
+ * made it; those that come after it, by the manifest, are left out, the others go on. A swap that
+ * failed because a function of transfer took too long is tried again, twice. One evolution at a
+ * time: others wait. O(lines * cells) and the hashes.
  *
  * Of a line about cells becomes:
  *   - nothing, where the new content runs already;
- *   - an addition, where the old cell is not loaded: nobody shall load the old one later. Nothing, where another
- *     implementation of its interface is loaded in its place, and for a cell that only goes;
+ *   - an addition, where the old cell is not loaded: nobody shall load the old one later. Nothing,
+ *     where another implementation of its interface is loaded in its place, and for a cell that
+ *     only goes;
  *   - a pair of the swap.
  *
  * What an evolution has swapped can be taken back, in one swap: all of its sets or none. The latest
- * EVOLVER_REMEMBERED evolutions are remembered, the last one is taken back first; while the swap itself
- * remembers them (SWAP_REMEMBERED).
+ * EVOLVER_REMEMBERED evolutions are remembered, the last one is taken back first; while the swap
+ * itself remembers them (SWAP_REMEMBERED).
  */
 #pragma once
 
@@ -74,9 +76,10 @@ CELL_API MUST_CHECK enum status evolver_apply_alone(const struct evolver_request
                                                     struct diag *diag);
 
 /*
- * Takes the latest evolution back that swapped anything, and is not taken back yet. Waits up to `timeout_ns` for frames
- * of what it brought. ERR_NOT_FOUND, C0813: there is none; else as swap_rollback(), and then it may be tried again.
- * ERR_BUSY: somebody holds a cell that it added. `out_report` is written in any case. The bundle stays.
+ * Takes the latest evolution back that swapped anything, and is not taken back yet. Waits up to
+ * `timeout_ns` for frames of what it brought. ERR_NOT_FOUND, C0813: there is none; else as
+ * swap_rollback(), and then it may be tried again. ERR_BUSY: somebody holds a cell that it added.
+ * `out_report` is written in any case. The bundle stays.
  */
 CELL_API MUST_CHECK enum status evolver_rollback(uint64_t timeout_ns,
                                                  struct swap_report *out_report, struct diag *diag);

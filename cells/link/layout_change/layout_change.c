@@ -172,7 +172,10 @@ struct comparison {
     uint32_t steps; /* that are left */
 };
 
-/* Does all that lies in a thing with this text mean in the new version what it meant in the old one? */
+/*
+ * Does all that lies in a thing with this text mean in the new version what it meant in the old
+ * one?
+ */
 static bool lies_alike(struct comparison *comparison, const char *text, unsigned depth)
 {
     uint64_t cursor = 0;

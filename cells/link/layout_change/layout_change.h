@@ -2,25 +2,28 @@
 /*
  * layout_change.h - what a changed layout means for the memory that an older version wrote.
  *
- * Why: when a cell is replaced, things that the old version laid out may be anywhere, and the new one would
- * misread them. A version that changes a layout must say how they are carried over; but not where none can
- * be left, or where what they say has not changed. The swap decides by this, and `cellpack diff` foretells it.
+ * Why: when a cell is replaced, things that the old version laid out may be anywhere, and the new
+ * one would misread them. A version that changes a layout must say how they are carried over; but
+ * not where none can be left, or where what they say has not changed. The swap decides by this, and
+ * `cellpack diff` foretells it.
  *
  * How: what a cell leads to is read off its .cell.abi (cell_abi.h).
- *  - An enumeration that has got more names, all others having kept their values, means the same wherever it
- *    stands: it has *grown*.
- *  - Otherwise it counts who can hold such a thing while no function of the cell is running. Somebody can
- *    if a static variable leads to the type, through whatever pointers and fields, or a function whose address
- *    is taken: it may be a callback, and its argument may be kept beside its address. Not so the drop of a
- *    handle, `NAME_drop(struct NAME **)`: slots are on stacks, or in fields of types that something else
- *    leads to. Somebody can, too, if a type to which a signature leads has it in a field, or points to it.
- *  - A type that signatures name directly, and that nothing of the above leads to, is an *argument*: for this cell
- *    it lives in frames. Who keeps such things is another cell, which is asked by itself; so the caller must see that
- *    each cell that knows the name is replaced. One that knows the name alone would hold a handle.
+ *  - An enumeration that has got more names, all others having kept their values, means the same
+ *    wherever it stands: it has *grown*.
+ *  - Otherwise it counts who can hold such a thing while no function of the cell is running.
+ *    Somebody can if a static variable leads to the type, through whatever pointers and fields, or
+ *    a function whose address is taken: it may be a callback, and its argument may be kept beside
+ *    its address. Not so the drop of a handle, `NAME_drop(struct NAME **)`: slots are on stacks, or
+ *    in fields of types that something else leads to. Somebody can, too, if a type to which a
+ *    signature leads has it in a field, or points to it.
+ *  - A type that signatures name directly, and that nothing of the above leads to, is an
+ *    *argument*: for this cell it lives in frames. Who keeps such things is another cell, which is
+ *    asked by itself; so the caller must see that each cell that knows the name is replaced. One
+ *    that knows the name alone would hold a handle.
  *  - A type that nothing but a drop leads to *passes*.
  *
- * What is reached by casts alone (`void *`, a field from which its structure is computed) has no text, so
- * nobody sees it: neither here nor in what is compared.
+ * What is reached by casts alone (`void *`, a field from which its structure is computed) has no
+ * text, so nobody sees it: neither here nor in what is compared.
  *
  * Rules: pure; borrows. O(bytes of texts) for marks. Any context.
  */
@@ -54,8 +57,9 @@ CELL_API enum layout_change layout_change_of(const struct cell_abi *old, const u
 CELL_API bool layout_change_is_grown(const char *was, const char *is);
 
 /*
- * May the new variable be the old one, where it is? Yes if their types read alike and so do all that lie in
- * them, but for enumerations that have grown. What an unknown type is, nobody knows: no.
+ * May the new variable be the old one, where it is? Yes if their types read alike and so do all
+ * that lie in them, but for enumerations that have grown. What an unknown type is, nobody knows:
+ * no.
  */
 CELL_API bool layout_change_may_adopt(const struct cell_abi *old,
                                       const struct cell_abi_variable *was,
@@ -63,8 +67,8 @@ CELL_API bool layout_change_may_adopt(const struct cell_abi *old,
                                       const struct cell_abi_variable *is);
 
 /*
- * The first variable that leads to a type, by its row's index, and whether it is behind a pointer; or NULL. For
- * messages. `marks` is overwritten. O(variables * bytes of texts).
+ * The first variable that leads to a type, by its row's index, and whether it is behind a pointer;
+ * or NULL. For messages. `marks` is overwritten. O(variables * bytes of texts).
  */
 CELL_API const struct cell_abi_variable *layout_change_find_holder(const struct cell_abi *abi,
                                                                    uint32_t type, uint8_t *marks);

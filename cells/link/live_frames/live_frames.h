@@ -2,10 +2,10 @@
 /*
  * live_frames.h - which code is on whose stack.
  *
- * Why: code may be replaced at any time, but not what a function relies on that is in the middle of its
- * work; and code may go only when nobody returns into it. Both ask all stacks: those of tasks that run,
- * are ready, wait or have not begun; of idle CPUs, handlers of interrupts and exceptions, and of the
- * system before there are tasks.
+ * Why: code may be replaced at any time, but not what a function relies on that is in the middle of
+ * its work; and code may go only when nobody returns into it. Both ask all stacks: those of tasks
+ * that run, are ready, wait or have not begun; of idle CPUs, handlers of interrupts and exceptions,
+ * and of the system before there are tasks.
  *
  * What is told is never too little. A stack is unwound from where its CPU or its context stands.
  * Where the unwinder does not get to the stack's top (`unreliable`, or code without a caller in the
@@ -15,14 +15,15 @@
  * is told in words.
  *
  * Rules: no allocation, no lock. Two ways:
- *  - at one moment: who has stopped all other CPUs (remote_stop_begin()) calls live_frames_visit() or
- *    live_frames_find(). Before there are other CPUs any `stop` is as good; it takes the caller's stack and
- *    those of all tasks. Frames of this cell on the caller's stack are left out.
- *  - one stack after the other, beside others: live_frames_sweep(), in a task, with nothing held. What
- *    nobody can newly call (all that led there leads elsewhere now) can only disappear from a stack. So
- *    when a sweep that began after that has ended and has not told of it, it is on no stack.
- * Cells that were replaced stay in the address map as long as they may be found here: else their frames cannot
- * be walked through.
+ *  - at one moment: who has stopped all other CPUs (remote_stop_begin()) calls live_frames_visit()
+ *    or live_frames_find(). Before there are other CPUs any `stop` is as good; it takes the
+ *    caller's stack and those of all tasks. Frames of this cell on the caller's stack are left out.
+ *  - one stack after the other, beside others: live_frames_sweep(), in a task, with nothing held.
+ *    What nobody can newly call (all that led there leads elsewhere now) can only disappear from a
+ *    stack. So when a sweep that began after that has ended and has not told of it, it is on no
+ *    stack.
+ * Cells that were replaced stay in the address map as long as they may be found here: else their
+ * frames cannot be walked through.
  */
 #pragma once
 
@@ -57,8 +58,8 @@ struct live_counts {
 };
 
 /*
- * Tells of all frames on all stacks. False if the visitor had enough. `stop` is the caller's; `out_counts`
- * may be NULL.
+ * Tells of all frames on all stacks. False if the visitor had enough. `stop` is the caller's;
+ * `out_counts` may be NULL.
  */
 CELL_API bool live_frames_visit(const struct remote_stop *stop, live_frame_visitor_t visit,
                                 void *context, struct live_counts *out_counts) OWN_BORROWS(*stop);
@@ -97,8 +98,9 @@ struct live_sweep {
 };
 
 /*
- * Goes on with up to `most` stacks. `is_done`: all have been told. What the visitor returns is not looked at.
- * ERR_TIMEOUT: a CPU did not answer; the sweep can go on. ERR_AGAIN: a task never stood still for long enough.
+ * Goes on with up to `most` stacks. `is_done`: all have been told. What the visitor returns is not
+ * looked at. ERR_TIMEOUT: a CPU did not answer; the sweep can go on. ERR_AGAIN: a task never stood
+ * still for long enough.
  */
 CELL_API MUST_CHECK enum status live_frames_sweep(struct live_sweep *sweep, uint32_t most,
                                                   live_frame_visitor_t visit, void *context);

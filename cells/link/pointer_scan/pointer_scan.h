@@ -2,23 +2,24 @@
 /*
  * pointer_scan.h - which words of memory point somewhere.
  *
- * Why: memory of a cell may go when nobody points there. What the linker wrote is on record, but not what
- * programs have stored since: the name of a lock in a block of the heap, the address of a variable on a
- * stack. C does not say which words are pointers; so each aligned word of all writable memory counts, as in
- * a conservative garbage collector.
+ * Why: memory of a cell may go when nobody points there. What the linker wrote is on record, but
+ * not what programs have stored since: the name of a lock in a block of the heap, the address of a
+ * variable on a stack. C does not say which words are pointers; so each aligned word of all
+ * writable memory counts, as in a conservative garbage collector.
  *
- * What is looked at: every page that is mapped writable and cached; of stacks the part that is in use, with the
- * saved registers there. Not: blocks of the heap that are free; registers of the vector unit, unaligned words,
- * memory that is mapped nowhere at the moment, devices.
+ * What is looked at: every page that is mapped writable and cached; of stacks the part that is in
+ * use, with the saved registers there. Not: blocks of the heap that are free; registers of the
+ * vector unit, unaligned words, memory that is mapped nowhere at the moment, devices.
  *
- * Programs go on meanwhile, and may carry a pointer from where nobody has looked yet to where somebody has.
- * So first everything is looked at once, beside them, a few pages at a time; and then, with all other CPUs
- * stopped, stacks and what was written since (page_table.h), which is little. A target without hits then is
- * pointed to by nobody.
+ * Programs go on meanwhile, and may carry a pointer from where nobody has looked yet to where
+ * somebody has. So first everything is looked at once, beside them, a few pages at a time; and
+ * then, with all other CPUs stopped, stacks and what was written since (page_table.h), which is
+ * little. A target without hits then is pointed to by nobody.
  *
- * Rules: one scan at a time; begin, steps until `is_done`, then finish within a stop of all other CPUs. Tasks, with
- * nothing held; finish: no allocation, no lock. Words that keep the asker's own addresses would be found: so targets
- * hold theirs inverted, and who asks says which other words do not count.
+ * Rules: one scan at a time; begin, steps until `is_done`, then finish within a stop of all other
+ * CPUs. Tasks, with nothing held; finish: no allocation, no lock. Words that keep the asker's own
+ * addresses would be found: so targets hold theirs inverted, and who asks says which other words do
+ * not count.
  */
 #pragma once
 
@@ -60,8 +61,8 @@ CELL_API void pointer_scan_begin(struct pointer_scan *scan, struct pointer_targe
 CELL_API void pointer_scan_step(struct pointer_scan *scan, uint32_t most);
 
 /*
- * Looks at what has changed, and at all stacks; of the caller's from `own_stack` on, an address in it. False: a
- * stack could not be found, so nothing is certain.
+ * Looks at what has changed, and at all stacks; of the caller's from `own_stack` on, an address in
+ * it. False: a stack could not be found, so nothing is certain.
  */
 CELL_API MUST_CHECK bool pointer_scan_finish(struct pointer_scan *scan,
                                              const struct remote_stop *stop, uint64_t own_stack)

@@ -13,7 +13,9 @@ CELL(library, "2.0.0");
 
 static_assert((FIRST_CAPACITY & (FIRST_CAPACITY - 1)) == 0, "capacities are powers of two");
 
-/* Addresses of blocks differ from bit 12 on at the latest; the multiplier is 2^64 / golden ratio. */
+/*
+ * Addresses of blocks differ from bit 12 on at the latest; the multiplier is 2^64 / golden ratio.
+ */
 static uint64_t home_of(const struct block_table *table, uintptr_t address)
 {
     return (((uint64_t)address >> 4) * 0x9e3779b97f4a7c15ull >> 20) & (table->capacity - 1);

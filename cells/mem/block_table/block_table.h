@@ -5,11 +5,12 @@
  * Why: a heap that trusts no pointer it is given looks it up in what it owns. This is that, for
  * blocks that have a mapping each: the entry of a block owns its mapping.
  *
- * Rules: a hash table with open addressing in memory of its own, at most three quarters full; all is
- * O(1) on average. It grows, and never shrinks. Entries move: a pointer to one is good until the
- * next insertion or removal. A table that is zeroed is empty. The caller serialises. Insertions and removals
- * happen with the commit of a list of stores, which may hold others (commit.h); after a fault or a kill at
- * any instruction, block_table_settle() makes the table whole before anything else is asked of it.
+ * Rules: a hash table with open addressing in memory of its own, at most three quarters full; all
+ * is O(1) on average. It grows, and never shrinks. Entries move: a pointer to one is good until the
+ * next insertion or removal. A table that is zeroed is empty. The caller serialises. Insertions and
+ * removals happen with the commit of a list of stores, which may hold others (commit.h); after a
+ * fault or a kill at any instruction, block_table_settle() makes the table whole before anything
+ * else is asked of it.
  */
 #pragma once
 
@@ -36,8 +37,8 @@ struct block_table {
 CELL_API MUST_CHECK enum status block_table_reserve(struct block_table *table);
 
 /*
- * An entry for this address, which is not in the table; there is room for it. Its other fields are 0, and may
- * be written. It is in the table when `list` is committed, to which more can be added.
+ * An entry for this address, which is not in the table; there is room for it. Its other fields are
+ * 0, and may be written. It is in the table when `list` is committed, to which more can be added.
  */
 struct commit_list;
 CELL_API struct block *block_table_plan_insert(struct block_table *table, uintptr_t address,
@@ -49,7 +50,10 @@ CELL_API struct block *block_table_insert(struct block_table *table, uintptr_t a
 /* NULL when there is none. */
 CELL_API struct block *block_table_find(const struct block_table *table, uintptr_t address);
 
-/* With the commit of `list` the entry is out of the table; its mapping is dropped when that is settled. */
+/*
+ * With the commit of `list` the entry is out of the table; its mapping is dropped when that is
+ * settled.
+ */
 CELL_API void block_table_plan_remove(struct block_table *table, struct block *block,
                                       struct commit_list *list);
 

@@ -6,12 +6,12 @@
  * the heap, for the heap is built on them. So they come from here: a static supply for the start,
  * and pages that mapped_pages donates when the supply runs low.
  *
- * Rules: one size for all, a cache line. Memory that was donated stays here. A block goes from the pool
- * into a variable of its new owner, and back from there, in one step: at every instruction one of both
- * has it (docs/fault-safety.md). Its third word is 0 when it comes, the rest is anything; so a type
- * of descriptors whose third word says how much it describes can be dropped from then on. The forms by
- * value are for who keeps a block by other means. Any CPU, any context, no lock; but donating, for which
- * its caller serialises. Figures are exact while nobody else takes or gives.
+ * Rules: one size for all, a cache line. Memory that was donated stays here. A block goes from the
+ * pool into a variable of its new owner, and back from there, in one step: at every instruction one
+ * of both has it (docs/fault-safety.md). Its third word is 0 when it comes, the rest is anything;
+ * so a type of descriptors whose third word says how much it describes can be dropped from then on.
+ * The forms by value are for who keeps a block by other means. Any CPU, any context, no lock; but
+ * donating, for which its caller serialises. Figures are exact while nobody else takes or gives.
  */
 #pragma once
 
@@ -30,8 +30,8 @@
 #define DESCRIPTOR_COUNT_OFFSET 16
 
 /*
- * Puts a block of DESCRIPTOR_SIZE bytes, aligned to it, into *out, a pointer of any type; false, and
- * nothing is stored, when there is none. O(1).
+ * Puts a block of DESCRIPTOR_SIZE bytes, aligned to it, into *out, a pointer of any type; false,
+ * and nothing is stored, when there is none. O(1).
  */
 CELL_API MUST_CHECK bool descriptor_pool_take(void *out);
 

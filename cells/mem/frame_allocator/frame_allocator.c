@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three sets of free numbers, one a kind; the reserved and device sets hold what nobody owns of the rest
- * of the address space. A descriptor is a node of range_tree with a link to the next range of the same
- * handle; its `owner` field keeps the kind and whether the frames are stale.
+ * Three sets of free numbers, one a kind; the reserved and device sets hold what nobody owns of the
+ * rest of the address space. A descriptor is a node of range_tree with a link to the next range of
+ * the same handle; its `owner` field keeps the kind and whether the frames are stale.
  *
- * The firmware's map may overlap itself and is in no order. So the whole physical address space starts
- * as device frames; what the map mentions is moved to the reserved set; what it calls usable and nobody
- * else needs is moved to RAM. Moving is taking from whatever set has it: each number is in one set only.
+ * The firmware's map may overlap itself and is in no order. So the whole physical address space
+ * starts as device frames; what the map mentions is moved to the reserved set; what it calls usable
+ * and nobody else needs is moved to RAM. Moving is taking from whatever set has it: each number is
+ * in one set only.
  *
  * One lock protects the sets. Single frames of RAM go round it (range_cache.h).
  *
@@ -237,7 +238,9 @@ OWN_UNCHECKED static enum status move_between(enum frame_kind from, unsigned to,
     return OK;
 }
 
-/* The frames that `bytes` at `start` touch (outwards) or fill (inwards); count 0 if there are none. */
+/*
+ * The frames that `bytes` at `start` touch (outwards) or fill (inwards); count 0 if there are none.
+ */
 static struct range frames_within(paddr_t start, uint64_t bytes, bool outwards)
 {
     if (bytes == 0 || start >= PHYSICAL_LIMIT) {

@@ -2,18 +2,19 @@
 /*
  * frame_allocator.h - who owns which frame of physical memory.
  *
- * Why: each frame has at most one owner. What nobody owns is kept here; what somebody owns he holds a
- * `struct frames` of, and this cell keeps no table of it. A handle stands for one or more ranges of
- * frames in a given order, normally one.
+ * Why: each frame has at most one owner. What nobody owns is kept here; what somebody owns he holds
+ * a `struct frames` of, and this cell keeps no table of it. A handle stands for one or more ranges
+ * of frames in a given order, normally one.
  *
- * Rules: never handed out as memory are the first megabyte, the nano_core image, the boot information,
- * and what the firmware does not call usable; but every frame of the machine can be taken once, by its
- * address: what firmware reserved and the modules as FRAMES_RESERVED, what no memory map mentions as
- * FRAMES_DEVICE. FRAMES_RAM that comes from here is *stale*: it may hold what its last owner left, and
- * mapped_pages clears it before anybody can see it. Taking and giving back are O(log n) in the number of
- * free ranges for each range; no heap is needed. Any CPU, also with preemption
- * held; not in interrupt handlers. Single frames that come back and go out again take no lock. After a fault or a
- * kill at any instruction each frame is free or in the variable of its owner (docs/fault-safety.md).
+ * Rules: never handed out as memory are the first megabyte, the nano_core image, the boot
+ * information, and what the firmware does not call usable; but every frame of the machine can be
+ * taken once, by its address: what firmware reserved and the modules as FRAMES_RESERVED, what no
+ * memory map mentions as FRAMES_DEVICE. FRAMES_RAM that comes from here is *stale*: it may hold
+ * what its last owner left, and mapped_pages clears it before anybody can see it. Taking and giving
+ * back are O(log n) in the number of free ranges for each range; no heap is needed. Any CPU, also
+ * with preemption held; not in interrupt handlers. Single frames that come back and go out again
+ * take no lock. After a fault or a kill at any instruction each frame is free or in the variable of
+ * its owner (docs/fault-safety.md).
  */
 #pragma once
 
@@ -38,8 +39,8 @@ CELL_API MUST_CHECK enum status frame_allocator_init(const struct boot_info *boo
 
 /*
  * Takes the lowest `count` consecutive frames of RAM whose first frame number is a multiple of
- * `alignment`, a power of two; a single one may also be one that came back lately, or lie in a longer
- * free range than the lowest. ERR_NO_MEMORY, ERR_INVALID_ARGUMENT.
+ * `alignment`, a power of two; a single one may also be one that came back lately, or lie in a
+ * longer free range than the lowest. ERR_NO_MEMORY, ERR_INVALID_ARGUMENT.
  */
 CELL_API enum status frame_allocator_take(uint64_t count, uint64_t alignment, struct frames **out)
     OWN_ACQUIRES(**out);
@@ -67,8 +68,9 @@ CELL_API MUST_CHECK enum status frame_allocator_take_table(paddr_t *out_frame);
 CELL_API void frame_allocator_give_table(paddr_t *frame);
 
 /*
- * Takes exactly the frames from `start` on, of whatever kind they are; all of one kind. ERR_BUSY when
- * one of them has an owner (or belongs to the running system), ERR_MISALIGNED, ERR_OUT_OF_BOUNDS.
+ * Takes exactly the frames from `start` on, of whatever kind they are; all of one kind. ERR_BUSY
+ * when one of them has an owner (or belongs to the running system), ERR_MISALIGNED,
+ * ERR_OUT_OF_BOUNDS.
  */
 CELL_API enum status frame_allocator_take_at(paddr_t start, uint64_t count, struct frames **out)
     OWN_ACQUIRES(**out);

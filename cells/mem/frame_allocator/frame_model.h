@@ -4,10 +4,10 @@
  *
  * Why: what random tests and fuzzing do is the same; only where their choices come from differs.
  *
- * Rules: included once in a program, after the assertions of cmocka (or fuzz_assert.h) and a function
- * `unsigned choose(unsigned below)`, with these defined: MODEL_FRAMES, of a machine whose first
- * MODEL_RESERVED frames are reserved, and all below MODEL_LOW no RAM to hand out; MODEL_SLOTS, the handles;
- * MODEL_TABLES, frames of page tables.
+ * Rules: included once in a program, after the assertions of cmocka (or fuzz_assert.h) and a
+ * function `unsigned choose(unsigned below)`, with these defined: MODEL_FRAMES, of a machine whose
+ * first MODEL_RESERVED frames are reserved, and all below MODEL_LOW no RAM to hand out;
+ * MODEL_SLOTS, the handles; MODEL_TABLES, frames of page tables.
  */
 #pragma once
 

@@ -155,7 +155,9 @@ static enum frame_kind expected_kind(uint64_t frame)
     return is_usable && !is_refused ? FRAMES_RAM : is_mentioned ? FRAMES_RESERVED : FRAMES_DEVICE;
 }
 
-/* As many ranges as UEFI gives, overlapping and in no order; each frame is of the kind it must be. */
+/*
+ * As many ranges as UEFI gives, overlapping and in no order; each frame is of the kind it must be.
+ */
 static void test_every_frame_of_random_maps_has_one_kind(void **state)
 {
     srand(5);

@@ -61,9 +61,9 @@ CELL_API MUST_CHECK enum status frames_merge(struct frames *frames, struct frame
     OWN_BORROWS(*frames) OWN_CONSUMES(**rest);
 
 /*
- * The same for who changes more than frames in the moment of `list` (commit.h): these do everything that
- * can fail, and add what is left to it. Until that is committed *out_rest has no frames, and may be empty;
- * after it *rest has none, and may be empty; it is to be dropped where it is not.
+ * The same for who changes more than frames in the moment of `list` (commit.h): these do everything
+ * that can fail, and add what is left to it. Until that is committed *out_rest has no frames, and
+ * may be empty; after it *rest has none, and may be empty; it is to be dropped where it is not.
  */
 CELL_API MUST_CHECK enum status frames_plan_split(struct frames *frames, uint64_t first_count,
                                                   struct frames **out_rest,

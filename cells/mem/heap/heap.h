@@ -23,11 +23,11 @@
  *
  * Rules: blocks are aligned to HEAP_ALIGNMENT, are not cleared, and belong to the caller until they
  * are freed. Who gets NULL has lost nothing. Memory without blocks goes back to the system, but for
- * a few slabs; each CPU keeps up to 14 free blocks of each size at hand. Any CPU, also with preemption
- * held; not in exceptions and interrupt handlers, nor with interrupts off (page_table.h). A fault or a kill
- * inside of one of these functions leaves the heap whole, and each block free or where its address is to
- * be stored (docs/fault-safety.md); of the functions that return or take a block by value it loses the block
- * that was on its way.
+ * a few slabs; each CPU keeps up to 14 free blocks of each size at hand. Any CPU, also with
+ * preemption held; not in exceptions and interrupt handlers, nor with interrupts off
+ * (page_table.h). A fault or a kill inside of one of these functions leaves the heap whole, and
+ * each block free or where its address is to be stored (docs/fault-safety.md); of the functions
+ * that return or take a block by value it loses the block that was on its way.
  */
 #pragma once
 
@@ -56,8 +56,9 @@ MUST_CHECK CELL_API void *heap_allocate_zeroed(size_t bytes);
 CELL_API void heap_free(void *block);
 
 /*
- * The same, into and out of a variable, a pointer of any type, in one step; heap_block.h is what they are
- * for. *out is NULL before, and stays so without memory: then false. *slot is NULL afterwards.
+ * The same, into and out of a variable, a pointer of any type, in one step; heap_block.h is what
+ * they are for. *out is NULL before, and stays so without memory: then false. *slot is NULL
+ * afterwards.
  */
 MUST_CHECK CELL_API bool heap_allocate_to(size_t bytes, void *out);
 CELL_API void heap_free_from(void *slot);
@@ -69,8 +70,9 @@ CELL_API void heap_free_from(void *slot);
 CELL_API struct heap_statistics heap_statistics(void);
 
 /*
- * For who looks for pointers in all memory: does the address lie in the heap, and certainly in no block that
- * is allocated? heap_partial knows, the others say no. Any context; may be wrong if it changes meanwhile.
+ * For who looks for pointers in all memory: does the address lie in the heap, and certainly in no
+ * block that is allocated? heap_partial knows, the others say no. Any context; may be wrong if it
+ * changes meanwhile.
  */
 CELL_API bool heap_is_free(uintptr_t address);
 

@@ -6,11 +6,11 @@
  * loses the block. Here a block goes from the heap into a variable of its owner, and back from
  * there.
  *
- * Rules: those of heap.h. `out` and `slot` point to a pointer of any type: a slot of raw memory, as long as
- * the block is being made into something; a field; or the slot of the handle itself, where zeros are
- * a thing that its drop accepts. What a drop has left of a thing is given back by heap_block_give_thing(handle),
- * its last step: from the handle into a slot of raw memory, and from there. So a drop that begins again
- * does not look into what is the heap's already.
+ * Rules: those of heap.h. `out` and `slot` point to a pointer of any type: a slot of raw memory, as
+ * long as the block is being made into something; a field; or the slot of the handle itself, where
+ * zeros are a thing that its drop accepts. What a drop has left of a thing is given back by
+ * heap_block_give_thing(handle), its last step: from the handle into a slot of raw memory, and from
+ * there. So a drop that begins again does not look into what is the heap's already.
  *
  *      OWNED(heap_block, block);
  *      if (!heap_block_take(sizeof(struct window), SLOT(block))) { return ERR_NO_MEMORY; }
@@ -25,7 +25,10 @@
 struct OWN_CAPABILITY("block of the heap") heap_block;
 OWN_DECLARE(heap_block);
 
-/* A block of at least `bytes`, cleared in the second; false, and nothing is stored: there is no memory. */
+/*
+ * A block of at least `bytes`, cleared in the second; false, and nothing is stored: there is no
+ * memory.
+ */
 CELL_API MUST_CHECK bool heap_block_take(size_t bytes, void *out);
 CELL_API MUST_CHECK bool heap_block_take_zeroed(size_t bytes, void *out);
 

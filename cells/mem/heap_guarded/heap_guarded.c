@@ -5,15 +5,16 @@
  *   | page: red ... red | block | red ... red | nothing is mapped
  *
  * The block ends as near to the end of its last page as its alignment lets it, so that a write far
- * behind it meets what is not mapped, and faults; a write near it, on either side, meets a red zone,
- * of at least RED_BYTES before the block, and is seen when the block is freed, or by heap_check().
+ * behind it meets what is not mapped, and faults; a write near it, on either side, meets a red
+ * zone, of at least RED_BYTES before the block, and is seen when the block is freed, or by
+ * heap_check().
  *
  * A freed block is poisoned, made read-only and kept in quarantine: a write through an old pointer
  * faults and names the culprit, a read gets poison. The quarantine is a ring: the oldest block goes
  * back to the system when a new one comes. Its entry in the table stays as long, so that a second
- * release is told from the release of something foreign. Reports name who allocated the block and who
- * frees it by return addresses; which cells these are in, address_map knows, whose tables are on this
- * heap.
+ * release is told from the release of something foreign. Reports name who allocated the block and
+ * who frees it by return addresses; which cells these are in, address_map knows, whose tables are
+ * on this heap.
  *
  * What changes is changed in one moment (commit.h): a block comes into the table with its mapping
  * and goes to its owner, leaves its owner and goes into quarantine, or leaves the table.

@@ -6,12 +6,13 @@
  *
  * The list of free blocks is an array of 16-bit links, one for each granule of the slab. A link is
  * the number of the granule where the next free block starts, doubled: its place in the array; 0 is
- * the end. Where an allocated block starts the high byte of the link is ALLOCATED, which is more than
- * that of any other link; in a magazine it is less; the others are stale. So writing to a freed block
- * changes nothing here, and freeing twice, or from a multiple of 8 inside of a block, is seen: such a
- * multiple, where it is none of 16, leads to the low byte of a link, which is even.
+ * the end. Where an allocated block starts the high byte of the link is ALLOCATED, which is more
+ * than that of any other link; in a magazine it is less; the others are stale. So writing to a
+ * freed block changes nothing here, and freeing twice, or from a multiple of 8 inside of a block,
+ * is seen: such a multiple, where it is none of 16, leads to the low byte of a link, which is even.
  *
- * Records come from chunks of 7, the first of which only holds the chunk's own mapping; chunks stay.
+ * Records come from chunks of 7, the first of which only holds the chunk's own mapping; chunks
+ * stay.
  */
 #include "freestanding.h"
 #include "heap.h"

@@ -7,12 +7,12 @@
  *   pages of slabs      | slab 0, 16 KiB    | slab 1            | ... range.count slabs so far
  *   pages of records    | record 0, 2 KiB   | record 1          | ...
  *
- * A record is an array of 16-bit links, one for each granule of its slab. The first 32 granules of a
- * slab are not used, and in place of their links the record has the slab's head. The link of a
- * granule where a block starts is ALLOCATED, another in a magazine, or leads to the next free block; a
- * link is the offset in the record of the other link, so 0, where the head is, stands for none. The link
- * of any other granule is stale, but never ALLOCATED: all links of a class are before a slab changes
- * its class.
+ * A record is an array of 16-bit links, one for each granule of its slab. The first 32 granules of
+ * a slab are not used, and in place of their links the record has the slab's head. The link of a
+ * granule where a block starts is ALLOCATED, another in a magazine, or leads to the next free
+ * block; a link is the offset in the record of the other link, so 0, where the head is, stands for
+ * none. The link of any other granule is stale, but never ALLOCATED: all links of a class are
+ * before a slab changes its class.
  *
  * So a pointer is an allocated block if, and only if, it lies in the range, is a multiple of a
  * granule, and its link is ALLOCATED. Rotating its offset in the range by 3 gives the offset of its
@@ -26,8 +26,8 @@
  * Blocks that are too large for a slab have mappings of their own and are in a table by address.
  *
  * Between two changes with a commit (heap_slabs_life.h), pages that are to be mapped are in
- * `range.front`, mappings in `range.growth` (of records) and `moving` (of the first vacant slab, or of a
- * large block); who comes after an interruption puts them back.
+ * `range.front`, mappings in `range.growth` (of records) and `moving` (of the first vacant slab, or
+ * of a large block); who comes after an interruption puts them back.
  */
 #include "block_table.h"
 #include "freestanding.h"

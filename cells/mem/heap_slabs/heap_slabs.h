@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heap_slabs.h - what the slab heaps have in common: sizes, and what each CPU keeps at hand. Beside it
- * is the rest of it, in the order of who uses whom: heap_slabs_life.h, heap_slabs_mapped.h.
+ * heap_slabs.h - what the slab heaps have in common: sizes, and what each CPU keeps at hand. Beside
+ * it is the rest of it, in the order of who uses whom: heap_slabs_life.h, heap_slabs_mapped.h.
  *
  * Why: heaps that differ in safety only can be compared only when all else is equal.
  *
  * Rules: for implementations of heap.h. A *slab* is SLAB_SIZE bytes, aligned to that, and holds
  * blocks of one *class*, from SLAB_FIRST on. A *granule* is 16 bytes: all sizes are multiples.
  *
- * Slabs are protected by one lock. In front of them each CPU has a *magazine* of free blocks for each
- * class, which it uses with preemption held and nobody else touches; one that is empty or full is
- * refilled, or half emptied, under the lock. To the slabs these blocks are in use.
+ * Slabs are protected by one lock. In front of them each CPU has a *magazine* of free blocks for
+ * each class, which it uses with preemption held and nobody else touches; one that is empty or full
+ * is refilled, or half emptied, under the lock. To the slabs these blocks are in use.
  */
 #pragma once
 
@@ -171,7 +171,10 @@ static NOINLINE UNUSED void *magazine_switch(void *block)
     return block;
 }
 
-/* Takes the `count` oldest blocks, which have been given back, out of a magazine; changes are noted. */
+/*
+ * Takes the `count` oldest blocks, which have been given back, out of a magazine; changes are
+ * noted.
+ */
 UNUSED static void magazine_forget(struct magazine *magazine, uint64_t count, struct undo *changes)
 {
     uint64_t left = magazine->count - count;

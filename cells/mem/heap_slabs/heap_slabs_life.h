@@ -5,16 +5,17 @@
  * Why: the slab heaps differ in where a slab's record is, in how its free blocks are linked and in
  * what is asked of a pointer. The rest is here, once, so that they are equal in it.
  *
- * Rules: included once by a heap, after heap.h and `struct slab`, with these defined: SLAB_LINK, the type
- * by which slabs name each other; BLOCK_LINK, that by which a free block of a slab names the next one: 0
- * is none, and it grows by 1 for each BLOCK_LINK_BYTES of the slab. A slab has at least the fields
+ * Rules: included once by a heap, after heap.h and `struct slab`, with these defined: SLAB_LINK,
+ * the type by which slabs name each other; BLOCK_LINK, that by which a free block of a slab names
+ * the next one: 0 is none, and it grows by 1 for each BLOCK_LINK_BYTES of the slab. A slab has at
+ * least the fields
  *
  *      BLOCK_LINK free;                the first free block
  *      struct slab_state state;
  *      SLAB_LINK next, previous;       in the class's list; `next` also among spare slabs
  *
- * Behind it the heap defines what is declared under "the policy", and heap_free(), heap_free_from() and
- * heap_is_free(); the other functions of heap.h are here.
+ * Behind it the heap defines what is declared under "the policy", and heap_free(), heap_free_from()
+ * and heap_is_free(); the other functions of heap.h are here.
  *
  *   state     in the class's list   countdown
  *   listed    yes                   blocks in use, one more if pinned
@@ -22,12 +23,12 @@
  *
  * So one decrement finds both events that matter: a full slab gets a free block, and the last block
  * is freed. Each class pins one slab, which stays when it is empty. A class's first slab is where
- * blocks come from; a full one is dropped from the list when an allocation finds it there, and comes
- * back at the end. Blocks are cut from a fresh slab a few at a time.
+ * blocks come from; a full one is dropped from the list when an allocation finds it there, and
+ * comes back at the end. Blocks are cut from a fresh slab a few at a time.
  *
- * Under the lock everything is done in changes with a commit (undo.h), after each of which the records
- * are whole; mappings are made and dropped between two, and `moving` owns them then. The links of
- * blocks that are not free are not noted: they mean nothing, but for their marks.
+ * Under the lock everything is done in changes with a commit (undo.h), after each of which the
+ * records are whole; mappings are made and dropped between two, and `moving` owns them then. The
+ * links of blocks that are not free are not noted: they mean nothing, but for their marks.
  */
 #pragma once
 

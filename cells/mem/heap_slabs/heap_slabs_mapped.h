@@ -2,15 +2,16 @@
 /*
  * heap_slabs_mapped.h - slabs, and large blocks, each in a mapping of its own that its record owns.
  *
- * Why: heap_unsafe and heap_partial differ in where the record is, not in what becomes of the memory.
+ * Why: heap_unsafe and heap_partial differ in where the record is, not in what becomes of the
+ * memory.
  *
  * Rules: included once by a heap, in place of heap_slabs_life.h, which says more, after BLOCK_LINK
  * and `struct slab`, whose links are pointers and which also has the field
  *
  *      struct mapped_pages *memory;    what begins with the slab
  *
- * Its policy is that of heap_slabs_life.h without what is here, and what is declared below. A large block
- * is the only one of a slab of the class HEAP_CLASS_LARGE.
+ * Its policy is that of heap_slabs_life.h without what is here, and what is declared below. A large
+ * block is the only one of a slab of the class HEAP_CLASS_LARGE.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A conventional slab heap, as fast as we can make one; it shows what the checks of the others cost.
+ * A conventional slab heap, as fast as we can make one; it shows what the checks of the others
+ * cost.
  *
  * A slab begins with its record, which rounding a block's address down finds. Free blocks hold the
  * pointers of their slab's list. Nothing is checked.

@@ -181,7 +181,10 @@ static inline enum status clear(vaddr_t start, uint64_t count, unsigned flags)
 
 /* ---- mapping ---- */
 
-/* Maps one range of frames, and clears it if it is stale. What it has mapped where it fails, it unmaps. */
+/*
+ * Maps one range of frames, and clears it if it is stale. What it has mapped where it fails, it
+ * unmaps.
+ */
 static inline enum status map_range(vaddr_t at, paddr_t frame, uint64_t count, bool is_stale,
                                     unsigned flags)
 {
@@ -433,7 +436,10 @@ enum status mapped_pages_remap(struct mapped_pages *mapped, unsigned flags)
 
 /* ---- parts ---- */
 
-/* Cuts pages, frames and tables; `rest`, which has neither so far, is to be dropped where that fails. */
+/*
+ * Cuts pages, frames and tables; `rest`, which has neither so far, is to be dropped where that
+ * fails.
+ */
 static enum status plan_split(struct mapped_pages *mapped, uint64_t first_count,
                               struct mapped_pages *rest, struct commit_list *list)
     OWN_BORROWS(*mapped);

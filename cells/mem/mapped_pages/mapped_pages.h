@@ -2,22 +2,24 @@
 /*
  * mapped_pages.h - memory that can be used: pages with frames behind them, owned as one thing.
  *
- * Why: this is the only way to get at memory (Theseus, section 4.3.1). Who maps gives his pages and his
- * frames away for a `struct mapped_pages`; this cell keeps no table of mappings. The invariants:
+ * Why: this is the only way to get at memory (Theseus, section 4.3.1). Who maps gives his pages and
+ * his frames away for a `struct mapped_pages`; this cell keeps no table of mappings. The
+ * invariants:
  *
  *   M.1  bijective: a frame is mapped by one page at most, for both are owned and consumed by mapping;
  *   M.2  in bounds: access is given for a type at an offset, checked for bounds, overflow and alignment;
  *   M.3  unmapped exactly once, when the owner drops it or takes it apart;
  *   M.4  writable or executable only if mapped so, and never both.
  *
- * Rules: frames of RAM that are stale are cleared before anybody sees them. A range of 2 MiB whose pages
- * and frames are both aligned to that is mapped by one entry. Page tables that become empty are freed.
- * Pointers that the access functions give are borrowed from the mapping: they end with it. O(pages) for
- * the tables plus O(log n) for the allocators, independent of how many mappings there are. Any CPU, also
- * with preemption held; not in interrupt handlers, nor with interrupts off (page_table.h). What one
- * mapping is, its owner serialises. After a fault or a kill at any instruction pages and frames have one
- * owner each, and are not mapped once they have been given back: the variable that is to hold a mapping
- * does so from early on, and is empty again where an error is returned (docs/fault-safety.md).
+ * Rules: frames of RAM that are stale are cleared before anybody sees them. A range of 2 MiB whose
+ * pages and frames are both aligned to that is mapped by one entry. Page tables that become empty
+ * are freed. Pointers that the access functions give are borrowed from the mapping: they end with
+ * it. O(pages) for the tables plus O(log n) for the allocators, independent of how many mappings
+ * there are. Any CPU, also with preemption held; not in interrupt handlers, nor with interrupts off
+ * (page_table.h). What one mapping is, its owner serialises. After a fault or a kill at any
+ * instruction pages and frames have one owner each, and are not mapped once they have been given
+ * back: the variable that is to hold a mapping does so from early on, and is empty again where an
+ * error is returned (docs/fault-safety.md).
  */
 #pragma once
 
@@ -40,7 +42,10 @@ CELL_API enum status mapped_pages_map(struct pages **pages, struct frames **fram
                                       struct mapped_pages **out) OWN_CONSUMES(**pages, **frames)
     OWN_ACQUIRES(**out);
 
-/* Takes pages of `zone` and frames for `bytes`, rounded up, and maps them; the memory reads as zero. */
+/*
+ * Takes pages of `zone` and frames for `bytes`, rounded up, and maps them; the memory reads as
+ * zero.
+ */
 CELL_API enum status mapped_pages_create(enum page_zone zone, size_t bytes, unsigned flags,
                                          struct mapped_pages **out) OWN_ACQUIRES(**out);
 

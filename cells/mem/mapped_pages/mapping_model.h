@@ -162,7 +162,10 @@ static void merge_slots(unsigned i, unsigned other)
     }
 }
 
-/* Maps parts that are owned and clean, with other flags, or gives them back; contents are the owner's. */
+/*
+ * Maps parts that are owned and clean, with other flags, or gives them back; contents are the
+ * owner's.
+ */
 static void map_again(unsigned i, struct pages **pages, struct frames **frames)
 {
     unsigned flags = choose_flags();

@@ -2,15 +2,16 @@
 /*
  * page_allocator.h - who owns which page of the address space.
  *
- * Why: every mapping needs pages that nobody else uses. Free pages are kept here; who owns pages holds a
- * `struct pages`, one contiguous range, and this cell keeps no table of it. There are two zones: code
- * must lie in the top 2 GiB, in reach of 32-bit relocations; everything else has room below.
+ * Why: every mapping needs pages that nobody else uses. Free pages are kept here; who owns pages
+ * holds a `struct pages`, one contiguous range, and this cell keeps no table of it. There are two
+ * zones: code must lie in the top 2 GiB, in reach of 32-bit relocations; everything else has room
+ * below.
  *
- * Rules: pages are addresses only, nothing is mapped here. O(log n) in the number of free ranges; no
- * heap is needed. memory.h has the bounds of the zones. Any CPU, also with preemption
- * held; not in interrupt handlers. Single pages of the data zone that come back and go out again take no
- * lock. After a fault or a kill at any instruction each page is free or in the variable of its owner
- * (docs/fault-safety.md).
+ * Rules: pages are addresses only, nothing is mapped here. O(log n) in the number of free ranges;
+ * no heap is needed. memory.h has the bounds of the zones. Any CPU, also with preemption held; not
+ * in interrupt handlers. Single pages of the data zone that come back and go out again take no
+ * lock. After a fault or a kill at any instruction each page is free or in the variable of its
+ * owner (docs/fault-safety.md).
  */
 #pragma once
 

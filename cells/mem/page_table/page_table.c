@@ -17,17 +17,18 @@
  * they remember of tables: SDM, "Invalidation of TLBs and Paging-Structure Caches"), and only then
  * give a table's frame back. A table's window is a translation too, and is forgotten with it.
  *
- * All of it happens under one lock, the forgetting of other CPUs included. It must: a CPU that still
- * remembered the window of a table that was taken away would write the entries of the next table into
- * whatever that frame has become. Who waits for the lock has interrupts enabled, so it answers requests
- * to forget; who waits for answers answers too. No two CPUs wait for each other: docs/locking.md.
+ * All of it happens under one lock, the forgetting of other CPUs included. It must: a CPU that
+ * still remembered the window of a table that was taken away would write the entries of the next
+ * table into whatever that frame has become. Who waits for the lock has interrupts enabled, so it
+ * answers requests to forget; who waits for answers answers too. No two CPUs wait for each other:
+ * docs/locking.md.
  *
- * Where a fault may strike (docs/fault-safety.md): one page's entry and the count of its table are one
- * sequence; so are a table's entry, the count above it and `loose`, where a table is that nothing refers
- * to. Everything else is done under an *intent*, the page where it happens: whoever takes the lock next
- * and finds one forgets all translations, gives the loose table back, counts the entries of the table
- * that is on the way to this page, and removes the tables there that are empty. What was mapped or
- * unmapped of a run stays so: its owner unmaps it as a whole.
+ * Where a fault may strike (docs/fault-safety.md): one page's entry and the count of its table are
+ * one sequence; so are a table's entry, the count above it and `loose`, where a table is that
+ * nothing refers to. Everything else is done under an *intent*, the page where it happens: whoever
+ * takes the lock next and finds one forgets all translations, gives the loose table back, counts
+ * the entries of the table that is on the way to this page, and removes the tables there that are
+ * empty. What was mapped or unmapped of a run stays so: its owner unmaps it as a whole.
  */
 #include "page_table.h"
 #include "page_table_priv.h"
@@ -61,8 +62,9 @@ static uint64_t intent; /* INTENDED and a page, 0: all is settled */
 #define INTENDED 1ull
 
 /*
- * The table of level 1 that was last worked on, by the entry that points to it: what comes next is often in
- * the same. NULL: none is known. set_entry(), which alone makes and removes tables, forgets it.
+ * The table of level 1 that was last worked on, by the entry that points to it: what comes next is
+ * often in the same. NULL: none is known. set_entry(), which alone makes and removes tables,
+ * forgets it.
  */
 static entry_t *known;
 static vaddr_t known_start; /* the first page of it */
@@ -167,8 +169,8 @@ static void put_table(void)
 }
 
 /*
- * Gives the entry of `level` for `page` a value, in a table that has `change` more entries then; and
- * `loose` and the number of tables in use, in the same moment.
+ * Gives the entry of `level` for `page` a value, in a table that has `change` more entries then;
+ * and `loose` and the number of tables in use, in the same moment.
  */
 static void set_entry(unsigned root, unsigned level, vaddr_t page, uint64_t value, int64_t change,
                       paddr_t new_loose, uint64_t new_count)

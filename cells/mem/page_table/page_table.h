@@ -5,15 +5,16 @@
  * Why: this is the only code that knows the format of the CPU's page tables.
  *
  * Rules: runs of pages in the upper half of the address space, writable or executable but never
- * both, and not executable unless asked for. Where 512 pages and their frames are both aligned to
- * 2 MiB, one entry maps them. Neither pages nor frames are owned here: whoever maps frames keeps
+ * both, and not executable unless asked for. Where 512 pages and their frames are both aligned to 2
+ * MiB, one entry maps them. Neither pages nor frames are owned here: whoever maps frames keeps
  * them. Frames that hold tables come from the frame allocator and go back when their last entry is
  * gone; up to PAGE_TABLE_SPARES empty ones are kept for the next mapping. When a function returns,
- * no CPU that the shootdown hook reaches uses what is not mapped any more: only then may frames be used
- * for something else. O(pages), a few instructions each. One lock; not in interrupt handlers, and where
- * there are several CPUs not with interrupts off: another one may hold the lock and wait for this one to
- * answer. A fault or a kill at any instruction leaves whole tables, of which none is lost; of the run some pages
- * may be mapped, or have their new rights: unmapping it removes them (docs/fault-safety.md).
+ * no CPU that the shootdown hook reaches uses what is not mapped any more: only then may frames be
+ * used for something else. O(pages), a few instructions each. One lock; not in interrupt handlers,
+ * and where there are several CPUs not with interrupts off: another one may hold the lock and wait
+ * for this one to answer. A fault or a kill at any instruction leaves whole tables, of which none
+ * is lost; of the run some pages may be mapped, or have their new rights: unmapping it removes them
+ * (docs/fault-safety.md).
  */
 #pragma once
 
@@ -31,11 +32,11 @@
 MUST_CHECK CELL_API enum status page_table_init(const struct page_region *regions, size_t count);
 
 /*
- * Maps `count` pages to as many frames, from `page` and `frame` on. ERR_EXISTS when one of the pages
- * is mapped already, ERR_PERMISSION for write and execute together, ERR_NO_MEMORY when a table is
- * needed and there is no frame for it, ERR_OUT_OF_BOUNDS for pages outside the upper half or in the
- * page tables' own windows, for frames beyond PHYSICAL_LIMIT and for a count of 0; ERR_MISALIGNED,
- * ERR_INVALID_ARGUMENT for unknown flags. After a failure none of them is mapped.
+ * Maps `count` pages to as many frames, from `page` and `frame` on. ERR_EXISTS when one of the
+ * pages is mapped already, ERR_PERMISSION for write and execute together, ERR_NO_MEMORY when a
+ * table is needed and there is no frame for it, ERR_OUT_OF_BOUNDS for pages outside the upper half
+ * or in the page tables' own windows, for frames beyond PHYSICAL_LIMIT and for a count of 0;
+ * ERR_MISALIGNED, ERR_INVALID_ARGUMENT for unknown flags. After a failure none of them is mapped.
  */
 MUST_CHECK CELL_API enum status page_table_map(vaddr_t page, paddr_t frame, uint64_t count,
                                                unsigned flags);
@@ -63,8 +64,8 @@ MUST_CHECK CELL_API enum status page_table_cut(vaddr_t page);
 CELL_API bool page_table_find(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
 
 /*
- * For who has stopped all other CPUs: the same without the lock, whose holder may be one of those that stand
- * still, and so would be waited for in vain, page after page.
+ * For who has stopped all other CPUs: the same without the lock, whose holder may be one of those
+ * that stand still, and so would be waited for in vain, page after page.
  */
 CELL_API bool page_table_find_stopped(vaddr_t page, paddr_t *out_frame, unsigned *out_flags);
 
@@ -80,8 +81,8 @@ typedef void (*page_table_looker_t)(vaddr_t page, uint64_t size, unsigned flags,
 CELL_API vaddr_t page_table_watch(vaddr_t from, uint64_t most);
 
 /*
- * Tells of up to `most` entries from `from` on, those of uncached memory left out. Returns where to go on, 0 at the
- * end. With the lock held; so this takes as long as `look` does.
+ * Tells of up to `most` entries from `from` on, those of uncached memory left out. Returns where to
+ * go on, 0 at the end. With the lock held; so this takes as long as `look` does.
  */
 CELL_API vaddr_t page_table_look(vaddr_t from, uint64_t most, page_table_looker_t look,
                                  void *context);

@@ -15,9 +15,9 @@
  * keys here, CR4.PKE and CR4.PKS are 0). They hold how many entries of that table are present, so
  * that nobody has to look through a table to find that it is empty.
  *
- * Rules: pure; nothing here touches memory. The contracts are proven (docs/proofs.md), and provers know
- * sums and quotients where compilers know bits: shifts and masks by constants are therefore written as
- * divisions and remainders, which compile to the same instructions.
+ * Rules: pure; nothing here touches memory. The contracts are proven (docs/proofs.md), and provers
+ * know sums and quotients where compilers know bits: shifts and masks by constants are therefore
+ * written as divisions and remainders, which compile to the same instructions.
  */
 #pragma once
 

@@ -32,9 +32,9 @@ CELL_API MUST_CHECK enum status pages_merge(struct pages *pages, struct pages **
     OWN_BORROWS(*pages) OWN_CONSUMES(**rest);
 
 /*
- * The same for who changes more than pages in the moment of `list` (commit.h): these do everything that can
- * fail, and add what is left to it. Until that is committed *out_rest has no pages, and may be dropped;
- * after it *rest has none, and is to be.
+ * The same for who changes more than pages in the moment of `list` (commit.h): these do everything
+ * that can fail, and add what is left to it. Until that is committed *out_rest has no pages, and
+ * may be dropped; after it *rest has none, and is to be.
  */
 CELL_API enum status pages_plan_split(struct pages *pages, uint64_t first_count,
                                       struct pages **out_rest, struct commit_list *list)

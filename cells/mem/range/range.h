@@ -6,10 +6,11 @@
  * to put them together again. That nothing is lost or doubled by it is proven here (Frama-C, WP:
  * docs/proofs.md), not argued in each allocator: they decide nothing about numbers themselves.
  *
- * Rules: pure. A range is `count` numbers from `start` on. It is *valid* when it is not empty and its
- * end, the number behind its last one, is a number too; so UINT64_MAX is in no valid range, and
- * the union of any two is countable. Functions take valid ranges and give valid ones, unless an empty
- * one is mentioned. The contracts below are checked by the proof, not when the code runs. Any context.
+ * Rules: pure. A range is `count` numbers from `start` on. It is *valid* when it is not empty and
+ * its end, the number behind its last one, is a number too; so UINT64_MAX is in no valid range, and
+ * the union of any two is countable. Functions take valid ranges and give valid ones, unless an
+ * empty one is mentioned. The contracts below are checked by the proof, not when the code runs. Any
+ * context.
  */
 #pragma once
 
@@ -126,8 +127,9 @@ struct range_merged {
 };
 
 /*
- * Puts `given` between its neighbours in a set whose ranges are apart; a neighbour that is not there
- * is empty. ERR_EXISTS, and nothing is written, when one of the numbers is in a neighbour already.
+ * Puts `given` between its neighbours in a set whose ranges are apart; a neighbour that is not
+ * there is empty. ERR_EXISTS, and nothing is written, when one of the numbers is in a neighbour
+ * already.
  */
 /*@ requires valid_range(given);
   @ requires below.count == 0 || (valid_range(below) && below.start <= given.start);

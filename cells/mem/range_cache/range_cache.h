@@ -8,13 +8,13 @@
  * instructions, however many ranges are free and however many CPUs ask. What lies here counts as
  * free.
  *
- * Rules: the owner of the tree owns this too. Functions that end in _locked need his lock; the others
- * are for any CPU in any context. Numbers here cannot be found by place or by size, so before he calls
- * anything unavailable he empties it into the tree (pop, then range_tree_give), which is O(log n) for
- * each number that came back since the last time. Nodes are the beginning of their descriptors, whose
- * memory stays. A node goes from here into a variable, and back from there, in one step; at every
- * instruction one of both has it. Where a node is, its count says how many numbers it stands for: none
- * while they are in the word of the run.
+ * Rules: the owner of the tree owns this too. Functions that end in _locked need his lock; the
+ * others are for any CPU in any context. Numbers here cannot be found by place or by size, so
+ * before he calls anything unavailable he empties it into the tree (pop, then range_tree_give),
+ * which is O(log n) for each number that came back since the last time. Nodes are the beginning of
+ * their descriptors, whose memory stays. A node goes from here into a variable, and back from
+ * there, in one step; at every instruction one of both has it. Where a node is, its count says how
+ * many numbers it stands for: none while they are in the word of the run.
  */
 #pragma once
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An AVL tree, so the height is at most 1.44 log2(n): 92 for as many nodes as there can be. A change
- * walks down once and records the links that it passes; the way back up mends heights, balance and
- * `largest`. What is taken, what stays and what is joined is decided by the cell `range`, which is
- * proven; here is only where it hangs. When a range only shrinks or grows at an end, the order of nodes stays and nothing has to
- * be rotated, which is what nearly every request comes to.
+ * An AVL tree, so the height is at most 1.44 log2(n): 92 for as many nodes as there can be. A
+ * change walks down once and records the links that it passes; the way back up mends heights,
+ * balance and `largest`. What is taken, what stays and what is joined is decided by the cell
+ * `range`, which is proven; here is only where it hangs. When a range only shrinks or grows at an
+ * end, the order of nodes stays and nothing has to be rotated, which is what nearly every request
+ * comes to.
  */
 #include "range_tree.h"
 
@@ -189,8 +190,9 @@ static void set_range(struct range_tree *tree, struct range_node *node, struct r
 }
 
 /*
- * Cuts `wanted` out of the node at the end of `path`, which contains it. The node itself is handed out
- * when all of it is wanted; otherwise it keeps what is below (or above), and spares serve for the rest.
+ * Cuts `wanted` out of the node at the end of `path`, which contains it. The node itself is handed
+ * out when all of it is wanted; otherwise it keeps what is below (or above), and spares serve for
+ * the rest.
  */
 static struct range_node *cut(struct range_tree *tree, struct path *path, struct range wanted,
                               struct range_node *spare[2])

@@ -41,12 +41,12 @@ struct range_tree {
 
 /*
  * Takes the lowest `count` consecutive numbers whose first is a multiple of `alignment` (a power of
- * two), writes the node that now describes them to *out_taken and returns OK. `*spare` is a node that
- * may be used up, then it is NULL; with an alignment above 1 a second one may be needed: spare[0] and
- * spare[1]. ERR_NOT_FOUND: nothing changed.
+ * two), writes the node that now describes them to *out_taken and returns OK. `*spare` is a node
+ * that may be used up, then it is NULL; with an alignment above 1 a second one may be needed:
+ * spare[0] and spare[1]. ERR_NOT_FOUND: nothing changed.
  *
- * With an alignment, a range that holds `count + alignment - 1` is looked for first, in O(log n); only
- * when there is none are all ranges of at least `count` looked at.
+ * With an alignment, a range that holds `count + alignment - 1` is looked for first, in O(log n);
+ * only when there is none are all ranges of at least `count` looked at.
  */
 CELL_API MUST_CHECK enum status range_tree_take(struct range_tree *tree, uint64_t count,
                                                 uint64_t alignment, struct range_node *spare[2],
@@ -63,9 +63,9 @@ CELL_API MUST_CHECK enum status range_tree_take_top(struct range_tree *tree, uin
                                                     struct range_node **out_taken);
 
 /*
- * Puts a node's range into the set, merged with its neighbours. Nodes that are not needed any more, two
- * at most, are written to `unused`, the rest of which is NULL. ERR_EXISTS, and nothing changed, when one
- * of the numbers is in the set already; ERR_INVALID_ARGUMENT when the range is not valid.
+ * Puts a node's range into the set, merged with its neighbours. Nodes that are not needed any more,
+ * two at most, are written to `unused`, the rest of which is NULL. ERR_EXISTS, and nothing changed,
+ * when one of the numbers is in the set already; ERR_INVALID_ARGUMENT when the range is not valid.
  */
 CELL_API MUST_CHECK enum status range_tree_give(struct range_tree *tree, struct range_node *node,
                                                 struct range_node *unused[2]);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tree against the simplest model there is: a bitmap. Every number is free or taken; every operation
- * is tried on both; after each the tree must be whole and hold exactly the bitmap's free numbers.
+ * The tree against the simplest model there is: a bitmap. Every number is free or taken; every
+ * operation is tried on both; after each the tree must be whole and hold exactly the bitmap's free
+ * numbers.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,9 +3,9 @@
  * Live stacks are a list. A reader follows `next` only, and every change is one store to such a
  * link: what a handler finds in between is the list before or after.
  *
- * Drop works in the order in which an address stops being part of the stack: out of the list, unmapped,
- * pages given back, the name. Each step empties its field, so a drop that was interrupted can start again;
- * what has no name is a descriptor only.
+ * Drop works in the order in which an address stops being part of the stack: out of the list,
+ * unmapped, pages given back, the name. Each step empties its field, so a drop that was interrupted
+ * can start again; what has no name is a descriptor only.
  */
 #include "stack.h"
 #include "commit.h"

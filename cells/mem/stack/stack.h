@@ -6,12 +6,13 @@
  * and never mapped, so the first access beyond an end is an exception, and the report can say
  * which stack it was, by name, instead of naming an address.
  *
- * Rules: a stack grows down from its top; who drops one does not run on it. A function whose frame is
- * larger than a page touches every page of it in order (-fstack-clash-protection, as all cells are
- * compiled), so it cannot step over a guard. Stacks are found without lock or allocation, also by an
- * exception handler that interrupted any function here, on any CPU: a drop waits for those who look. The
- * name that is found is there as long as the stack. After a fault or a kill at any instruction a stack is owned
- * and in the list, or gone (docs/fault-safety.md); but for stack_adopt(), at boot.
+ * Rules: a stack grows down from its top; who drops one does not run on it. A function whose frame
+ * is larger than a page touches every page of it in order (-fstack-clash-protection, as all cells
+ * are compiled), so it cannot step over a guard. Stacks are found without lock or allocation, also
+ * by an exception handler that interrupted any function here, on any CPU: a drop waits for those
+ * who look. The name that is found is there as long as the stack. After a fault or a kill at any
+ * instruction a stack is owned and in the list, or gone (docs/fault-safety.md); but for
+ * stack_adopt(), at boot.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An AVL tree, ordered by address. Each node knows the free pages right before its area (`gap`), and
- * the largest such gap in its subtree, so that the lowest room for a new area is found on one way down;
- * the room behind the last area is `highest`.
+ * An AVL tree, ordered by address. Each node knows the free pages right before its area (`gap`),
+ * and the largest such gap in its subtree, so that the lowest room for a new area is found on one
+ * way down; the room behind the last area is `highest`.
  *
  * There are no parent links: the way down to a node is recorded, and mended from its end. A change
  * of one area changes the gap of the next one, too, and that is always on the same way: an

@@ -14,8 +14,9 @@
  * Format: LSB Core 5.0, "Exception Frames"; DWARF 5, "Call Frame Information" and "DWARF
  * Expressions"; x86-64 psABI, "DWARF Register Number Mapping". Understood are CIE versions 1, 3, 4;
  * the augmentations z R P L S and B; 64-bit lengths; every encoding of pointers, of which
- * "indirect" only where a pointer need not be followed; all operations of DWARF 5, and GNU's args_size
- * and negative_offset_extended. Rules for registers beyond the return address are read and dropped.
+ * "indirect" only where a pointer need not be followed; all operations of DWARF 5, and GNU's
+ * args_size and negative_offset_extended. Rules for registers beyond the return address are read
+ * and dropped.
  */
 #pragma once
 

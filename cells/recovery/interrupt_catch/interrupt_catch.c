@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The frames from a handler outwards are: the handler's, that of interrupts_dispatch(), the stub's, what
- * was interrupted. Where the walk comes to interrupts_dispatch() the unwinder has the registers that
- * it will find when the handler returns. Slots that lie below that frame are the handler's; the
- * first that does not is the newest of what was interrupted.
+ * The frames from a handler outwards are: the handler's, that of interrupts_dispatch(), the stub's,
+ * what was interrupted. Where the walk comes to interrupts_dispatch() the unwinder has the
+ * registers that it will find when the handler returns. Slots that lie below that frame are the
+ * handler's; the first that does not is the newest of what was interrupted.
  */
 #include "interrupt_catch.h"
 #include "address_map.h"

@@ -2,13 +2,13 @@
 /*
  * owned.h - what the slots of a chain hold, by type, and which of them can be believed.
  *
- * Why: after a fault the chain of slots (own.h) is all that is known of what a task owned, and the fault
- * may have destroyed parts of it. A slot's tag gives its drop function; this cell says whether that is
- * one, before anybody calls it, and what it is called, for reports.
+ * Why: after a fault the chain of slots (own.h) is all that is known of what a task owned, and the
+ * fault may have destroyed parts of it. A slot's tag gives its drop function; this cell says
+ * whether that is one, before anybody calls it, and what it is called, for reports.
  *
- * Rules: no lock, no allocation, no recursion; any context, exception handlers too. Memory is read only
- * between the bounds of stacks and in the text of cells that are loaded. A chain of any length, in a
- * circle or with wild links, is looked at for a bounded time.
+ * Rules: no lock, no allocation, no recursion; any context, exception handlers too. Memory is read
+ * only between the bounds of stacks and in the text of cells that are loaded. A chain of any
+ * length, in a circle or with wild links, is looked at for a bounded time.
  */
 #pragma once
 
@@ -39,6 +39,7 @@ CELL_API size_t owned_name(uintptr_t drop, char *buffer, size_t size);
 
 /*
  * "3 frames, 1 stack, 1 spinlock": what is held in the slots from `top` on to the oldest, whatever
- * catch points there are on the way; "nothing". Where the chain is broken that is said. As snprintf.
+ * catch points there are on the way; "nothing". Where the chain is broken that is said. As
+ * snprintf.
  */
 CELL_API size_t owned_describe(const struct own_slot *top, char *buffer, size_t size);

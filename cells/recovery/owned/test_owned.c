@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A cell with two drop functions and one other section, in bytes of this program; entries in a page at a
- * fixed place, as the kernel's are, within reach of a jump.
+ * A cell with two drop functions and one other section, in bytes of this program; entries in a page
+ * at a fixed place, as the kernel's are, within reach of a jump.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -307,9 +307,9 @@ static bool find_cfa(struct unwind_cursor *cursor, const struct cfi_table *table
 }
 
 /*
- * What was interrupted may be on any stack, at any depth; a caller is above. Where the return address
- * is in a register, or a rule gives rsp, that cannot be demanded. Such steps are counted, for they
- * could go in a circle.
+ * What was interrupted may be on any stack, at any depth; a caller is above. Where the return
+ * address is in a register, or a rule gives rsp, that cannot be demanded. Such steps are counted,
+ * for they could go in a circle.
  */
 static enum unwind_reason check_rules_frame(struct unwind_cursor *cursor, const struct cfi_fde *fde,
                                             const struct cfi_rules *rules, uint64_t cfa)

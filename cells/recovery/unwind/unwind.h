@@ -7,11 +7,11 @@
  * works wherever the CPU stopped, through interrupt and exception frames, from stack to stack, and
  * says "unreliable" rather than guess.
  *
- * Rules: no allocation, no lock, no recursion, no state but the caller's; at most UNWIND_STACK_BYTES
- * of stack, callbacks not counted. Any context, any exception handler. It reads code tables, and
- * memory between the bounds of a stack; a wild register or a broken stack ends the walk with a
- * reason. Every walk ends: within a stack frames must rise, and it changes stacks at most
- * UNWIND_STACKS_MAX times.
+ * Rules: no allocation, no lock, no recursion, no state but the caller's; at most
+ * UNWIND_STACK_BYTES of stack, callbacks not counted. Any context, any exception handler. It reads
+ * code tables, and memory between the bounds of a stack; a wild register or a broken stack ends the
+ * walk with a reason. Every walk ends: within a stack frames must rise, and it changes stacks at
+ * most UNWIND_STACKS_MAX times.
  *
  * A fault or an interrupt stops at an instruction, whose row is that of rip itself: a return
  * address may be the first byte of other code, so its row is that of rip - 1 (cursor->is_exact).

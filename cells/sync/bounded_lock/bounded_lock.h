@@ -3,8 +3,8 @@
  * bounded_lock.h - a lock for which nobody waits for ever, reports and NMIs included.
  *
  * Why: a line of text must not be mixed with another, but a report of what went wrong must come out
- * even where the CPU that prints is the one that went wrong. So a wait ends when the lock is held by
- * the very CPU that waits, or for longer than anybody with good reason holds it; the caller then
+ * even where the CPU that prints is the one that went wrong. So a wait ends when the lock is held
+ * by the very CPU that waits, or for longer than anybody with good reason holds it; the caller then
  * decides whether to go on without.
  *
  * Rules: any context, also before there is anything else. Interrupts are off while it is held, and
@@ -36,8 +36,8 @@ OWN_DECLARE_HOLDING_LOCK(bounded_lock);
 
 /*
  * True: `*guard` is full, the caller is alone. False, `*guard` empty: this CPU holds the lock, and
- * the caller came in the middle; or one hold lasted BOUNDED_LOCK_TICKS. Nobody waits again for such a
- * hold; if it ends after all, the lock is as before.
+ * the caller came in the middle; or one hold lasted BOUNDED_LOCK_TICKS. Nobody waits again for such
+ * a hold; if it ends after all, the lock is as before.
  */
 CELL_API MUST_CHECK bool bounded_lock_lock(struct bounded_lock *lock, struct bounded_lock **guard)
     OWN_MAY_LOCK(**guard);

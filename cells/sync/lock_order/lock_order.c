@@ -78,7 +78,9 @@ static const struct lock_type *type_by_drop(own_drop_t drop)
     return NULL;
 }
 
-/* Our copy of a type; NULL: there are too many. Of two CPUs that bring one together each makes one. */
+/*
+ * Our copy of a type; NULL: there are too many. Of two CPUs that bring one together each makes one.
+ */
 static const struct lock_type *copy_of(const struct lock_type *type)
 {
     const struct lock_type *known = type_by_drop(type->drop);
@@ -251,7 +253,10 @@ static void check_same_kind(unsigned kind, const void *held, const void *lock, c
               kinds[kind].what, kinds[kind].name, where);
 }
 
-/* `held` keeps interrupts off and handlers take it; `wanted` does not: its holder may be interrupted. */
+/*
+ * `held` keeps interrupts off and handlers take it; `wanted` does not: its holder may be
+ * interrupted.
+ */
 static void check_masks(unsigned held, unsigned wanted, const void *where)
 {
     uint32_t flags = __atomic_load_n(&kinds[held].flags, __ATOMIC_RELAXED);

@@ -6,21 +6,23 @@
  * That they do is seen every time, if somebody notes which kind of lock was taken while which was
  * held: two notes that contradict each other are an error, whether or not it struck.
  *
- * Rules: in builds of the debug profile and in native tests (LOCK_ORDER_CHECKED); elsewhere the calls
- * are empty. For the cells that implement locks, in any context. Locks of one name are of one kind;
- * those without a name are not looked at. What is held is read off the chain of slots (own.h): so
- * only guards count, and those of what an interrupt interrupted count too. Each finding is logged once,
- * as an error, and counted. Reported are:
+ * Rules: in builds of the debug profile and in native tests (LOCK_ORDER_CHECKED); elsewhere the
+ * calls are empty. For the cells that implement locks, in any context. Locks of one name are of one
+ * kind; those without a name are not looked at. What is held is read off the chain of slots
+ * (own.h): so only guards count, and those of what an interrupt interrupted count too. Each finding
+ * is logged once, as an error, and counted. Reported are:
  *
- *  - two kinds in both orders, also through others: all orders that contradict, and where they were seen;
+ *  - two kinds in both orders, also through others: all orders that contradict, and where they were
+ *    seen;
  *  - two locks of one kind, unless the one at the lower address is taken first;
  *  - a lock that does not keep interrupts off, in a handler of interrupts;
- *  - such a lock while one is held that handlers take too: who holds the first may be interrupted by
- *    a handler that waits for the second;
+ *  - such a lock while one is held that handlers take too: who holds the first may be interrupted
+ *    by a handler that waits for the second;
  *  - a lock for which one parks, while preemption is held or in a handler.
  *
- * Of an attempt that does not wait nothing is noted but that the lock is held later. Tables are filled
- * without locks, and keep LOCK_ORDER_KINDS kinds; what comes then is counted, and not looked at.
+ * Of an attempt that does not wait nothing is noted but that the lock is held later. Tables are
+ * filled without locks, and keep LOCK_ORDER_KINDS kinds; what comes then is counted, and not looked
+ * at.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The owner's word says who has the mutex; `guard` says by which guard, so that a drop can tell what it
- * has to let go:
+ * The owner's word says who has the mutex; `guard` says by which guard, so that a drop can tell
+ * what it has to let go:
  *
  *      owner        mutex->guard     the guard's drop
  *      any          this guard       lets go

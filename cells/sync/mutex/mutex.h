@@ -6,24 +6,23 @@
  * else, must not keep other CPUs spinning or keep preemption off. Who cannot have such a lock
  * parks.
  *
- * Rules: tasks only, interrupts enabled, no hold of preemption, unless nobody else can have the lock;
- * before there are tasks a mutex can be taken as long as nobody has it. Held by scope guards, in the order
- * of docs/locking.md; not recursive. Memory that is all zeros is an unlocked mutex without a name. A
- * mutex has no resources: its memory may go when nobody holds or wants it.
+ * Rules: tasks only, interrupts enabled, no hold of preemption, unless nobody else can have the
+ * lock; before there are tasks a mutex can be taken as long as nobody has it. Held by scope guards,
+ * in the order of docs/locking.md; not recursive. Memory that is all zeros is an unlocked mutex
+ * without a name. A mutex has no resources: its memory may go when nobody holds or wants it.
  *
  *      GUARD(mutex, held, &table->mutex);            to the end of the block
  *
- * Order: a mutex that is let go is *handed over* to the waiter of the highest priority, among equals the
- * one that waits longest. So nobody overtakes a waiter, and a task that lets a mutex go and wants it
- * again waits its turn. Barging would save switches where tasks fight for a mutex; here the wait is
- * bounded instead.
- * Priorities: while a task holds what others wait for, it runs with the highest of their priorities,
- * and so does whoever it waits for itself, however long the chain.
- * Deadlock: who waits for a mutex that is held by one who waits ... for him is told, before he waits:
- * tasks and mutexes of the cycle are logged by name. A cycle in which somebody would have given up
- * at a deadline counts too: it is an error of order.
- * Cost: without contention, one atomic instruction each to take and to let go. With it, one spinlock for
- * all mutexes, held for a time that grows with the number of tasks which wait for mutexes.
+ * Order: a mutex that is let go is *handed over* to the waiter of the highest priority, among
+ * equals the one that waits longest. So nobody overtakes a waiter, and a task that lets a mutex go
+ * and wants it again waits its turn. Barging would save switches where tasks fight for a mutex;
+ * here the wait is bounded instead. Priorities: while a task holds what others wait for, it runs
+ * with the highest of their priorities, and so does whoever it waits for itself, however long the
+ * chain. Deadlock: who waits for a mutex that is held by one who waits ... for him is told, before
+ * he waits: tasks and mutexes of the cycle are logged by name. A cycle in which somebody would have
+ * given up at a deadline counts too: it is an error of order. Cost: without contention, one atomic
+ * instruction each to take and to let go. With it, one spinlock for all mutexes, held for a time
+ * that grows with the number of tasks which wait for mutexes.
  *
  * Safe at any instruction: the intent is the guard's handle, the commit is one store of the task
  * into the mutex. A guard that is unwound lets go what it holds, or leaves the queue.

@@ -5,17 +5,19 @@
  * Why: what is read often and for long, and changed seldom, should not make readers wait for each
  * other. Where reading is short a mutex is cheaper.
  *
- * Rules: tasks only, interrupts enabled, no hold of preemption, unless nobody else can have the lock.
- * *Fair*: nobody overtakes who came earlier; readers that stand together in the queue go in together.
- * So neither readers nor writers starve, and who already reads must not read again: a writer that came
- * meanwhile would stand between. Not recursive, no change from reading to writing. No inheritance of
- * priorities: a reader is one of many. Memory that is all zeros is an unlocked lock without a name.
+ * Rules: tasks only, interrupts enabled, no hold of preemption, unless nobody else can have the
+ * lock. *Fair*: nobody overtakes who came earlier; readers that stand together in the queue go in
+ * together. So neither readers nor writers starve, and who already reads must not read again: a
+ * writer that came meanwhile would stand between. Not recursive, no change from reading to writing.
+ * No inheritance of priorities: a reader is one of many. Memory that is all zeros is an unlocked
+ * lock without a name.
  *
  *      GUARD(read_side, held, &table->lock.read);    to the end of the block
  *      GUARD(write_side, held, &table->lock.write);
  *
- * Safe at any instruction, each change being one store; guards are not moved. The contracts that clang
- * checks know the two sides as two locks: data can be named as protected by the write side only.
+ * Safe at any instruction, each change being one store; guards are not moved. The contracts that
+ * clang checks know the two sides as two locks: data can be named as protected by the write side
+ * only.
  */
 #pragma once
 

@@ -5,13 +5,13 @@
  * Why: structures that several CPUs use need one of them at a time. Who waits for so short a while
  * does best to watch the lock.
  *
- * Rules: `spinlock` holds preemption while it is held (or waited for); interrupt handlers must not take
- * one. `irq_spinlock` also keeps interrupts off, and may be taken anywhere. Held by scope guards, in
- * the order of docs/locking.md; not recursive; who holds one does not wait (parking.h), load cells or
- * take a page fault that is not the end. Memory that is all zeros is an unlocked lock without a name.
- * Safe at any instruction: the lock's word is the address of its guard, so taking it and letting it go are
- * one store each, and a guard whose lock says otherwise holds nothing. The counts of holds are
- * restored by who catches the fault (preemption.h). A guard is not moved.
+ * Rules: `spinlock` holds preemption while it is held (or waited for); interrupt handlers must not
+ * take one. `irq_spinlock` also keeps interrupts off, and may be taken anywhere. Held by scope
+ * guards, in the order of docs/locking.md; not recursive; who holds one does not wait (parking.h),
+ * load cells or take a page fault that is not the end. Memory that is all zeros is an unlocked lock
+ * without a name. Safe at any instruction: the lock's word is the address of its guard, so taking
+ * it and letting it go are one store each, and a guard whose lock says otherwise holds nothing. The
+ * counts of holds are restored by who catches the fault (preemption.h). A guard is not moved.
  *
  *      GUARD(spinlock, held, &table->lock);          to the end of the block
  */
@@ -58,8 +58,9 @@ static inline bool spinlock_is_held(const struct spinlock *lock)
 CELL_API void spinlock_wait(struct spinlock *lock, struct spinlock **guard);
 
 /*
- * For the inside of primitives, as OWN_BEGIN (own.h): from SPINLOCK_BEGIN to SPINLOCK_END, which every way
- * out passes, the lock is held, by a slot like any other. Without calls, a third cheaper than a guard.
+ * For the inside of primitives, as OWN_BEGIN (own.h): from SPINLOCK_BEGIN to SPINLOCK_END, which
+ * every way out passes, the lock is held, by a slot like any other. Without calls, a third cheaper
+ * than a guard.
  */
 #if OWN_CONTRACTS
     #define SPINLOCK_BEGIN(name, lock) GUARD(spinlock, name, lock)

@@ -5,9 +5,9 @@
  * owner takes the lock once more before the record is gone.
  *
  * `next` alone says who waits, so joining and leaving are one store each, between any two
- * instructions of which a kill may strike. `last` is where a search for the end begins: NULL, or one
- * that waits, seldom not the last one. A list linked both ways would need several stores and somebody
- * to mend it; what is lost here is time when one in the middle leaves.
+ * instructions of which a kill may strike. `last` is where a search for the end begins: NULL, or
+ * one that waits, seldom not the last one. A list linked both ways would need several stores and
+ * somebody to mend it; what is lost here is time when one in the middle leaves.
  *
  * Waking is a drop: once its slot is full, who wakes may be killed, and the unwinding wakes.
  */

@@ -7,16 +7,19 @@
  *
  * Rules: borrows both models, which must outlive it. Nothing prints or exits.
  *
- * How sets come about. A cell is *changed* if its content hash is (cell_hash.h); nothing else is ever swapped.
- * Two changed cells are in one set when neither order of swapping them one by one would do:
+ * How sets come about. A cell is *changed* if its content hash is (cell_hash.h); nothing else is
+ * ever swapped. Two changed cells are in one set when neither order of swapping them one by one
+ * would do:
  *  - a symbol that one exports has another signature, and the other one imports it;
  *  - a type has another layout, both know it before and after, and the same one before or after;
  *  - a symbol that the one exported is now exported by the other one.
  * One comes before the other when only that order does:
- *  - before a cell that imports a symbol comes the one that newly exports it, and before a cell that no longer exports a
- *    symbol comes the one that no longer imports it; likewise for knowing a layout that changes.
- * Sets that would have to come before each other are one set. So a set is as small as what is known allows;
- * a change of meaning that no type shows (a protocol, a constant) joins nothing: `together` says so.
+ *  - before a cell that imports a symbol comes the one that newly exports it, and before a cell
+ *    that no longer exports a symbol comes the one that no longer imports it; likewise for knowing
+ *    a layout that changes.
+ * Sets that would have to come before each other are one set. So a set is as small as what is known
+ * allows; a change of meaning that no type shows (a protocol, a constant) joins nothing: `together`
+ * says so.
  */
 #pragma once
 
@@ -60,8 +63,8 @@ struct diff_variable {
 };
 
 /*
- * A type whose layout has changed, while there may be things that the old version laid out (layout_change.h), in a
- * cell without a line about transfer: an error.
+ * A type whose layout has changed, while there may be things that the old version laid out
+ * (layout_change.h), in a cell without a line about transfer: an error.
  */
 struct diff_layout {
     char *name;   /* with its keyword */
@@ -126,16 +129,17 @@ const char *diff_part_name(enum diff_part part);
 const char *diff_fate_name(enum diff_fate fate);
 
 /*
- * Appends what the author of the new cells may write for what lacks a line, as source text: for each variable a
- * function that takes over the fields of equal name and type, as far as types are known, and its line; or
- * CELL_FRESH(). Whether that is right only he can know. Nothing where nothing is missing.
+ * Appends what the author of the new cells may write for what lacks a line, as source text: for
+ * each variable a function that takes over the fields of equal name and type, as far as types are
+ * known, and its line; or CELL_FRESH(). Whether that is right only he can know. Nothing where
+ * nothing is missing.
  */
 void diff_advise(const struct diff *diff, struct bytes *text);
 
 /*
  * Writes the manifest (docs/evolution-format.md) to `path`, and the new cells to `path`.a unless
- * there are none. C0520 while a variable or a layout needs a line about transfer, C08xx where the manifest
- * would not be one (too long, names that it cannot hold), C0401, C0403.
+ * there are none. C0520 while a variable or a layout needs a line about transfer, C08xx where the
+ * manifest would not be one (too long, names that it cannot hold), C0401, C0403.
  */
 MUST_CHECK enum status diff_write(const struct diff *diff, const char *path,
                                   struct problem *problem);

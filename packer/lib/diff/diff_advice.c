@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an author may write for what lacks a line about transfer. A function is made field by field: of equal
- * name and type, it is copied; between whole numbers, converted; otherwise the difference stands in a comment and the
- * new field keeps its initial value. Where nothing is known of a type, the function refuses: it compiles, and the
- * swap is taken back until somebody has written what it must do.
+ * What an author may write for what lacks a line about transfer. A function is made field by field:
+ * of equal name and type, it is copied; between whole numbers, converted; otherwise the difference
+ * stands in a comment and the new field keeps its initial value. Where nothing is known of a type,
+ * the function refuses: it compiles, and the swap is taken back until somebody has written what it
+ * must do.
  */
 #include "diff_priv.h"
 
@@ -72,7 +73,10 @@ static uint64_t number_at(struct span text, size_t at)
     return value;
 }
 
-/* The layout of a structure: its own text, or that of the type that it names. Empty: it is none, or not known. */
+/*
+ * The layout of a structure: its own text, or that of the type that it names. Empty: it is none, or
+ * not known.
+ */
 static struct span layout_of(struct side side)
 {
     if (side.text.size > 7 && memcmp(side.text.base, "struct{", 7) == 0 &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which changed layouts the swap will refuse: the rules are those of layout_change.h, applied to all cells of the
- * old build. A system that has loaded fewer of them may refuse less.
+ * Which changed layouts the swap will refuse: the rules are those of layout_change.h, applied to
+ * all cells of the old build. A system that has loaded fewer of them may refuse less.
  */
 #include "diff_priv.h"
 
@@ -29,7 +29,10 @@ static bool is_kept(const struct diff *diff, const struct diff_cell *cell,
     return kept;
 }
 
-/* Are all cells that know the name in this set? One that keeps such things is asked by itself if it has a successor. */
+/*
+ * Are all cells that know the name in this set? One that keeps such things is asked by itself if it
+ * has a successor.
+ */
 static bool is_argument(const struct diff *diff, uint32_t set, struct span name, bool *out_failed)
 {
     for (uint32_t i = 0; i < diff->cell_count; i++) {

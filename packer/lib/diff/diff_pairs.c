@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which new cell is what became of an old one: that of the same name, unless the request says otherwise.
- * For those that are then left over, in this order: equal body under another name; most exported symbols
- * taken over; at least half of the sections equal, a prefix of symbols that was the cell's name apart.
+ * Which new cell is what became of an old one: that of the same name, unless the request says
+ * otherwise. For those that are then left over, in this order: equal body under another name; most
+ * exported symbols taken over; at least half of the sections equal, a prefix of symbols that was
+ * the cell's name apart.
  */
 #include "diff_priv.h"
 

@@ -50,7 +50,9 @@ static inline bool diff_is_pair(const struct diff_cell *cell)
 /* Adds a reason once; a lack of memory shows in the list's `failed`. */
 void diff_add_reason(struct diff_cell *cell, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* The same where the text up to a comma is no reason yet: of many like it the first one is enough. */
+/*
+ * The same where the text up to a comma is no reason yet: of many like it the first one is enough.
+ */
 void diff_add_first_reason(struct diff_cell *cell, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Notes, once, that `cell` takes over something of an old cell. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two relations between changed cells: "together" (a union-find forest) and "before" (a list of pairs).
- * Groups that are before each other, by whatever way, become one; the rest is sorted: of the groups that
- * nothing unplaced must precede the one with the first name in the alphabet comes next, so that equal
- * builds give equal manifests.
+ * Two relations between changed cells: "together" (a union-find forest) and "before" (a list of
+ * pairs). Groups that are before each other, by whatever way, become one; the rest is sorted: of
+ * the groups that nothing unplaced must precede the one with the first name in the alphabet comes
+ * next, so that equal builds give equal manifests.
  */
 #include "diff_priv.h"
 

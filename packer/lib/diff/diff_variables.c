@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of each mutable static variable, by the rules of swap.h: one of equal name and type is adopted;
- * one of another type, or one that shall begin anew, needs its line (cell.h). First every new variable is
- * looked at, then every old one that has no successor in its own cell.
+ * What becomes of each mutable static variable, by the rules of swap.h: one of equal name and type
+ * is adopted; one of another type, or one that shall begin anew, needs its line (cell.h). First
+ * every new variable is looked at, then every old one that has no successor in its own cell.
  *
  * Types come from .cell.abi where both builds have it; elsewhere only sizes can be compared.
  */
@@ -168,8 +168,8 @@ static enum status check_transfers(const struct following *following, const stru
 }
 
 /*
- * Does an old cell of the same set have a variable of that symbol's name? Its own is asked first; of another
- * one it inherits.
+ * Does an old cell of the same set have a variable of that symbol's name? Its own is asked first;
+ * of another one it inherits.
  */
 static bool is_in_old_cells(const struct diff *diff, struct diff_cell *cell, const char *name)
 {

@@ -2,9 +2,9 @@
 /*
  * simulated_accesses.c - every access to memory is a point (simulated_tasks.h).
  *
- * Why: code without a lock is right or wrong between two of its accesses. GCC calls a function before
- * each access if asked to (-fsanitize=thread); the library that usually has these functions looks for
- * races of threads. These let another simulated task go on, or kill this one.
+ * Why: code without a lock is right or wrong between two of its accesses. GCC calls a function
+ * before each access if asked to (-fsanitize=thread); the library that usually has these functions
+ * looks for races of threads. These let another simulated task go on, or kill this one.
  *
  * Rules: only what is compiled so is seen. Atomic operations happen in one order, the strongest of
  * the memory models: missing barriers are not found.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each task has a stack; a switch saves the registers that the ABI wants kept, there. ucontext would do
- * the same with two system calls, and ASan warns about it; so the switch is written out, and
- * ASan is told. The unwinding of a killed task runs on a stack of its own, as in the kernel, with the
- * task's identity: cpu_local and chain.
+ * Each task has a stack; a switch saves the registers that the ABI wants kept, there. ucontext
+ * would do the same with two system calls, and ASan warns about it; so the switch is written out,
+ * and ASan is told. The unwinding of a killed task runs on a stack of its own, as in the kernel,
+ * with the task's identity: cpu_local and chain.
  *
  *      state     can run                          becomes
  *      READY     yes                              WAITING in parking_park(), ENDED

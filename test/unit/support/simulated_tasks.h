@@ -8,16 +8,16 @@
  * because a machine was idle. Behind parking.h stands this instead of a scheduler.
  *
  * Rules: a *point* is a place where another task may go on. They are: parking_park() and
- * parking_unpark(), simulated_yield(); with `locks` also each hold of preemption and each change of the
- * interrupt flag, and so each operation of a spinlock: tasks then run as if each had a CPU of its
- * own; and in sources that the test compiles with `accesses` (add_simulated_test, cmake/tests.cmake)
- * every access to memory. Each task has its own cpu_local, own_top and interrupt flag. Time stands
- * still but for a few nanoseconds a point, and jumps to the next deadline when nobody can run.
- * A task can be killed at any of its points: its slots are released by own_unwind() while other
- * tasks go on, and its function is never continued. What a rule of parking.h forbids (parking with a
- * hold, unparking a task that is gone without a reference to it) ends the program with the seed, and
- * so does a simulated_assert() that does not hold: cmocka's own may be used outside of tasks only.
- * One thread.
+ * parking_unpark(), simulated_yield(); with `locks` also each hold of preemption and each change of
+ * the interrupt flag, and so each operation of a spinlock: tasks then run as if each had a CPU of
+ * its own; and in sources that the test compiles with `accesses` (add_simulated_test,
+ * cmake/tests.cmake) every access to memory. Each task has its own cpu_local, own_top and interrupt
+ * flag. Time stands still but for a few nanoseconds a point, and jumps to the next deadline when
+ * nobody can run. A task can be killed at any of its points: its slots are released by own_unwind()
+ * while other tasks go on, and its function is never continued. What a rule of parking.h forbids
+ * (parking with a hold, unparking a task that is gone without a reference to it) ends the program
+ * with the seed, and so does a simulated_assert() that does not hold: cmocka's own may be used
+ * outside of tasks only. One thread.
  *
  *      simulated_begin(&(struct simulated_options){.seed = seed, .locks = true});
  *      struct task *task = simulated_spawn("one", 1, function, argument);

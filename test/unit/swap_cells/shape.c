@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Types of all kinds, each of which a variant of this source lays out otherwise; or knows by name only. */
+/*
+ * Types of all kinds, each of which a variant of this source lays out otherwise; or knows by name
+ * only.
+ */
 #include "cell.h"
 
 CELL(library, "1.0.0");
