@@ -43,7 +43,7 @@ static struct base {
     catch_again_t again; /* NULL: the stack is nobody's */
     void *argument;
     uint64_t top;
-} bases[STACKS];
+} bases[STACKS + 1]; /* the last one: of a CPU that never runs on the case's stack again */
 
 /* Whose stack that is; STACKS: the case's. */
 STRIKE_NOT static size_t stack_of(uintptr_t rsp)
@@ -234,10 +234,13 @@ static void set_alarm(uint64_t deadline)
     alarm_time = deadline;
 }
 
+/* The other one does not listen: what it should do others take over. */
 static void wake(uint32_t cpu)
 {
-    strike_demand(!"there is one CPU");
+    strike_demand(cpu == 1 && dispatcher_has_cpu(1));
 }
+
+static jmp_buf other_halts;
 
 /* Within an interrupt's handler the fault is the handler's (interrupt_catch.h). */
 static bool is_in_handler;
@@ -249,6 +252,9 @@ STRIKE_NOT static bool is_struck(uintptr_t rsp)
 
 STRIKE_NOT void enable_interrupts_and_halt(void)
 {
+    if (CPU_LOCAL(index) == 1) {
+        _longjmp(other_halts, 1);
+    }
     strike_demand(alarm_time != PARK_FOREVER); /* else nobody ever runs again */
     machine_time = alarm_time > machine_time ? alarm_time : machine_time;
     alarm_time = PARK_FOREVER;
@@ -738,6 +744,50 @@ static void check_timers(void)
     wait_for_timers();
 }
 
+/*
+ * Another CPU, whose idle task halts for good. It has less to do than the one that spawns, so new tasks are given to
+ * it, and this one's idle task takes them over: the first of two.
+ */
+static void prepare_other_cpu(void)
+{
+    prepare();
+    strike_demand(dispatcher_add_cpu(1) == OK);
+    struct cpu_local here = cpu_local_of_thread;
+    CPU_LOCAL(index) = 1;
+    disable_interrupts();
+    if (_setjmp(other_halts) == 0) {
+        dispatcher_run_cpu();
+    }
+    cpu_local_of_thread = here;
+    OWN_TOP = NULL;
+    enable_interrupts();
+    strike_demand(dispatcher_cpu_count() == 2);
+    blocks_for_good = strike_heap_used();
+}
+
+static void spawn_for_other(void) OWN_UNCHECKED
+{
+    {
+        OWNED(square_task, first);
+        OWNED(square_task, second);
+        uint64_t result = 0;
+        if (spawn(1, NULL, SLOT(first)) && spawn(2, NULL, SLOT(second))) {
+            enum status status = square_join(SLOT(second), &result);
+            note_join(status, result, 2);
+            status = square_join(SLOT(first), &result);
+            note_join(status, result, 1);
+        }
+    }
+    come_back();
+    strike_demand(strike_has_struck() || dispatcher_statistics(1).moves == 1);
+}
+
+static void check_other(void)
+{
+    check();
+    strike_demand(dispatcher_statistics(1).ready == 0 && dispatcher_statistics(1).moves >= 1);
+}
+
 int main(void)
 {
     static const struct strike_case cases[] = {
@@ -753,6 +803,7 @@ int main(void)
         {"one that stays with its owner", prepare, spawn_bearer_in_vain, check_bearer},
         {"a service", prepare, run_service, check},
         {"timers and their task", prepare_timers, use_timers, check_timers},
+        {"tasks that are taken over", prepare_other_cpu, spawn_for_other, check_other},
     };
     return strike_run(cases, ARRAY_COUNT(cases));
 }
