@@ -22,6 +22,9 @@
  * fault, and so a kill needs nothing that might be used up. The points that it passes are closed: a
  * drop that faults goes on at the outermost one, on a stack of the pool. Where the chain is broken,
  * or ends before the stack's last slot, what the tags tell takes its place, as after a fault.
+ *
+ * A base is a point without a call: it is linked from the beginning and never left. Who comes back to it begins
+ * with an empty stack below it (resume_base), and it is as new, so all that follows is covered too.
  */
 #include "catch.h"
 #include "catch_priv.h"
