@@ -79,8 +79,8 @@ void swap_plan_fini(struct swap_plan *plan)
     address_map_discard(&plan->table);
     plan->old_count = 0;
     void *const blocks[] = {
-        &plan->old,        &plan->links,          &plan->adoptions,       &plan->inheritances,
-        &plan->transfers,  &plan->patches.stores, &plan->metadata.stores, &plan->symbols.slots,
+        &plan->old,         &plan->links,          &plan->adoptions,       &plan->inheritances,
+        &plan->transfers,   &plan->patches.stores, &plan->metadata.stores, &plan->symbols.slots,
         &plan->names.slots, &plan->moves};
     for (size_t i = 0; i < ARRAY_COUNT(blocks); i++) {
         heap_block_give(blocks[i]);
