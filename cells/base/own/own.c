@@ -42,6 +42,7 @@ static inline bool begin(struct own_slot *slot)
     if (*highest >= OWN_TRIES * TRY_IN_HIGHEST) {
         return false;
     }
+    COMPILER_BARRIER(); /* each of both is one instruction then */
     *highest += TRY_IN_HIGHEST;
     COMPILER_BARRIER();
     return true;
@@ -97,9 +98,12 @@ size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t high)
     const struct own_bounds bounds = bounds_of(low, high);
     struct own_slot *slot = OWN_TOP;
     size_t count = 0;
-    while (!bounds.is_empty && slot != until && is_live(slot, &bounds)) {
+    uintptr_t mask = ((uintptr_t)1 << OWN_TYPE_BITS) - 1;
+    __asm__("" : "+r"(mask)); /* stays in a register: own_slot_type() would make it each time */
+    uintptr_t place = own_place_of(slot, bounds.low);
+    while (!bounds.is_empty && slot != until && place <= bounds.last && slot->tag != 0) {
         if (slot->handle && begin(slot)) {
-            own_slot_type(slot)(&slot->handle);
+            ((own_drop_t)((slot->tag & mask) ^ (uintptr_t)slot))(&slot->handle);
             count++;
         }
         COMPILER_BARRIER();
@@ -109,6 +113,7 @@ size_t own_pop(const struct own_slot *until, uintptr_t low, uintptr_t high)
         slot->tag = 0;
         COMPILER_BARRIER();
         slot = below;
+        place = own_place_of(slot, bounds.low);
     }
     return count;
 }

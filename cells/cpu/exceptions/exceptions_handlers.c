@@ -90,11 +90,15 @@ static struct exception_handler *find_newest(unsigned vector, uint64_t *stamp)
 {
     struct exception_handler *found = NULL;
     uint64_t newest = PLACE_TAKEN;
-    for (unsigned i = 0; i < EXCEPTION_HANDLER_LIMIT; i++) {
-        uint64_t at = __atomic_load_n(&places[vector][i].stamp, __ATOMIC_ACQUIRE);
-        if (at > newest && at < *stamp) {
+    uint64_t limit = *stamp;
+    struct exception_handler *place = places[vector];
+    for (unsigned i = 0; i < EXCEPTION_HANDLER_LIMIT; i++, place++) {
+        uint64_t at = __atomic_load_n(&place->stamp, __ATOMIC_ACQUIRE);
+        if (LIKELY(at <= PLACE_TAKEN)) {
+            COMPILER_BARRIER(); /* a branch, for most are free */
+        } else if (at > newest && at < limit) {
             newest = at;
-            found = &places[vector][i];
+            found = place;
         }
     }
     *stamp = newest;

@@ -24,6 +24,16 @@ void preemption_switch(void)
     enable_interrupts();
 }
 
+void preemption_restore_other(uint32_t count)
+{
+    if (preemption_count() != count) {
+        preemption_subtract(preemption_count() - count);
+    }
+    if (CPU_LOCAL(hold) == 0) {
+        preemption_switch();
+    }
+}
+
 void preemption_drop(struct preemption **guard)
 {
     if (*guard) {

@@ -189,21 +189,17 @@ static inline uint32_t preemption_count(void)
     return CPU_LOCAL(hold) & ~HOLD_UNWANTED;
 }
 
+/* Of preemption_restore(), where the word is another. */
+CELL_API void preemption_restore_other(uint32_t count);
+
 /*
  * Sets the count back to what preemption_count() was at a catch point. One instruction changes it, and
  * only where it is not that: so an interrupt's wish to switch is not lost, nor is the CPU another.
  */
-static inline void preemption_restore(uint32_t count)
+static inline __attribute__((always_inline)) void preemption_restore(uint32_t count)
 {
-    uint32_t hold = CPU_LOCAL(hold);
-    if (LIKELY(hold == (count | HOLD_UNWANTED))) {
-        return;
-    }
-    if ((hold & ~HOLD_UNWANTED) != count) {
-        preemption_subtract((hold & ~HOLD_UNWANTED) - count);
-    }
-    if (CPU_LOCAL(hold) == 0) {
-        preemption_switch();
+    if (UNLIKELY(CPU_LOCAL(hold) != (count | HOLD_UNWANTED))) {
+        preemption_restore_other(count);
     }
 }
 

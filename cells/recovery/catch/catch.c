@@ -63,7 +63,8 @@ struct catch_point {
     uint64_t no_user;   /* of no stack of the pool: written only */
     vaddr_t bottom;     /* the stack that the newest slot was on when the fault struck */
     vaddr_t top;
-    catch_witness_t witness; /* NULL: nobody */
+    const struct own_slot *older; /* slot.below, as it was; NULL: this is where the chain begins */
+    catch_witness_t witness;      /* NULL: nobody */
     struct catch_reason reason;
 };
 
@@ -189,14 +190,22 @@ static NORETURN void come_back(struct catch_point *point, uint64_t *user)
 /* ---- releasing ---- */
 
 /* Releases what lies on one stack after the other, to `until` or to where the chain is broken. */
-static void pop_until(struct catch_point *point, struct own_slot *until)
+static NOINLINE void pop_other_stacks(struct catch_point *point, const struct own_slot *until)
 {
-    struct stack_place place = {.bottom = point->bottom, .top = point->top};
-    vaddr_t bottom;
-    do {
+    struct stack_place place;
+    vaddr_t bottom = point->bottom;
+    while (OWN_TOP != until && stack_find((vaddr_t)OWN_TOP, &place) && place.bottom != bottom) {
         bottom = place.bottom;
         point->reason.released += own_pop(until, place.bottom, place.top);
-    } while (OWN_TOP != until && stack_find((vaddr_t)OWN_TOP, &place) && place.bottom != bottom);
+    }
+}
+
+static inline void pop_until(struct catch_point *point, const struct own_slot *until)
+{
+    point->reason.released += own_pop(until, point->bottom, point->top);
+    if (UNLIKELY(OWN_TOP != until)) {
+        pop_other_stacks(point, until);
+    }
 }
 
 /*
@@ -308,8 +317,19 @@ static bool is_open_point(struct own_slot *slot)
 struct fault_view {
     struct stack_place first; /* the stack that the newest slot is on */
     uintptr_t peers;          /* of all slots, or-ed */
-    uintptr_t tags;           /* the same */
+    uintptr_t tags;           /* the same, of each kind */
 };
+
+/*
+ * Type and flags, as one word, which tell a slot of the same kind as the last one by one comparison:
+ * often the next is. No slot's is NO_KIND.
+ */
+#define NO_KIND UINTPTR_MAX
+
+static inline uintptr_t kind_of(const struct own_slot *slot)
+{
+    return slot->tag ^ (uintptr_t)slot;
+}
 
 /* Of the last slot that fits on a stack: own_place_of(). */
 static inline uint64_t last_place(const struct stack_place *place)
@@ -325,7 +345,7 @@ static struct catch_point *find_point(struct fault_view *view)
 {
     struct stack_place place = {.bottom = 0, .top = 0};
     struct own_slot *slot = OWN_TOP;
-    own_drop_t known = NULL; /* the type of the last one: the next is often of the same */
+    uintptr_t known = NO_KIND;
     if (!slot || !catch_can_read(slot, &place)) {
         return NULL;
     }
@@ -342,8 +362,9 @@ static struct catch_point *find_point(struct fault_view *view)
             bottom = place.bottom;
             last = last_place(&place);
         }
-        own_drop_t type = own_slot_type(slot);
-        if (type != known) {
+        uintptr_t kind = kind_of(slot);
+        if (kind != known) {
+            own_drop_t type = own_slot_type(slot);
             if (type == point_drop && is_open(point_of(slot))) {
                 view->peers = peers;
                 view->tags = tags;
@@ -352,10 +373,10 @@ static struct catch_point *find_point(struct fault_view *view)
             if (!owned_is_drop((uintptr_t)type)) {
                 return NULL;
             }
-            known = type == point_drop ? NULL : type; /* the next point is looked at again */
+            known = type == point_drop ? NO_KIND : kind; /* the next point is looked at again */
+            tags |= slot->tag;
         }
         peers |= (uintptr_t)slot->peer;
-        tags |= slot->tag;
         slot = slot->below;
     }
     return NULL;
@@ -526,6 +547,14 @@ catch_witness_t catch_witness(uint64_t address)
     return point->reason.faults == 1 ? point->witness : NULL;
 }
 
+static inline void copy_reason(struct catch_reason *to, const struct catch_reason *from)
+{
+    __builtin_memcpy(to, from, offsetof(struct catch_reason, losses));
+    if (UNLIKELY(from->lost > 0)) {
+        __builtin_memcpy(to->losses, from->losses, sizeof(to->losses));
+    }
+}
+
 enum status catch_watched(void (*function)(void *argument), void *argument, catch_witness_t witness,
                           struct catch_reason *out_reason)
 {
@@ -541,11 +570,12 @@ enum status catch_watched(void (*function)(void *argument), void *argument, catc
     point.is_closed = false;
     point.is_base = false;
     own_enter(&point.slot, point_drop);
+    point.older = point.slot.below;
     enum status status = catch_call(&point, function, argument);
     own_leave(&point.slot, point_drop);
     if (status != OK) {
-        if (out_reason) {
-            *out_reason = point.reason;
+        if (LIKELY(out_reason)) {
+            copy_reason(out_reason, &point.reason);
         }
         kill_deferral_check(); /* while this point's slots were released it was deferred */
     }
@@ -595,6 +625,7 @@ struct kill_view {
     struct catch_point *outermost; /* NULL: there is none */
     uint32_t points;
     struct stack_place place;       /* of the newest slot */
+    bool is_plain;                  /* as the point's */
     const struct kill_deferral *by; /* what keeps the task from being killed now; NULL: nothing */
 };
 
@@ -619,9 +650,16 @@ static bool is_drop_nearby(uintptr_t drop)
     return (drop ^ (uintptr_t)point_drop) >> 31 == 0 && owned_is_intact_drop(drop);
 }
 
-/* Is there a slot further out on its stack? Then a link of the chain has been cut. */
+/*
+ * Is there a slot further out on its stack? Then a link of the chain has been cut. A point that had
+ * none below it when it was entered is the end of a whole chain: nobody needs to look.
+ */
 static bool is_cut_at(const struct own_slot *last, const struct stack_place *place)
 {
+    if (LIKELY(is_of_type(last, point_drop) &&
+               !CONTAINER_OF(last, const struct catch_point, slot)->older)) {
+        return false;
+    }
     vaddr_t behind = is_of_type(last, point_drop)
                          ? (vaddr_t)(CONTAINER_OF(last, const struct catch_point, slot) + 1)
                          : (vaddr_t)(last + 1);
@@ -632,31 +670,48 @@ static bool is_cut_at(const struct own_slot *last, const struct stack_place *pla
 static bool view_chain(struct kill_view *view)
 {
     struct stack_place place = {.bottom = 0, .top = 0};
-    const struct own_slot *last = NULL;
-    own_drop_t known = NULL; /* the type of the last one: the next is often of the same */
-    uint32_t count = 0;
-    for (struct own_slot *slot = OWN_TOP; slot; slot = slot->below) {
-        if (count++ == OWNED_SLOTS_MAX || !catch_can_read(slot, &place)) {
-            return false;
-        }
-        last = slot;
-        own_drop_t type = own_slot_type(slot);
-        if (count == 1) {
-            view->place = place;
-        }
-        if (type == known) {
-            continue;
-        }
-        if (note_slot(view, slot)) {
-            return true;
-        }
-        bool is_ours = type == point_drop || type == (own_drop_t)kill_deferral_drop;
-        if (!is_ours && !owned_is_drop((uintptr_t)type)) {
-            return false;
-        }
-        known = is_ours ? NULL : type;
+    struct own_slot *slot = OWN_TOP;
+    if (!slot) {
+        return true;
     }
-    return !last || !is_cut_at(last, &place);
+    if (!catch_can_read(slot, &place)) {
+        return false;
+    }
+    view->place = place;
+    vaddr_t bottom = place.bottom;
+    uint64_t last = last_place(&place);
+    uintptr_t known = NO_KIND;
+    uintptr_t peers = 0;
+    uintptr_t tags = 0;
+    for (uint32_t left = OWNED_SLOTS_MAX; left > 0; left--) {
+        if (UNLIKELY(own_place_of(slot, bottom) > last)) {
+            if (!catch_can_read(slot, &place)) {
+                return false;
+            }
+            bottom = place.bottom;
+            last = last_place(&place);
+        }
+        uintptr_t kind = kind_of(slot);
+        if (kind != known) {
+            if (note_slot(view, slot)) {
+                return true;
+            }
+            own_drop_t type = own_slot_type(slot);
+            bool is_ours = type == point_drop || type == (own_drop_t)kill_deferral_drop;
+            if (!is_ours && !owned_is_drop((uintptr_t)type)) {
+                return false;
+            }
+            known = is_ours ? NO_KIND : kind;
+            tags |= slot->tag;
+        }
+        peers |= (uintptr_t)slot->peer;
+        if (!slot->below) {
+            view->is_plain = peers == 0 && !(tags & OWN_HOLDS);
+            return !is_cut_at(slot, &place);
+        }
+        slot = slot->below;
+    }
+    return false;
 }
 
 /*
@@ -704,7 +759,7 @@ __attribute__((no_sanitize("address"))) void catch_kill(const struct kill_deferr
     point->reason.is_complete = !is_mended;
     point->is_mended = is_mended;
     point->status = ERR_KILLED;
-    point->is_plain = false;
+    point->is_plain = view.is_plain;
     point->bottom = view.place.bottom;
     point->top = view.place.top;
     if (view.points > 1) {

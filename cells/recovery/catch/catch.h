@@ -61,9 +61,9 @@ struct catch_reason {
     uint64_t released;                      /* slots that held something */
     uint32_t faults;                        /* 1 (a kill: 0), and those while slots were released */
     uint32_t lost;                          /* slots whose content was not released */
-    struct catch_loss losses[CATCH_LOSSES_MAX];
-    bool is_mended;   /* the chain was broken, and made anew from tags */
+    bool is_mended;                         /* the chain was broken, and made anew from tags */
     bool is_complete; /* it was whole: every slot above the catch point was reached */
+    struct catch_loss losses[CATCH_LOSSES_MAX]; /* the first of them, as far as `lost` says */
 };
 
 /*

@@ -478,6 +478,44 @@ static void test_kill_mends_a_broken_chain(void **state)
     }
 }
 
+/* The chain ends at a point which is not where it began: its link has been cut. */
+static void be_killed_below_a_cut_point(void *unused)
+{
+    (void)unused;
+    OWNED(thing, owned);
+    if (thing_take(1, SLOT(owned)) != OK) {
+        return;
+    }
+    assert_int_equal((uintptr_t)own_slot_type(owned.slot.below), point_type);
+    owned.slot.below->below = NULL;
+    const struct kill_deferral *by = NULL;
+    catch_kill(&by);
+    not_taken++;
+}
+
+static void own_and_call(void *unused)
+{
+    (void)unused;
+    OWNED(thing, owned);
+    if (thing_take(0, SLOT(owned)) == OK) {
+        not_taken += catch_unwind(be_killed_below_a_cut_point, NULL, NULL) != ERR_FAULT;
+        not_taken++;
+    }
+}
+
+static void test_kill_mends_a_chain_that_is_cut_at_a_point(void **state)
+{
+    (void)state;
+    set_up();
+    struct catch_reason reason;
+    assert_int_equal(catch_it(own_and_call, NULL, &reason), ERR_KILLED);
+    assert_int_equal(things[0].drops, 1);
+    assert_int_equal(things[1].drops, 1);
+    assert_true(reason.is_mended);
+    assert_int_equal(not_taken, 0);
+    assert_null(own_thread_top);
+}
+
 static const struct kill_deferral patience = {.what = "a test"};
 
 static void be_kept_with_a_broken_chain(void *argument)
@@ -667,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_catch_ends_where_its_stack_does),
         cmocka_unit_test(test_catch_mends_a_broken_chain),
         cmocka_unit_test(test_kill_mends_a_broken_chain),
+        cmocka_unit_test(test_kill_mends_a_chain_that_is_cut_at_a_point),
         cmocka_unit_test(test_kill_finds_guards_behind_a_break),
         cmocka_unit_test(test_catch_mends_a_wild_top),
         cmocka_unit_test(test_catch_gives_up_after_its_faults),
