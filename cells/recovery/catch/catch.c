@@ -606,6 +606,7 @@ uint64_t catch_base(uint64_t top, catch_again_t again, void *argument, struct ow
     point->is_mended = false;
     point->is_closed = false;
     point->is_base = true;
+    point->older = NULL;
     point->slot.handle = NULL;
     point->slot.peer = NULL;
     point->slot.below = NULL;
