@@ -164,7 +164,9 @@ enum status fast_path_call(struct fast_path_caller *caller, uint64_t request, ui
     return wait_for_reply(path, out_reply, deadline, go_over(path, CALLER, deadline));
 }
 
-static NOINLINE struct parking_result call_slowly(struct fast_path *path, uint64_t request)
+/* Unchecked, this and reply_slowly(): the path is the end. */
+static NOINLINE struct parking_result call_slowly(struct fast_path *path,
+                                                  uint64_t request) OWN_UNCHECKED
 {
     struct parking_result result = {0};
     result.status =
@@ -284,7 +286,8 @@ enum status fast_path_reply_and_receive(struct fast_path_server *server, uint64_
     return receive(path, out_request, deadline, status);
 }
 
-static NOINLINE struct parking_result reply_slowly(struct fast_path *path, uint64_t reply)
+static NOINLINE struct parking_result reply_slowly(struct fast_path *path,
+                                                   uint64_t reply) OWN_UNCHECKED
 {
     struct parking_result result = {0};
     result.status = fast_path_reply_and_receive((struct fast_path_server *)path, reply,
