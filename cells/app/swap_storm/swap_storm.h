@@ -23,4 +23,5 @@ bool under_load(load_test_t test, uint32_t number);
 uint64_t load_rounds(const struct load *load);
 
 bool test_failures(const struct load *load, uint32_t samples);
+bool test_faults(uint32_t samples);
 bool test_kills(const struct load *load, uint32_t kills);
