@@ -300,10 +300,10 @@ void address_map_exchange(struct address_table **table)
 {
     if (*table) {
         commit_move(&pending, table);
+    } else if (!pending) {
+        return;
     }
-    if (pending) {
-        make_change();
-    }
+    make_change();
 }
 
 static bool is_empty(struct leaf *leaf)
