@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The new queues are made before the window, by the code of the new cell, which is loaded and not yet
- * linked to anybody. In the window each CPU's field is set to its new queue, after the tasks have
- * moved; a rollback moves them back, in the order in which they were taken. Afterwards the queues that
- * are not used any more, the old or the new ones, are dropped by their own code.
+ * What is needed is made before the window: by the code of the new cell, which is loaded and not yet
+ * linked to anybody, a queue for each CPU, and by the code of the old one a copy of its queue, empty as
+ * yet. In the window the old queue is copied, the tasks are taken out of the copy, in the old order, and
+ * added to the new queue, and one store makes that the CPU's. The old queue itself is not changed, so a
+ * rollback is one store, too, and no fault can lose a task. Afterwards the queues that are not used are
+ * dropped by their own code.
  */
 #include "scheduler_change.h"
 
@@ -21,7 +23,8 @@ struct policy {
     enum status (*create)(size_t capacity, struct run_queue **out);
     void (*drop)(struct run_queue **handle);
     size_t (*capacity)(const struct run_queue *queue);
-    size_t (*count)(const struct run_queue *queue);
+    void (*inherit)(struct run_queue *queue, const struct run_queue *from);
+    void (*repair)(struct run_queue *queue);
     void (*add)(struct run_queue *queue, struct task *task);
     struct task *(*take)(struct run_queue *queue, struct task **out);
 };
@@ -29,9 +32,12 @@ struct policy {
 struct change {
     struct policy old;
     struct policy new;
-    struct run_queue *queues[DISPATCHER_CPUS]; /* owned: first the new ones, then the old */
     uint32_t cpus;
-    uint32_t moved; /* CPUs whose field has been set */
+    struct {                   /* owned, each, unless it is the one that the CPU uses */
+        struct run_queue *old; /* NULL until the new one is the CPU's */
+        struct run_queue *copy;
+        struct run_queue *new;
+    } queues[DISPATCHER_CPUS];
 };
 
 /* Fills `policy` with that side's functions. */
@@ -43,8 +49,9 @@ static enum status find_policy(const struct swap_view *view, enum swap_side side
         void *field;
     } functions[] = {
         {"run_queue_create", &policy->create},     {"run_queue_drop", &policy->drop},
-        {"run_queue_capacity", &policy->capacity}, {"run_queue_count", &policy->count},
-        {"run_queue_add", &policy->add},           {"run_queue_take", &policy->take},
+        {"run_queue_capacity", &policy->capacity}, {"run_queue_inherit", &policy->inherit},
+        {"run_queue_repair", &policy->repair},     {"run_queue_add", &policy->add},
+        {"run_queue_take", &policy->take},
     };
     for (size_t i = 0; i < ARRAY_COUNT(functions); i++) {
         uint64_t address = swap_view_find(view, side, functions[i].name);
@@ -65,25 +72,21 @@ static enum status prepare(void *context, const struct swap_view *view) OWN_UNCH
     }
     for (uint32_t cpu = 0; status == OK && cpu < change->cpus; cpu++) {
         size_t capacity = change->old.capacity(*dispatcher_queue_slot(cpu));
-        status = change->new.create(capacity, &change->queues[cpu]);
+        status = change->old.create(capacity, &change->queues[cpu].copy);
+        if (status == OK) {
+            status = change->new.create(capacity, &change->queues[cpu].new);
+        }
     }
     return status;
 }
 
-static void move(const struct policy *from, const struct policy *to, struct run_queue *source,
-                 struct run_queue *destination) OWN_UNCHECKED
+/* An earlier attempt, which may have been struck, has left some. */
+static void make_empty(const struct policy *policy, struct run_queue *queue) OWN_UNCHECKED
 {
     struct task *task;
-    while (from->take(source, &task)) {
-        to->add(destination, task);
+    policy->repair(queue);
+    while (policy->take(queue, &task)) {
     }
-}
-
-static void exchange(struct run_queue **a, struct run_queue **b)
-{
-    struct run_queue *was = *a;
-    *a = *b;
-    *b = was;
 }
 
 static enum status transfer(void *context) OWN_UNCHECKED
@@ -94,12 +97,22 @@ static enum status transfer(void *context) OWN_UNCHECKED
     }
     for (uint32_t cpu = 0; cpu < change->cpus; cpu++) {
         struct run_queue **slot = dispatcher_queue_slot(cpu);
-        if (change->old.capacity(*slot) > change->new.capacity(change->queues[cpu])) {
+        struct run_queue *copy = change->queues[cpu].copy;
+        struct run_queue *new = change->queues[cpu].new;
+        size_t capacity = change->old.capacity(*slot);
+        if (capacity > change->old.capacity(copy) || capacity > change->new.capacity(new)) {
             return ERR_AGAIN; /* all queues were enlarged since, so there may be more tasks to come */
         }
-        move(&change->old, &change->new, *slot, change->queues[cpu]);
-        exchange(slot, &change->queues[cpu]);
-        change->moved++;
+        make_empty(&change->old, copy);
+        make_empty(&change->new, new);
+        change->old.inherit(copy, *slot);
+        struct task *task;
+        while (change->old.take(copy, &task)) {
+            change->new.add(new, task);
+        }
+        change->queues[cpu].old = *slot;
+        COMPILER_BARRIER();
+        *slot = new;
     }
     return OK;
 }
@@ -107,11 +120,20 @@ static enum status transfer(void *context) OWN_UNCHECKED
 static void restore(void *context) OWN_UNCHECKED
 {
     struct change *change = context;
-    while (change->moved > 0) {
-        uint32_t cpu = --change->moved;
-        struct run_queue **slot = dispatcher_queue_slot(cpu);
-        exchange(slot, &change->queues[cpu]);
-        move(&change->new, &change->old, change->queues[cpu], *slot);
+    for (uint32_t cpu = 0; cpu < change->cpus; cpu++) {
+        if (change->queues[cpu].old) {
+            *dispatcher_queue_slot(cpu) = change->queues[cpu].old;
+            COMPILER_BARRIER();
+            change->queues[cpu].old = NULL;
+        }
+    }
+}
+
+/* There may be none, and no policy either. */
+static void drop(const struct policy *policy, struct run_queue **queue) OWN_UNCHECKED
+{
+    if (*queue) {
+        policy->drop(queue);
     }
 }
 
@@ -119,8 +141,11 @@ static void finish(void *context, bool is_committed) OWN_UNCHECKED
 {
     struct change *change = context;
     for (uint32_t cpu = 0; cpu < change->cpus; cpu++) {
-        if (change->queues[cpu]) {
-            (is_committed ? change->old : change->new).drop(&change->queues[cpu]);
+        drop(&change->old, &change->queues[cpu].copy);
+        if (is_committed) {
+            drop(&change->old, &change->queues[cpu].old);
+        } else {
+            drop(&change->new, &change->queues[cpu].new);
         }
     }
 }
