@@ -23,14 +23,20 @@ static uint64_t count_descriptors(void)
     return descriptor_pool_in_use() - frame_allocator_statistics().ranges;
 }
 
-static void prepare(void)
+/* The image has these frames, of those above the first megabyte `in_ram`. */
+static void prepare_image(uint64_t frame, uint64_t count, uint64_t in_ram)
 {
     static struct boot_info boot = {.memory_count = 1};
     boot.memory[0] = (struct boot_memory){
         .start = 0, .bytes = (FIRST + RAM) * PAGE_SIZE, .kind = BOOT_MEMORY_USABLE};
-    strike_demand(frame_allocator_init(&boot, 0, PAGE_SIZE) == OK);
-    strike_demand(frame_allocator_statistics().free == RAM);
+    strike_demand(frame_allocator_init(&boot, frame * PAGE_SIZE, count * PAGE_SIZE) == OK);
+    strike_demand(frame_allocator_statistics().free == RAM - in_ram);
     descriptors = count_descriptors();
+}
+
+static void prepare(void)
+{
+    prepare_image(0, 1, 0);
 }
 
 /* How many of the frames are in fields; every one of them in one only. */
@@ -239,6 +245,40 @@ static void settle(void)
     frame_allocator_settle();
 }
 
+/* ---- the image ---- */
+
+#define IMAGE (FIRST + 40)
+#define PARTS 3u /* of these frames; the one in the middle is given first */
+#define PART  2u
+
+static void prepare_large_image(void)
+{
+    prepare_image(IMAGE, PARTS * PART, PARTS * PART);
+}
+
+static void give_image(void)
+{
+    strike_demand(frame_allocator_give_image((IMAGE + PART) * PAGE_SIZE, PART) == OK);
+}
+
+/* The part is the image's, or free; and then the others can be given, too. */
+static void check_image(void)
+{
+    enum status status = frame_allocator_give_image((IMAGE + PART) * PAGE_SIZE, PART);
+    strike_demand(status == ERR_NOT_FOUND || (status == OK && strike_has_struck()));
+    for (unsigned i = 0; i < PARTS * PART; i++) {
+        bool is_given = i / PART == 1;
+        status = frame_allocator_take_at((IMAGE + i) * PAGE_SIZE, 1, &held_by_hand[i]);
+        strike_demand(status == (is_given ? OK : ERR_BUSY));
+        frames_drop(&held_by_hand[i]);
+    }
+    strike_demand(frame_allocator_statistics().free == RAM - 2 * PART);
+    strike_demand(frame_allocator_give_image(IMAGE * PAGE_SIZE, PART) == OK);
+    strike_demand(frame_allocator_give_image((IMAGE + 2 * PART) * PAGE_SIZE, PART) == OK);
+    descriptors += PARTS; /* what is left of the image is nothing, in several pieces */
+    check();
+}
+
 int main(void)
 {
     static const struct strike_case cases[] = {
@@ -255,6 +295,7 @@ int main(void)
         {"frames of page tables", prepare_broken_up, change_tables, check},
         {"settle what came back alone", prepare_singles, settle, check},
         {"take one and keep it", prepare_cached, keep_one, check},
+        {"give a part of the image", prepare_large_image, give_image, check_image},
     };
     return strike_run(cases, ARRAY_COUNT(cases));
 }

@@ -45,7 +45,7 @@ static_assert(offsetof(struct frames, node.range.count) == DESCRIPTOR_COUNT_OFFS
               "a fresh descriptor stands for no frames");
 
 static struct range_cache singles; /* of RAM */
-static uint64_t total_ram;         /* written at the start only */
+static uint64_t total_ram;         /* written at the start, and as the image is given back */
 
 static struct spinlock lock = {.name = "frame_allocator"};
 /* by the lock: */
@@ -351,27 +351,33 @@ static struct frames *find_held(struct range wanted)
 enum status frame_allocator_give_image(paddr_t start, uint64_t count)
 {
     GUARD(spinlock, guard, &lock);
+    settle_moved_locked();
     struct range wanted = {.start = start >> PAGE_SHIFT, .count = count};
     struct frames *whole = find_held(wanted);
     if (!page_is_aligned(start) || count == 0 || !whole) {
         return ERR_NOT_FOUND;
     }
-    struct frames *rest = NULL;
-    if (!descriptor_pool_take(&moved) || !descriptor_pool_take(&rest)) {
-        descriptor_pool_give(&moved);
+    if (!descriptor_pool_take(&moved) || !descriptor_pool_take(&spare[0])) {
+        settle_moved_locked();
         return ERR_NO_MEMORY;
     }
-    uint64_t end = whole->node.range.start + whole->node.range.count;
+    struct frames *rest = (struct frames *)spare[0];
+    uint64_t first = wanted.start - whole->node.range.start;
     become_handle(rest, FRAMES_RAM);
-    rest->node.range.start = wanted.start + count;
-    rest->node.range.count = end - rest->node.range.start;
-    rest->next = held;
-    whole->node.range.count = wanted.start - whole->node.range.start;
-    held = rest;
     become_handle(moved, FRAMES_RAM);
-    moved->node.range = wanted;
+    const struct commit_store stores[] = {
+        {&rest->node.range.start, wanted.start + count},
+        {&rest->node.range.count, whole->node.range.count - first - count},
+        {&rest->next, (uintptr_t)held},
+        {&held, (uintptr_t)rest},
+        {&spare[0], 0},
+        {&whole->node.range.count, first},
+        {&moved->node.range.start, wanted.start},
+        {&moved->node.range.count, count},
+        {&total_ram, total_ram + count},
+    };
+    commit_all(stores, ARRAY_COUNT(stores));
     give_first_locked(&moved);
-    total_ram += count;
     return OK;
 }
 

@@ -77,8 +77,7 @@ CELL_API enum status frame_allocator_take_at(paddr_t start, uint64_t count, stru
 
 /*
  * Frames of the nano_core image become RAM like any other: nothing is mapped to them any more.
- * ERR_NOT_FOUND when not all belong to the image still, ERR_NO_MEMORY. A fault in the middle loses
- * them.
+ * ERR_NOT_FOUND when not all belong to the image still, ERR_NO_MEMORY.
  */
 CELL_API MUST_CHECK enum status frame_allocator_give_image(paddr_t start, uint64_t count);
 
