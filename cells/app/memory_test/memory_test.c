@@ -25,8 +25,6 @@ APPLICATION(memory_test);
 #define LARGE_BYTES (5ull << 20)
 #define RET_OPCODE  0xc3
 
-#define DESCRIPTORS_OF_KEPT 2u /* a page given to the descriptor pool: its frames, its pages */
-
 /* ---- what there is ---- */
 
 struct counts {
@@ -46,13 +44,13 @@ static struct counts count(void)
     struct page_statistics data = page_allocator_statistics(PAGE_ZONE_DATA);
     struct page_table_statistics tables = page_table_statistics();
     struct heap_statistics heap = heap_statistics();
-    uint64_t kept = mapped_pages_statistics().descriptor_pages;
+    struct mapped_pages_statistics kept = mapped_pages_statistics();
     return (struct counts){
-        .frames = frames.free + tables.spares + kept,
+        .frames = frames.free + tables.spares + kept.descriptor_pages,
         .code_pages = code.free,
-        .data_pages = data.free + kept,
+        .data_pages = data.free + kept.descriptor_pages,
         .descriptors = descriptor_pool_in_use() - frames.ranges - code.ranges - data.ranges -
-                       tables.tables - tables.spares - kept * DESCRIPTORS_OF_KEPT,
+                       tables.tables - tables.spares - kept.kept_descriptors,
         .tables = tables.tables,
         .heap_blocks = heap.blocks_in_use,
         .heap_bytes = heap.bytes_in_use,

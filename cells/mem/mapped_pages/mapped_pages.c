@@ -43,6 +43,8 @@ static struct spinlock lock = {.name = "mapped_pages"};
 /* By the lock: what was donated to the descriptor pool belongs to it for ever. */
 static struct mapped_pages *donated;
 static uint64_t donated_count;
+static uint64_t
+    apart_count; /* pages of these that have no mapping any more, with a descriptor each */
 static struct mapped_pages *donation; /* on its way there; NULL between operations */
 
 /* ---- frames ---- */
@@ -117,6 +119,7 @@ OWN_UNCHECKED static bool take_over(struct mapped_pages *former, struct mapped_p
         commit_add(list, &latter->pages, former->pages);
     } else { /* those before stay taken; nobody asks for them again */
         commit_add(list, &former->pages, NULL);
+        commit_add(list, &apart_count, apart_count + 1);
     }
     commit_add(list, &former->start, 0);
     return true;
@@ -545,8 +548,25 @@ void *mapped_pages_access(const struct mapped_pages *mapped, uint64_t offset, ui
     return (void *)(mapped->start + offset);
 }
 
+/* What was donated: the mapping, its pages, and each range of its frames. */
+static uint64_t count_kept_descriptors_locked(void)
+{
+    if (!donated) {
+        return 0;
+    }
+    uint64_t kept = 2 + apart_count;
+    const struct frames *cursor = NULL;
+    paddr_t start;
+    uint64_t count;
+    while (frames_next_range(STORED(donated->frames), &cursor, &start, &count)) {
+        kept++;
+    }
+    return kept;
+}
+
 struct mapped_pages_statistics mapped_pages_statistics(void)
 {
     GUARD(spinlock, guard, &lock);
-    return (struct mapped_pages_statistics){.descriptor_pages = donated_count};
+    return (struct mapped_pages_statistics){.descriptor_pages = donated_count,
+                                            .kept_descriptors = count_kept_descriptors_locked()};
 }

@@ -98,6 +98,7 @@ CELL_API const struct frames *mapped_pages_frames(const struct mapped_pages *pag
 
 struct mapped_pages_statistics {
     uint64_t descriptor_pages; /* given to the descriptor pool, for ever */
+    uint64_t kept_descriptors; /* that these need themselves: neighbours share one */
 };
 
 CELL_API struct mapped_pages_statistics mapped_pages_statistics(void);
