@@ -39,15 +39,23 @@ struct counts {
 };
 
 /* Whoever has been joined may still be on its way off its CPU: a moment later all are. */
-static struct counts count(void)
+static struct task_statistics wait_for_ends(bool releases_stacks)
 {
     struct task_statistics tasks;
     unsigned looks = 0;
     do {
         task_sleep(SECOND / 50);
-        task_release_stacks();
+        if (releases_stacks) {
+            task_release_stacks();
+        }
         tasks = task_statistics();
     } while (tasks.tasks > 1 && ++looks < LOOKS);
+    return tasks;
+}
+
+static struct counts count(void)
+{
+    struct task_statistics tasks = wait_for_ends(true);
     return (struct counts){
         .frames = frame_allocator_statistics().free + page_table_statistics().tables,
         .blocks = heap_statistics().blocks_in_use,
@@ -626,8 +634,8 @@ static enum status test_pressure(void)
 {
     struct frames *pieces[PIECES] = {0};
     struct mutex mutex = MUTEX_INIT("nobody's");
-    (void)!run_victims(&mutex); /* for the stacks that they leave */
-    struct task_statistics before = task_statistics();
+    (void)!run_victims(&mutex);                           /* for the stacks that they leave */
+    struct task_statistics before = wait_for_ends(false); /* what comes back later is memory, too */
     take_memory(pieces);
     struct task_options large = {.stack_bytes = 2 * TASK_STACK_SIZE};
     OWNED(victim_task, task);
