@@ -24,6 +24,7 @@ APPLICATION(channel_test);
 #define CALLS    500u
 #define MOMENT   3000000u /* nanoseconds */
 #define CAPACITY 4u
+#define SLICES   12u
 
 struct message {
     uint32_t from;
@@ -322,6 +323,155 @@ static enum status calls_to_cpu(unsigned cpu)
     return status == OK ? joined : status;
 }
 
+/* ---- turns: two who wake each other, and one who only counts, on one CPU ---- */
+
+struct turns {
+    volatile bool is_over;
+    volatile uint64_t rounds;
+    volatile uint64_t counted;
+};
+
+static int count_on(struct turns **turns)
+{
+    while (!(*turns)->is_over) {
+        (*turns)->counted++;
+    }
+    return 0;
+}
+TASK_DEFINE(bystander, struct turns *, int, count_on);
+
+/* The way of a token, round and round. */
+struct player {
+    struct tokens_receiver *from; /* owned */
+    struct tokens_sender *to;
+    struct turns *turns;
+};
+
+static int play(struct player *player)
+{
+    OWNED(tokens_receiver, from);
+    OWNED(tokens_sender, to);
+    LOAD(from, player->from);
+    LOAD(to, player->to);
+    uint64_t token;
+    while (!player->turns->is_over && tokens_receive(REF(from), &token) == OK) {
+        token++;
+        player->turns->rounds = token;
+        if (tokens_send(REF(to), &token) != OK) {
+            break;
+        }
+    }
+    return 0;
+}
+TASK_DEFINE(player, struct player, int, play);
+
+struct asker {
+    struct square_caller *caller; /* owned */
+    struct turns *turns;
+};
+
+static int ask(struct asker *asker)
+{
+    OWNED(square_caller, caller);
+    LOAD(caller, asker->caller);
+    enum status status = OK;
+    for (uint32_t i = 0; !asker->turns->is_over && status == OK; i++) {
+        uint64_t result;
+        status = square_call(REF(caller), &i, &result);
+        asker->turns->rounds = i;
+    }
+    return status == OK ? 0 : 1;
+}
+TASK_DEFINE(asker, struct asker, int, ask);
+
+static enum status begin_to_play(struct turns *turns, struct player_task *tasks[2]) OWN_UNCHECKED
+{
+    struct player players[2] = {{.turns = turns}, {.turns = turns}};
+    struct task_options options = on_cpu(0);
+    enum status status = tokens_channel_create(1, &players[1].to, &players[0].from);
+    if (status == OK) {
+        status = tokens_channel_create(1, &players[0].to, &players[1].from);
+    }
+    uint64_t token = 0;
+    if (status == OK) {
+        status = tokens_send(players[1].to, &token);
+    }
+    for (unsigned i = 0; i < 2 && status == OK; i++) {
+        status = player_spawn(&players[i], &options, &tasks[i]);
+        if (status == OK) {
+            players[i] = (struct player){0};
+        }
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        tokens_sender_drop(&players[i].to);
+        tokens_receiver_drop(&players[i].from);
+    }
+    return status;
+}
+
+/* Who counts has turns, and who plays or asks has some, too. */
+static enum status watch(struct turns *turns, const char *what)
+{
+    struct task_options options = on_cpu(0);
+    OWNED(bystander_task, bystander);
+    enum status status = bystander_spawn(&turns, &options, SLOT(bystander));
+    if (status == OK) {
+        task_sleep(SLICES * DISPATCHER_SLICE_NS);
+        uint64_t before = turns->counted;
+        uint64_t rounds = turns->rounds;
+        task_sleep(SLICES * DISPATCHER_SLICE_NS);
+        bool is_fair = turns->counted > before && turns->rounds > rounds;
+        console_print("channel_test: beside %s: %lu rounds, %lu counted\n", what,
+                      (unsigned long)(turns->rounds - rounds),
+                      (unsigned long)(turns->counted - before));
+        turns->is_over = true;
+        int result;
+        status = bystander_join(SLOT(bystander), &result);
+        status = status == OK && !is_fair ? ERR_FAILED : status;
+    }
+    turns->is_over = true;
+    return status;
+}
+
+static enum status turns_beside_channel(void) OWN_UNCHECKED
+{
+    struct turns turns = {0};
+    struct player_task *tasks[2] = {0};
+    enum status status = begin_to_play(&turns, tasks);
+    status = status == OK ? watch(&turns, "a channel") : status;
+    turns.is_over = true;
+    for (unsigned i = 0; i < 2; i++) {
+        int result;
+        enum status joined = tasks[i] ? player_join(&tasks[i], &result) : OK;
+        status = status == OK ? joined : status;
+    }
+    return status;
+}
+
+static enum status turns_beside_calls(void) OWN_UNCHECKED
+{
+    struct turns turns = {0};
+    struct asker asker = {.turns = &turns};
+    struct square_server *server = NULL;
+    struct square_serving_task *serving = NULL;
+    struct asker_task *asking = NULL;
+    struct task_options options = on_cpu(0);
+    enum status status = square_fast_path_create(&asker.caller, &server);
+    status = status == OK ? square_serving_spawn(&server, &options, &serving) : status;
+    server = status == OK ? NULL : server;
+    status = status == OK ? asker_spawn(&asker, &options, &asking) : status;
+    asker.caller = status == OK ? NULL : asker.caller;
+    status = status == OK ? watch(&turns, "calls") : status;
+    turns.is_over = true;
+    square_caller_drop(&asker.caller);
+    square_server_drop(&server);
+    int result;
+    enum status joined = asking ? asker_join(&asking, &result) : OK;
+    enum status served = serving ? square_serving_join(&serving, &result) : OK;
+    status = status == OK ? joined : status;
+    return status == OK ? served : status;
+}
+
 /* ---- deadlines ---- */
 
 static enum status expect_timeout(enum status status, uint64_t deadline)
@@ -394,6 +544,8 @@ enum status channel_test_main(const struct app_arguments *arguments)
         status = calls_to_cpu(cpu);
     }
     status = status == OK ? report("calls", status) : status;
+    status = status == OK ? report("turns beside a channel", turns_beside_channel()) : status;
+    status = status == OK ? report("turns beside calls", turns_beside_calls()) : status;
     status = status == OK ? report("deadlines", deadlines()) : status;
     task_statistics();
     uint64_t left = heap_statistics().blocks_in_use;
