@@ -6,6 +6,8 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "symbol_map.h"
 
@@ -18,14 +20,85 @@ static void make(struct symbol_map *map, uint32_t capacity, const struct symbol_
     free((void *)before.slots);
 }
 
-static void test_symbol_map_hash_is_fnv_1a(void **state)
+static uint64_t fold(uint64_t hash, uint64_t word)
+{
+    unsigned __int128 product = (unsigned __int128)(hash ^ word) * 0xd6e8feb86659fd93u;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* By the definition, byte by byte: words in memory order, the last one filled up with zeros. */
+static uint32_t hash_of(const char *name)
+{
+    uint64_t hash = 0x9e3779b97f4a7c15u;
+    size_t length = strlen(name);
+    for (size_t at = 0; at <= length; at += 8) {
+        uint64_t word = 0;
+        for (size_t i = 0; i < 8 && at + i < length; i++) {
+            word |= (uint64_t)(uint8_t)name[at + i] << 8 * i;
+        }
+        hash = fold(hash, word);
+    }
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+/* Wherever a name lies, up to the last byte before memory that cannot be read. */
+static void test_symbol_map_hash_is_that_of_the_name_alone(void **state)
 {
     (void)state;
-    /* The published test vectors: kernel and host must agree with everybody. */
-    assert_int_equal(symbol_map_hash(""), 0x811c9dc5);
-    assert_int_equal(symbol_map_hash("a"), 0xe40c292c);
-    assert_int_equal(symbol_map_hash("foobar"), 0xbf9cf968);
-    assert_int_equal(symbol_map_hash("\xff"), (0x811c9dc5u ^ 0xffu) * 0x01000193u);
+    enum { LENGTHS = 40, PAGE = 4096 };
+    uint8_t *pages = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    assert_int_equal(mprotect(pages + 2 * PAGE, PAGE, PROT_NONE), 0);
+    char name[LENGTHS + 1] = "";
+    for (size_t length = 0; length < LENGTHS; length++) {
+        const uint32_t wanted = hash_of(name);
+        for (size_t shift = 0; shift < 20; shift++) { /* over both ends of a page */
+            char *inside = (char *)pages + PAGE - 10 - length + shift;
+            memset(pages, shift % 2 ? 0xff : 0x01, 2 * PAGE);
+            memcpy(inside, name, length + 1);
+            assert_int_equal(symbol_map_hash(inside), wanted);
+            if (shift > length) {
+                continue;
+            }
+            char *last = (char *)pages + 2 * PAGE - 1 - length + shift;
+            memcpy(last, name + shift, length - shift + 1);
+            assert_int_equal(symbol_map_hash(last), hash_of(name + shift));
+        }
+        name[length] = (char)(length * 37 + 0x60); /* never 0, and above 0x7f too */
+        name[length + 1] = '\0';
+    }
+    munmap(pages, 3 * PAGE);
+}
+
+/* Kernel and host agree: neither the compiler nor the machine has a say in it. */
+static void test_symbol_map_hash_has_known_values(void **state)
+{
+    (void)state;
+    assert_int_equal(symbol_map_hash(""), 0x9e01949f);
+    assert_int_equal(symbol_map_hash("a"), 0xda20166e);
+    assert_int_equal(symbol_map_hash("\xff"), 0xa4cc5a0c);
+    assert_int_equal(symbol_map_hash("mapped_pages_map"), 0xa30ca5dc);
+}
+
+/* Each bit of a name, in whichever word, decides about half of the bits of its hash. */
+static void test_symbol_map_hash_mixes_every_bit(void **state)
+{
+    (void)state;
+    char name[] = "some_name_of_thirty_two_letters_";
+    for (size_t i = 0; i < sizeof(name) - 1; i++) {
+        for (unsigned bit = 0; bit < 7; bit++) {
+            const uint32_t before = symbol_map_hash(name);
+            char letter = name[i];
+            name[i] = (char)(letter ^ 1 << bit);
+            if (name[i]) {
+                int changed = __builtin_popcount(before ^ symbol_map_hash(name));
+                int low = __builtin_popcount((before ^ symbol_map_hash(name)) & 0xfff);
+                assert_in_range(changed, 4, 28);
+                assert_in_range(low, 1, 12); /* these choose the slot */
+            }
+            name[i] = letter;
+        }
+    }
 }
 
 static void test_symbol_map_capacity_leaves_a_quarter_free(void **state)
@@ -197,7 +270,9 @@ static void test_symbol_map_growing_moves_every_key(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_symbol_map_hash_is_fnv_1a),
+        cmocka_unit_test(test_symbol_map_hash_is_that_of_the_name_alone),
+        cmocka_unit_test(test_symbol_map_hash_has_known_values),
+        cmocka_unit_test(test_symbol_map_hash_mixes_every_bit),
         cmocka_unit_test(test_symbol_map_capacity_leaves_a_quarter_free),
         cmocka_unit_test(test_symbol_map_without_slots_finds_nothing),
         cmocka_unit_test(test_symbol_map_has_room_counts_what_is_there),
