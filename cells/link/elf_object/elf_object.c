@@ -261,8 +261,9 @@ static enum status check_symbol_place(const struct elf_object *object, uint32_t 
     return OK;
 }
 
-static enum status check_symbol(const struct elf_object *object, uint32_t i, size_t names_size,
-                                struct diag *diag)
+/* A symbol that is_plain() has not passed. */
+COLD NOINLINE static enum status check_symbol(const struct elf_object *object, uint32_t i,
+                                              size_t names_size, struct diag *diag)
 {
     const struct elf64_sym *symbol = &object->symbols[i];
     if (symbol->st_name >= names_size) {
@@ -287,6 +288,39 @@ static enum status check_symbol(const struct elf_object *object, uint32_t i, siz
         return refuse_symbol(object, diag, DIAG_ELF_SYMBOL_TYPE, i, STT_FILE, type);
     }
     return check_symbol_place(object, i, diag);
+}
+
+/*
+ * Passes nearly every symbol that check_symbol() passes, and nothing else: one of ordinary binding
+ * (`lowest` to `highest`) and type, that is undefined or lies where it says it does.
+ */
+static inline bool is_plain(const struct elf_object *object, const struct elf64_sym *symbol,
+                            size_t names_size, unsigned lowest, unsigned highest)
+{
+    const unsigned info = symbol->st_info;
+    const uint32_t index = symbol->st_shndx;
+    if (symbol->st_name >= names_size || info < lowest << 4 || (info & 0xf) > STT_FILE ||
+        info >> 4 > highest || index >= object->section_count) {
+        return false;
+    }
+    const struct elf64_shdr *section = &object->sections[index];
+    return index == SHN_UNDEF || !(section->sh_flags & SHF_ALLOC) ||
+           (symbol->st_value <= section->sh_size &&
+            symbol->st_size <= section->sh_size - symbol->st_value);
+}
+
+/* Symbols from `i` to `end`, all local or none. */
+static enum status check_symbols(const struct elf_object *object, uint32_t i, uint32_t end,
+                                 size_t names_size, unsigned lowest, unsigned highest,
+                                 struct diag *diag)
+{
+    enum status status = OK;
+    for (; i < end && status == OK; i++) {
+        if (UNLIKELY(!is_plain(object, &object->symbols[i], names_size, lowest, highest))) {
+            status = check_symbol(object, i, names_size, diag);
+        }
+    }
+    return status;
 }
 
 /* Is a table a whole number of entries of the size that it states? */
@@ -332,8 +366,10 @@ static enum status open_symbols(struct elf_object *object, struct diag *diag)
     object->symbol_names = (const char *)names.base;
     object->symbol_count = (uint32_t)count;
     object->first_global = table->sh_info;
-    for (uint32_t i = 0; status == OK && i < object->symbol_count; i++) {
-        status = check_symbol(object, i, names.size, diag);
+    status = check_symbols(object, 0, object->first_global, names.size, STB_LOCAL, STB_LOCAL, diag);
+    if (status == OK) {
+        status = check_symbols(object, object->first_global, object->symbol_count, names.size,
+                               STB_GLOBAL, STB_WEAK, diag);
     }
     return status;
 }
