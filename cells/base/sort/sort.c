@@ -172,10 +172,17 @@ static void sort_by_digits(uint64_t *keys, uint64_t *scratch, size_t count, uint
 
 void sort_keys(uint64_t *keys, uint64_t *scratch, size_t count)
 {
+    sort_keys_above(keys, scratch, count, 0);
+}
+
+/* Merging compares whole keys, which is right for the upper bits, too. */
+void sort_keys_above(uint64_t *keys, uint64_t *scratch, size_t count, unsigned lowest)
+{
     if (count == 0 || run_end(keys, 0, count) == count) {
         return;
     }
     uint64_t differing = count >= DIGITS_FROM ? differing_bits(keys, count) : UINT64_MAX;
+    differing &= UINT64_MAX << lowest;
     if (has_few_digits(differing) && count <= UINT32_MAX) {
         sort_by_digits(keys, scratch, count, differing);
     } else {

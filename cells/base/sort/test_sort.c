@@ -154,6 +154,30 @@ static void test_sort_keys_differing_in_few_bits(void **state)
     }
 }
 
+/* Sorted by what stands above `lowest`, and still the same keys. */
+static void test_sort_keys_above_looks_at_the_upper_bits(void **state)
+{
+    (void)state;
+    enum { MOST = 300 };
+    uint64_t keys[MOST];
+    uint64_t expected[MOST];
+    uint64_t scratch[MOST];
+    for (unsigned lowest = 0; lowest < 64; lowest += 7) {
+        for (size_t count = 0; count <= MOST; count += 30) {
+            for (size_t i = 0; i < count; i++) {
+                keys[i] = expected[i] = (uint64_t)rand() % 99 << lowest ^ (uint64_t)rand() % 1000;
+            }
+            sort_keys_above(keys, scratch, count, lowest);
+            for (size_t i = 1; i < count; i++) {
+                assert_true(keys[i - 1] >> lowest <= keys[i] >> lowest);
+            }
+            qsort(keys, count, sizeof(*keys), compare_numbers);
+            qsort(expected, count, sizeof(*expected), compare_numbers);
+            assert_memory_equal(keys, expected, count * sizeof(*keys));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +186,7 @@ int main(void)
         cmocka_unit_test(test_sort_reverse_input_stays_n_log_n),
         cmocka_unit_test(test_sort_keys_agrees_with_qsort),
         cmocka_unit_test(test_sort_keys_differing_in_few_bits),
+        cmocka_unit_test(test_sort_keys_above_looks_at_the_upper_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

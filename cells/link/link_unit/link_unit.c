@@ -24,7 +24,7 @@ static bool is_function(const struct elf_object *object, const struct elf64_sym 
 }
 
 /* Exported from this object: visible, and in a place that exists at run time. */
-static bool is_export(const struct elf_object *object, const struct elf64_sym *symbol)
+static inline bool is_export(const struct elf_object *object, const struct elf64_sym *symbol)
 {
     return elf_symbol_is_export(symbol) &&
            (symbol->st_shndx == SHN_ABS ||
@@ -58,38 +58,88 @@ void link_unit_sizes(const struct elf_object *object, struct link_sizes *out_siz
 }
 
 /*
- * Collects the functions, sorted, each once however many names it has. They are sorted as numbers,
- * section above offset, in the memory of the link symbols, which are not needed yet.
+ * The memory of the link symbols, which are not needed yet: what functions are sorted by, and which
+ * function each symbol is.
  */
-static void plan_functions(struct link_unit *unit)
+struct function_plan {
+    uint64_t *keys;
+    uint64_t *scratch;
+    uint32_t *of_symbol; /* index in cell->functions, for symbols that are functions */
+};
+
+static struct function_plan function_plan_of(const struct link_unit *unit)
 {
-    struct cell *cell = unit->cell;
+    const size_t count = unit->cell->object.symbol_count;
+    uint64_t *memory = (uint64_t *)unit->resolved;
+    static_assert(sizeof(struct link_symbol) >= 2 * sizeof(uint64_t) + sizeof(uint32_t),
+                  "room for keys, scratch and indices");
+    return (struct function_plan){
+        .keys = memory,
+        .scratch = memory + count,
+        .of_symbol = (uint32_t *)(memory + 2 * count),
+    };
+}
+
+/* A key is a place, section above offset, and below it the symbol, where its index fits. */
+#define KEY_SYMBOL_BITS 17u
+#define KEY_OFFSET_BITS 31u
+static_assert(ELF_OBJECT_MAX_SECTION < 1ull << KEY_OFFSET_BITS, "an offset fits");
+static_assert(SHN_LORESERVE <= 1ull << (64 - KEY_OFFSET_BITS - KEY_SYMBOL_BITS), "a section fits");
+
+/* Which function each symbol is, where keys have no room for symbols. */
+COLD NOINLINE static void search_functions(const struct cell *cell,
+                                           const struct function_plan *plan)
+{
     const struct elf_object *object = &cell->object;
-    static_assert(sizeof(struct link_symbol) >= 2 * sizeof(uint64_t), "room for keys and scratch");
-    uint64_t *keys = (uint64_t *)unit->resolved;
-    size_t count = 0;
     for (uint32_t i = 0; i < object->symbol_count; i++) {
         const struct elf64_sym *symbol = &object->symbols[i];
         if (is_function(object, symbol)) {
-            keys[count++] = (uint64_t)symbol->st_shndx << 32 | (uint32_t)symbol->st_value;
-        }
-    }
-    sort_keys(keys, keys + count, count);
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0 || keys[i] != keys[i - 1]) {
-            cell->functions[cell->function_count++] = (struct function){
-                .section = (uint32_t)(keys[i] >> 32),
-                .offset = (uint32_t)keys[i],
-                .slot = FUNCTION_NO_SLOT,
-            };
+            const struct function *function =
+                relocation_find_function(cell->functions, cell->function_count, symbol->st_shndx,
+                                         (uint32_t)symbol->st_value);
+            plan->of_symbol[i] = (uint32_t)(function - cell->functions);
         }
     }
 }
 
-static struct function *function_of(const struct cell *cell, const struct elf64_sym *symbol)
+/* Collects the functions, sorted, each once however many names it has. */
+static void plan_functions(struct cell *cell, const struct function_plan *plan)
 {
-    return relocation_find_function(cell->functions, cell->function_count, symbol->st_shndx,
-                                    (uint32_t)symbol->st_value);
+    const struct elf_object *object = &cell->object;
+    const bool has_symbols = object->symbol_count <= 1u << KEY_SYMBOL_BITS;
+    const unsigned shift = has_symbols ? KEY_SYMBOL_BITS : 0;
+    const uint32_t symbol_mask = has_symbols ? UINT32_MAX : 0;
+    struct function *const functions = cell->functions;
+    uint64_t *const keys = plan->keys;
+    size_t count = 0;
+    for (uint32_t i = 0; i < object->symbol_count; i++) {
+        const struct elf64_sym *symbol = &object->symbols[i];
+        if (is_function(object, symbol)) {
+            const uint64_t section = (uint64_t)symbol->st_shndx << KEY_OFFSET_BITS;
+            keys[count++] = (section | symbol->st_value) << shift | (i & symbol_mask);
+        }
+    }
+    sort_keys_above(keys, plan->scratch, count, shift);
+    uint32_t found = 0;
+    uint64_t last = UINT64_MAX; /* no place */
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t place = keys[i] >> shift;
+        if (place != last) {
+            functions[found++] = (struct function){
+                .section = (uint32_t)(place >> KEY_OFFSET_BITS),
+                .offset = (uint32_t)place & ((1u << KEY_OFFSET_BITS) - 1),
+                .slot = FUNCTION_NO_SLOT,
+            };
+            last = place;
+        }
+        if (has_symbols) {
+            plan->of_symbol[keys[i] & ((1u << KEY_SYMBOL_BITS) - 1)] = found - 1;
+        }
+    }
+    cell->function_count = found;
+    if (!has_symbols) {
+        search_functions(cell, plan);
+    }
 }
 
 /* From `row` on, the row of symbol `i` or of one behind it: rows are in the order of symbols. */
@@ -102,7 +152,8 @@ static const struct cell_abi_symbol *find_row(const struct cell_abi_symbol *row,
     return row;
 }
 
-static void plan_exports(struct cell *cell, const struct cell_abi *abi)
+static void plan_exports(struct cell *cell, const struct function_plan *plan,
+                         const struct cell_abi *abi)
 {
     const struct elf_object *object = &cell->object;
     const struct cell_abi_symbol *row = abi->symbols;
@@ -123,10 +174,10 @@ static void plan_exports(struct cell *cell, const struct cell_abi *abi)
             .abi = row < rows_end && row->symbol == i ? row : NULL,
         };
         if (is_function(object, symbol)) {
-            struct function *function = function_of(cell, symbol);
-            function->slot = FUNCTION_EXPORTED;
+            const uint32_t function = plan->of_symbol[i];
+            cell->functions[function].slot = FUNCTION_EXPORTED;
             /* Which function it is, until it is placed. */
-            cell->symbols[cell->symbol_count - 1].entry = (uint64_t)(function - cell->functions);
+            cell->symbols[cell->symbol_count - 1].entry = function;
         }
     }
 }
@@ -206,8 +257,9 @@ enum status link_unit_plan(struct link_unit *unit, struct cell *cell,
         return status;
     }
     plan_sections(unit);
-    plan_functions(unit);
-    plan_exports(cell, &abi);
+    const struct function_plan functions = function_plan_of(unit);
+    plan_functions(cell, &functions);
+    plan_exports(cell, &functions, &abi);
     plan_unwind(cell);
     return OK;
 }

@@ -741,6 +741,45 @@ static void test_link_unit_thousands_of_sections_are_linked(void **state)
     end(&bench);
 }
 
+/* Functions in falling order, each with two names; of more symbols than a key has room for. */
+static void check_exports_of(uint32_t count)
+{
+    struct bench bench;
+    begin(&bench);
+    char name[16];
+    elf_add_text(&bench.builder, ".text", NULL, count);
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(name, sizeof(name), "f%u", i);
+        elf_add_symbol(&bench.builder, name, i % 3 ? STB_WEAK : STB_GLOBAL, STT_FUNC, 1,
+                       (count - 1 - i) / 2, 1);
+    }
+    place(&bench);
+    const uint32_t functions = (count + 1) / 2;
+    assert_int_equal(bench.cell.function_count, functions);
+    assert_int_equal(bench.cell.entry_count, functions);
+    assert_int_equal(bench.cell.symbol_count, count);
+    for (uint32_t i = 0; i < functions; i++) {
+        assert_int_equal(bench.cell.functions[i].offset, i);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t offset = (count - 1 - i) / 2;
+        const struct symbol *symbol = &bench.cell.symbols[i];
+        assert_int_equal(symbol->address, TEXT_AT + offset);
+        assert_int_equal(symbol->entry, bench.cell.functions[offset].entry);
+        assert_int_equal(symbol->entry, ENTRIES + 8 * (uint64_t)bench.cell.functions[offset].slot);
+    }
+    end(&bench);
+}
+
+static void test_link_unit_any_number_of_symbols_find_their_functions(void **state)
+{
+    (void)state;
+    check_exports_of(1);
+    check_exports_of(300);
+    check_exports_of((1u << 17) - 1); /* and symbol 0 */
+    check_exports_of(1u << 17);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -768,6 +807,7 @@ int main(void)
         cmocka_unit_test(test_link_unit_object_without_anything_is_linked),
         cmocka_unit_test(test_link_unit_relocations_of_an_empty_section_do_nothing),
         cmocka_unit_test(test_link_unit_thousands_of_sections_are_linked),
+        cmocka_unit_test(test_link_unit_any_number_of_symbols_find_their_functions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

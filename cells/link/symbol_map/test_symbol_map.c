@@ -46,7 +46,8 @@ static void test_symbol_map_hash_is_that_of_the_name_alone(void **state)
 {
     (void)state;
     enum { LENGTHS = 40, PAGE = 4096 };
-    uint8_t *pages = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *pages =
+        mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(pages, MAP_FAILED);
     assert_int_equal(mprotect(pages + 2 * PAGE, PAGE, PROT_NONE), 0);
     char name[LENGTHS + 1] = "";
