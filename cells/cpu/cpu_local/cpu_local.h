@@ -117,10 +117,14 @@ CELL_API extern struct cpu_local_all cpu_local_all;
         (*(volatile __typeof__(((struct cpu_local *)0)->field) __seg_gs *)offsetof( \
             struct cpu_local, field))
 
+    /* The analyzer takes offset 0 from %gs for NULL. */
+    #pragma GCC diagnostic push
+    #pragma GCC diagnostic ignored "-Wanalyzer-null-dereference"
 static inline struct cpu_local *cpu_local_get(void)
 {
     return CPU_LOCAL(self);
 }
+    #pragma GCC diagnostic pop
 #endif
 
 /* The word `hold` of that CPU; 0 where there is none. `index`: below cpu_local_all.count. */
