@@ -194,6 +194,32 @@ static inline void store_field(uint8_t *bytes, uint64_t offset, uint64_t value, 
     }
 }
 
+/* What a run has in common; `into_window` plus the addend is how far into the window a target lies. */
+struct run {
+    uint64_t info;
+    uint64_t symbol_value; /* less the address of the relocated section, for a distance */
+    uint64_t field_end;
+    uint64_t into_window;
+    uint64_t length;
+    uint8_t *bytes;
+    const struct elf64_rela *end;
+};
+
+/* From `rela` to the first that is not of the run, does not fit, or leaves the window. */
+static inline __attribute__((always_inline)) const struct elf64_rela *apply_inside(
+    struct run run, const struct elf64_rela *rela, bool is_relative)
+{
+    for (; rela != run.end && info_of(rela) == run.info; rela++) {
+        const uint64_t offset = rela->r_offset;
+        const uint64_t addend = (uint64_t)rela->r_addend;
+        if (offset >= run.field_end || run.into_window + addend >= run.length) {
+            break;
+        }
+        store_field(run.bytes, offset, run.symbol_value + addend, is_relative);
+    }
+    return rela;
+}
+
 /* Compiled once for each of the two kinds of field. */
 static inline __attribute__((always_inline)) const struct elf64_rela *apply_run(
     const struct relocation_scope *scope, const struct elf64_rela *rela,
@@ -201,36 +227,37 @@ static inline __attribute__((always_inline)) const struct elf64_rela *apply_run(
 {
     const struct relocation_batch *batch = scope->batch;
     const uint64_t place = is_relative ? batch->address : 0;
-    const uint64_t symbol_offset = symbol->offset;
-    const uint64_t symbol_value = symbol->value - place;
-    const uint64_t field_end = is_relative ? scope->end32 : scope->end64;
     const uint64_t target_size = symbol->section->size;
-    uint8_t *const bytes = batch->bytes;
-    const struct elf64_rela *const end = scope->end;
-    const uint64_t run = info_of(rela);
-    uint64_t into_window = symbol_offset - window.first; /* plus the addend */
-    for (; rela != end && info_of(rela) == run; rela++) {
-        const uint64_t offset = rela->r_offset;
-        const uint64_t addend = (uint64_t)rela->r_addend;
-        uint64_t value = symbol_value + addend;
-        if (offset >= field_end) {
+    struct run run = {
+        .info = info_of(rela),
+        .symbol_value = symbol->value - place,
+        .field_end = is_relative ? scope->end32 : scope->end64,
+        .into_window = symbol->offset - window.first,
+        .length = window.length,
+        .bytes = batch->bytes,
+        .end = scope->end,
+    };
+    for (;; rela++) {
+        rela = apply_inside(run, rela, is_relative);
+        if (rela == run.end || info_of(rela) != run.info || rela->r_offset >= run.field_end) {
             break;
         }
-        if (into_window + addend >= window.length) {
-            const uint64_t target_offset = symbol_offset + addend;
-            if (target_offset > target_size) { /* as always where functions do not matter */
+        const uint64_t offset = rela->r_offset;
+        const uint64_t target_offset = symbol->offset + (uint64_t)rela->r_addend;
+        if (target_offset > target_size) { /* as always where functions do not matter */
+            break;
+        }
+        struct function *function = move_window(&window, target_offset, target_size);
+        run.into_window = symbol->offset - window.first;
+        run.length = window.length;
+        uint64_t value = run.symbol_value + (uint64_t)rela->r_addend;
+        if (function) {
+            value = entry_of(batch, function) - place;
+            if (is_relative && !sign_extends(value - offset)) {
                 break;
             }
-            struct function *function = move_window(&window, target_offset, target_size);
-            into_window = symbol_offset - window.first;
-            if (function) {
-                value = entry_of(batch, function) - place;
-                if (is_relative && !sign_extends(value - offset)) {
-                    break;
-                }
-            }
         }
-        store_field(bytes, offset, value, is_relative);
+        store_field(run.bytes, offset, value, is_relative);
     }
     return rela;
 }
