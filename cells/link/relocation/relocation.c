@@ -259,7 +259,9 @@ static const struct elf64_rela *apply_fast(const struct relocation_scope *scope,
                                            const struct elf64_rela *rela)
 {
     if (scope->is_code) {
-        return scope->pristine ? relocation_apply_operands(scope, rela) : rela;
+        return scope->pristine ? relocation_apply_operands(scope->batch, rela, scope->end,
+                                                           scope->pristine, scope->end32)
+                               : rela;
     }
     const struct elf64_rela *before;
     do { /* one stops where it is the other's turn */
@@ -270,27 +272,27 @@ static const struct elf64_rela *apply_fast(const struct relocation_scope *scope,
     return rela;
 }
 
-enum status relocation_apply(const struct relocation_batch *batch, struct diag *diag)
+/* From `rela` on, whatever they are. */
+NOINLINE static enum status apply_any(const struct relocation_batch *batch,
+                                      const struct elf64_rela *rela, const struct elf64_rela *end,
+                                      struct diag *diag)
 {
     const struct elf_object *object = batch->object;
     const struct elf64_shdr *header = &object->sections[batch->section];
-    const struct elf64_shdr *table = &object->sections[batch->relocation_section];
-    const uint8_t *first = object->file.base + table->sh_offset;
     const bool is_code = (header->sh_flags & SHF_EXECINSTR) != 0;
     const struct relocation_scope scope = {
         .batch = batch,
-        .end = (const struct elf64_rela *)(first + table->sh_size),
+        .end = end,
         .pristine = elf_object_section_bytes(object, batch->section).base,
         .end32 = field_end(header->sh_size, 4),
         .end64 = field_end(header->sh_size, 8),
         .is_code = is_code,
         .binds_to_functions = !is_code && relocation_describes_code(object, batch->section),
     };
-    const struct elf64_rela *rela = (const struct elf64_rela *)first;
-    while (rela != scope.end) {
+    while (rela != end) {
         if (!batch->is_general) {
             rela = apply_fast(&scope, rela);
-            if (rela == scope.end) {
+            if (rela == end) {
                 break;
             }
         }
@@ -301,4 +303,23 @@ enum status relocation_apply(const struct relocation_batch *batch, struct diag *
         rela++;
     }
     return OK;
+}
+
+/* Code, which most sections are, needs nothing but operands: nearly always. */
+enum status relocation_apply(const struct relocation_batch *batch, struct diag *diag)
+{
+    const struct elf_object *object = batch->object;
+    const struct elf64_shdr *header = &object->sections[batch->section];
+    const struct elf64_shdr *table = &object->sections[batch->relocation_section];
+    const uint8_t *first = object->file.base + table->sh_offset;
+    const struct elf64_rela *rela = (const struct elf64_rela *)first;
+    const struct elf64_rela *end = (const struct elf64_rela *)(first + table->sh_size);
+    const uint8_t *pristine = elf_object_section_bytes(object, batch->section).base;
+    if (LIKELY((header->sh_flags & SHF_EXECINSTR) && pristine && !batch->is_general)) {
+        rela = relocation_apply_operands(batch, rela, end, pristine, field_end(header->sh_size, 4));
+        if (LIKELY(rela == end)) {
+            return OK;
+        }
+    }
+    return apply_any(batch, rela, end, diag);
 }

@@ -27,17 +27,16 @@ static bool is_relative32(uint32_t type)
  * What the loops read is copied to locals first: the compiler cannot know that the stores leave the
  * scope and the batch alone.
  */
-const struct elf64_rela *relocation_apply_operands(const struct relocation_scope *scope,
-                                                   const struct elf64_rela *rela)
+const struct elf64_rela *relocation_apply_operands(const struct relocation_batch *batch,
+                                                   const struct elf64_rela *rela,
+                                                   const struct elf64_rela *const end,
+                                                   const uint8_t *const pristine, uint64_t end32)
 {
-    const struct relocation_batch *batch = scope->batch;
     struct link_symbol *const symbols = batch->symbols;
     const uint32_t symbol_count = batch->object->symbol_count;
-    const uint64_t last = scope->end32 > 0 ? scope->end32 - 1 : 0;
+    const uint64_t last = end32 > 0 ? end32 - 1 : 0;
     const uint64_t address = batch->address;
-    const uint8_t *const pristine = scope->pristine;
     uint8_t *const bytes = batch->bytes;
-    const struct elf64_rela *const end = scope->end;
     for (; rela != end; rela++) {
         const uint64_t offset = rela->r_offset;
         const uint64_t before = offset - 1; /* the opcode's last byte; wraps at 0 */

@@ -24,8 +24,10 @@ struct relocation_scope {
  * return it; they refuse nothing. Operands: for code. For anything else, run: ends where symbol or
  * kind change; plain: ends where a run begins.
  */
-const struct elf64_rela *relocation_apply_operands(const struct relocation_scope *scope,
-                                                   const struct elf64_rela *rela);
+const struct elf64_rela *relocation_apply_operands(const struct relocation_batch *batch,
+                                                   const struct elf64_rela *rela,
+                                                   const struct elf64_rela *end,
+                                                   const uint8_t *pristine, uint64_t end32);
 const struct elf64_rela *relocation_apply_run(const struct relocation_scope *scope,
                                               const struct elf64_rela *rela);
 const struct elf64_rela *relocation_apply_plain(const struct relocation_scope *scope,
