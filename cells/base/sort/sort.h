@@ -25,5 +25,5 @@ CELL_API void sort_array(void *array, size_t count, size_t size,
  */
 CELL_API void sort_keys(uint64_t *keys, uint64_t *scratch, size_t count);
 
-/* The same by the bits from `lowest` on, below 64; in which order keys come that agree there is open. */
+/* The same by the bits from `lowest`, below 64, on; keys that agree in these come in any order. */
 CELL_API void sort_keys_above(uint64_t *keys, uint64_t *scratch, size_t count, unsigned lowest);

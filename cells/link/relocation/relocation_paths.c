@@ -193,7 +193,7 @@ static inline void store_field(uint8_t *bytes, uint64_t offset, uint64_t value, 
     }
 }
 
-/* What a run has in common; `into_window` plus the addend is how far into the window a target lies. */
+/* What a run has in common; `into_window` plus an addend is how far into the window that lies. */
 struct run {
     uint64_t info;
     uint64_t symbol_value; /* less the address of the relocated section, for a distance */

@@ -2,8 +2,8 @@
 /*
  * Linear probing with backward-shift deletion, so there are no tombstones and lookups never slow
  * down. The hash takes eight bytes a step: each is mixed in by a multiplication, whose upper half
- * is folded onto the lower one, so that every byte reaches every bit. The full 32-bit hash is compared
- * before the strings are.
+ * is folded onto the lower one, so that every byte reaches every bit. The full 32-bit hash is
+ * compared before the strings are.
  */
 #include "symbol_map.h"
 
@@ -24,7 +24,7 @@ static inline uint64_t mark_zero_byte(uint64_t word)
     return (word - LOW_BITS) & ~word & HIGH_BITS;
 }
 
-/* The next word of a name that is near the end of a page, where it may end; zeros behind its end. */
+/* The next word of a name, near the end of a page; zeros behind the end of the name. */
 COLD NOINLINE static uint64_t gather_word(const char *name)
 {
     uint64_t word = 0;
